@@ -1,0 +1,117 @@
+#pragma once
+
+// A Babel speaker (RFC 8966) with RTT (RFC 9616), IPv4 via IPv6 (RFC 9229) and source-specific routes (RFC 9079).
+// It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no clock.
+// Bytes and the time go in, packets and wishes for the forwarding table come out.
+
+#include "base/address.hpp"
+#include "base/log.hpp"
+#include "base/random.hpp"
+#include "base/time.hpp"
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace aronet::babel {
+
+using base::Address;
+using base::Duration;
+using base::Instant;
+using base::Prefix;
+
+using RouterId = std::uint64_t;
+using SeqNo = std::uint16_t;    // compared modulo 2^16 (RFC 8966 3.2.1)
+using Metric = std::uint16_t;   // 0xffff is infinity
+using InterfaceId = std::uint32_t;  // the caller's number for an interface
+
+inline constexpr Metric kInfinity = 0xffff;
+
+struct Destination {  // what an update is about (RFC 9079: the source is ::/0 or 0.0.0.0/0 for ordinary routes)
+    Prefix prefix;
+    Prefix source;
+    auto operator<=>(const Destination&) const = default;
+};
+
+struct SpeakerConfig {
+    RouterId router_id = 0;  // neither all zeros nor all ones
+    SeqNo seqno = 0;
+    std::size_t neighbours_per_interface_max = 8;
+};
+
+enum class LinkType : std::uint8_t { wired, tunnel, lossy };  // 2-out-of-3, 2-out-of-3 with RTT, ETX (RFC 8966 A.2)
+
+struct InterfaceConfig {
+    Address link_local;               // our own, stable
+    std::optional<Address> v4;        // absent: IPv4 is announced with AE 4
+    LinkType type = LinkType::tunnel;
+    std::uint16_t rxcost = 32;
+    Duration hello_interval = std::chrono::seconds(20);
+    Duration update_interval = std::chrono::seconds(80);
+    std::uint16_t rtt_cost = 1024;    // added at rtt_max and above; 0: no RTT metric
+    Duration rtt_min = std::chrono::milliseconds(10);
+    Duration rtt_max = std::chrono::milliseconds(1024);
+    bool split_horizon = true;        // RFC 8966 3.7.4: only right on point-to-point links
+    std::size_t mtu = 1400;           // of the interface, headers included
+};
+
+struct Packet {
+    base::ByteView bytes;   // UDP payload
+    Address from, to;       // to: our link-local or ff02::1:6
+    std::uint16_t from_port = 6696;
+    InterfaceId in = 0;
+    Instant received_at;    // kernel time stamp, for the RTT
+};
+
+struct Send { InterfaceId on; Address to; base::Bytes bytes; };      // `to` may be ff02::1:6; UDP 6696 both ports
+struct InstallRoute {                                                // atomically replaces that of the same destination
+    Destination destination;
+    InterfaceId on;
+    Address next_hop;       // IPv6 link-local, also for IPv4 prefixes
+    Metric metric;
+};
+struct InstallUnreachable { Destination destination; };              // held after a loss (RFC 8966 3.5.4)
+struct RemoveRoute { Destination destination; };
+using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
+using Actions = std::vector<Action>;
+
+struct NeighbourView {
+    InterfaceId on; Address address; std::uint16_t hello_history, rxcost, txcost; unsigned cost;
+    std::optional<Duration> rtt; bool reachable; Instant since; std::size_t routes;
+};
+struct RouteView {
+    Destination destination; InterfaceId on; Address neighbour, next_hop; RouterId router_id; SeqNo seqno;
+    Metric received_metric, metric; bool feasible, selected; Instant since;
+};
+
+class Speaker {
+public:
+    Speaker(const SpeakerConfig& config, base::Random& random);  // `random` outlives the speaker
+    ~Speaker();
+
+    void add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
+    void remove_interface(InterfaceId id, Instant now, Actions& out);          // its neighbours and routes go at once
+    void announce(const Destination& own, Metric metric, Instant now, Actions& out);
+    void withdraw(const Destination& own, Instant now, Actions& out);
+    // Prefixes that may be learned: each update must lie within one. nullopt: everything but martians.
+    void accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out);
+    // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
+    void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);
+    void stop(Instant now, Actions& out);  // wildcard retractions and a last Hello on every interface (section 4.9)
+
+    void handle(const Packet& packet, Instant now, Actions& out);
+    void tick(Instant now, Actions& out);
+    std::optional<base::Deadline> deadline() const;
+
+    std::vector<NeighbourView> neighbours() const;
+    std::vector<RouteView> routes() const;
+    SeqNo seqno() const;
+    const base::Drops& drops() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace aronet::babel

@@ -1,0 +1,122 @@
+#pragma once
+
+// The kernel as data: the objects of Linux that an overlay is made of. Values only; netlink/change.hpp says what is
+// done to them. Objects are named as a person names them (link names, prefixes), never by kernel indexes.
+
+#include "base/address.hpp"
+#include "base/sa.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace aronet::netlink {
+
+using base::Address;
+using base::Family;
+using base::Prefix;
+
+// Routes, rules and addresses of ours carry this protocol number (RTA_PROTOCOL, FRA_PROTOCOL).
+inline constexpr std::uint8_t kProtocol = 197;
+inline constexpr std::uint32_t kMainTable = 254;
+
+// Which network namespace an object lives in. With a VRF there is only the underlay.
+enum class Space : std::uint8_t { underlay, overlay };
+
+struct Vrf {
+    std::uint32_t table = 0;
+    bool operator==(const Vrf&) const = default;
+};
+// A tunnel interface: an XFRM interface whose SAs live in the underlay, or a TUN of the user data plane.
+struct Tunnel {
+    std::uint32_t if_id = 0;
+    bool operator==(const Tunnel&) const = default;
+};
+struct Veth {
+    std::string peer;  // name of the other end
+    Space peer_space = Space::overlay;
+    bool operator==(const Veth&) const = default;
+};
+
+struct Link {
+    Space space = Space::underlay;
+    std::string name;  // at most 15 characters
+    std::variant<Vrf, Tunnel, Veth> kind;
+    std::uint32_t mtu = 0;        // 0: the kernel's choice
+    bool multicast = false;       // set IFF_MULTICAST (XFRM interfaces come without it)
+    bool keep_link_local = true;  // false: no address of the kernel's own (addrgenmode none)
+    std::string master;           // VRF it is enslaved to, or empty
+    bool operator==(const Link&) const = default;
+};
+
+struct LinkAddress {
+    Space space = Space::underlay;
+    std::string link;
+    Address address;
+    unsigned prefix_length = 128;
+    std::optional<Address> peer;  // point-to-point
+    auto operator<=>(const LinkAddress&) const = default;
+};
+
+struct Seg6LocalEnd { auto operator<=>(const Seg6LocalEnd&) const = default; };
+struct Seg6LocalEndDx4 {
+    Address next_hop = Address::any(Family::v4);
+    auto operator<=>(const Seg6LocalEndDx4&) const = default;
+};
+struct Seg6LocalEndDt46 {
+    std::uint32_t vrf_table = 0;
+    auto operator<=>(const Seg6LocalEndDt46&) const = default;
+};
+struct Seg6Encap {
+    std::vector<Address> segments;  // first segment first
+    bool reduced = true;            // encap.red: no SRH for a single segment
+    auto operator<=>(const Seg6Encap&) const = default;
+};
+using Encap = std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDt46, Seg6Encap>;
+
+enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole };
+
+// What names a route: one of ours per key.
+struct RouteKey {
+    Space space = Space::underlay;
+    std::uint32_t table = kMainTable;
+    Prefix destination;
+    std::optional<Prefix> source;  // source-specific (IPv6 only)
+    std::uint32_t metric = 0;      // 0: the kernel's default
+    auto operator<=>(const RouteKey&) const = default;
+};
+
+struct Route {
+    RouteKey key;
+    RouteKind kind = RouteKind::unicast;
+    std::string link;                  // empty only for unreachable and blackhole
+    std::optional<Address> via;        // may be IPv6 for an IPv4 destination (RTA_VIA)
+    bool onlink = false;
+    std::uint32_t mtu = 0;
+    std::optional<Address> pref_src;
+    Encap encap;
+    auto operator<=>(const Route&) const = default;
+};
+
+struct Rule {
+    Space space = Space::underlay;
+    Family family = Family::v6;
+    std::uint32_t priority = 0;
+    std::optional<Prefix> to, from;
+    std::optional<std::uint32_t> mark;
+    std::uint32_t table = 0;  // 0: unreachable
+    auto operator<=>(const Rule&) const = default;
+};
+
+// A policy pair of one tunnel: 0.0.0.0/0 and ::/0, bound to the interface by if_id. `out` names the outbound SA.
+struct Policies {
+    std::uint32_t if_id = 0;
+    std::uint32_t reqid = 0;
+    Address local, remote;       // outer addresses
+    std::uint32_t spi_out = 0;
+    auto operator<=>(const Policies&) const = default;
+};
+
+}  // namespace aronet::netlink

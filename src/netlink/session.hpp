@@ -1,0 +1,51 @@
+#pragma once
+
+// One conversation with the kernel over netlink: Changes become requests, replies and multicasts become Notices.
+// Pure: the shell owns the sockets and only moves bytes. Keeps changes in order, resolves link names to indexes,
+// moves tunnel interfaces between namespaces, batches requests, and holds at most kWindow of them in flight.
+
+#include "base/time.hpp"
+#include "netlink/change.hpp"
+
+#include <deque>
+#include <memory>
+
+namespace aronet::netlink {
+
+// The sockets a session talks through. Without a namespace `overlay_route` is never used.
+enum class Channel : std::uint8_t { underlay_route, overlay_route, xfrm };
+
+struct Outgoing {
+    Channel channel;
+    base::Bytes bytes;  // one datagram with one or more netlink messages
+};
+
+struct SessionOutput {
+    std::vector<Outgoing> send;
+    std::vector<Notice> notices;
+    void clear() { send.clear(); notices.clear(); }
+};
+
+class Session {
+public:
+    static constexpr std::size_t kWindow = 32;
+
+    Session();
+    ~Session();
+
+    // The descriptor of the overlay's namespace, for moving links; the overlay_route socket lives in it.
+    void use_overlay(int namespace_fd);
+
+    void handle(Change change, base::Instant now, SessionOutput& out);  // not the namespace and sysctl wishes
+    void handle(Channel channel, base::ByteView bytes, base::Instant now, SessionOutput& out);
+    void lost(Channel channel, base::Instant now, SessionOutput& out);  // the socket said ENOBUFS
+    void tick(base::Instant now, SessionOutput& out);                   // requests without an answer for 5 s fail
+    std::optional<base::Deadline> deadline() const;
+    bool idle() const;  // nothing in flight, nothing waiting
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace aronet::netlink

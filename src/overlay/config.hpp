@@ -1,0 +1,104 @@
+#pragma once
+
+// config.json and registry.json as values, in every spelling the original's versions used (docs/configuration.md).
+
+#include "base/address.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "ike/engine.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace aronet::overlay {
+
+using base::Address;
+using base::Duration;
+using base::Family;
+using base::Prefix;
+
+enum class Mode : std::uint8_t { vrf, netns };
+enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
+enum class SysctlChoice : std::uint8_t { apply, check };
+enum class LogFormat : std::uint8_t { text, json };
+
+struct EndpointConfig {                     // of our own config.json
+    std::optional<Address> address;         // absent: unknown, behind NAT
+    std::optional<Prefix> address_range;    // ranet: a CIDR the local address is found in
+    std::string hostname;                   // a domain name instead of an address, or empty
+    Family family = Family::v4;
+    std::uint16_t port = 12025;
+    std::optional<std::string> serial_number;  // absent: the older identity form
+    std::optional<std::uint32_t> fwmark;    // ranet: mark of the outer packets
+    std::string updown;                     // ranet: script run when a connection comes or goes, or empty
+    bool operator==(const EndpointConfig&) const = default;
+};
+
+struct BabelConfig {
+    Duration hello_interval = std::chrono::seconds(20);
+    Duration update_interval = std::chrono::seconds(80);
+    std::uint16_t rxcost = 32;
+    std::uint16_t rtt_cost = 1024;
+    Duration rtt_min = std::chrono::milliseconds(10), rtt_max = std::chrono::milliseconds(1024);
+    bool only_registered_prefixes = true;   // accept announcements only for prefixes of the registry
+    bool operator==(const BabelConfig&) const = default;
+};
+
+struct IkeConfig {
+    Duration dpd_interval = std::chrono::seconds(10);
+    Duration keepalive_interval = std::chrono::seconds(20);
+    std::uint32_t replay_window = 128;
+    bool operator==(const IkeConfig&) const = default;
+};
+
+struct Config {
+    base::Secret private_key;               // Ed25519 seed
+    ike::PublicKey public_key{};
+    std::string organization, common_name;
+    Prefix network;                         // IPv6, /64 or shorter
+    std::vector<Prefix> prefixes;           // of this node, besides its network
+    std::vector<Prefix> extra_ip;           // as addresses: host bits kept in extra_ip_addresses
+    std::vector<std::pair<Address, unsigned>> extra_ip_addresses;  // address, prefix length
+    std::string ifname = "aronet";
+    std::string netns_name = "aronet";
+    std::uint32_t route_table = 128;        // the default with a VRF; 254 in a namespace
+    Mode mode = Mode::vrf;
+    std::string runtime_dir = "/var/run/aronet";
+    std::uint32_t mtu = 1400;
+    DatapathChoice datapath = DatapathChoice::automatic;
+    SysctlChoice sysctl = SysctlChoice::apply;
+    std::string log_level = "info";
+    LogFormat log_format = LogFormat::text;
+    BabelConfig babel;
+    IkeConfig ike;
+    std::vector<EndpointConfig> endpoints;
+};
+
+struct RegistryEndpoint {
+    std::optional<Address> address;
+    std::string hostname;
+    Family family = Family::v4;
+    std::uint16_t port = 12025;
+    std::optional<std::string> serial_number;
+    auto operator<=>(const RegistryEndpoint&) const = default;
+};
+
+struct RegistryNode {
+    std::string organization, common_name;
+    std::vector<ike::PublicKey> keys;       // of its organization
+    std::vector<RegistryEndpoint> endpoints;
+    std::optional<Prefix> network;          // ranet's remarks have none
+    std::vector<Prefix> prefixes;
+    auto operator<=>(const RegistryNode&) const = default;
+};
+
+struct Registry {
+    std::vector<RegistryNode> nodes;        // sorted by organization, common name
+    std::string version;                    // hex SHA-256 of the text, for people
+    bool operator==(const Registry&) const = default;
+};
+
+}  // namespace aronet::overlay
