@@ -34,6 +34,10 @@ struct Tunnel {
     std::uint32_t if_id = 0;
     bool operator==(const Tunnel&) const = default;
 };
+// A TUN device that somebody else makes and removes under this name: adding it only gives it its properties.
+struct Tun {
+    bool operator==(const Tun&) const = default;
+};
 struct Veth {
     std::string peer;  // name of the other end
     Space peer_space = Space::overlay;
@@ -43,7 +47,7 @@ struct Veth {
 struct Link {
     Space space = Space::underlay;
     std::string name;  // at most 15 characters
-    std::variant<Vrf, Tunnel, Veth> kind;
+    std::variant<Vrf, Tunnel, Tun, Veth> kind;
     std::uint32_t mtu = 0;        // 0: the kernel's choice
     bool multicast = false;       // set IFF_MULTICAST (XFRM interfaces come without it)
     bool keep_link_local = true;  // false: no address of the kernel's own (addrgenmode none)

@@ -7,13 +7,16 @@
 #include "base/time.hpp"
 #include "netlink/change.hpp"
 
-#include <deque>
 #include <memory>
+#include <span>
 
 namespace aronet::netlink {
 
 // The sockets a session talks through. Without a namespace `overlay_route` is never used.
 enum class Channel : std::uint8_t { underlay_route, overlay_route, xfrm };
+
+// The multicast groups (RTNLGRP_*, XFRMNLGRP_*) the shell subscribes a channel's socket to.
+std::span<const int> groups(Channel channel);
 
 struct Outgoing {
     Channel channel;
