@@ -2,9 +2,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ostream>
 #include <stdexcept>
 
 namespace aronet::base {
+
+std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.text; }
 
 void throw_exception_from_error(const Error& error, const boost::source_location&) {
     throw std::runtime_error(error.text);

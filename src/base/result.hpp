@@ -3,6 +3,7 @@
 // Outcomes as values: nothing throws across a protocol boundary.
 
 #include <boost/system/result.hpp>
+#include <iosfwd>
 #include <string>
 
 namespace aronet::base {
@@ -12,6 +13,8 @@ struct Error {
     std::string text;
     bool operator==(const Error&) const = default;
 };
+
+std::ostream& operator<<(std::ostream& out, const Error& error);
 
 [[noreturn]] void throw_exception_from_error(const Error& error, const boost::source_location& where);
 
