@@ -10,6 +10,7 @@
 #include "base/random.hpp"
 #include "base/sa.hpp"
 #include "base/time.hpp"
+#include "ike/crypto.hpp"
 #include "ike/identity.hpp"
 
 #include <array>
@@ -27,7 +28,7 @@ using base::Instant;
 
 using PeerId = std::uint32_t;   // the caller's number for a pair of endpoints
 using ChildId = std::uint64_t;  // the engine's number for one CHILD SA, never reused
-using PublicKey = std::array<base::Byte, 32>;  // Ed25519
+
 
 struct EngineConfig {
     base::Secret private_key;  // Ed25519 seed, 32 bytes
