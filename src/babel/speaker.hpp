@@ -4,35 +4,17 @@
 // It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no clock.
 // Bytes and the time go in, packets and wishes for the forwarding table come out.
 
-#include "base/address.hpp"
+#include "babel/types.hpp"
 #include "base/log.hpp"
 #include "base/random.hpp"
-#include "base/time.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 namespace aronet::babel {
-
-using base::Address;
-using base::Duration;
-using base::Instant;
-using base::Prefix;
-
-using RouterId = std::uint64_t;
-using SeqNo = std::uint16_t;    // compared modulo 2^16 (RFC 8966 3.2.1)
-using Metric = std::uint16_t;   // 0xffff is infinity
-using InterfaceId = std::uint32_t;  // the caller's number for an interface
-
-inline constexpr Metric kInfinity = 0xffff;
-
-struct Destination {  // what an update is about (RFC 9079: the source is ::/0 or 0.0.0.0/0 for ordinary routes)
-    Prefix prefix;
-    Prefix source;
-    auto operator<=>(const Destination&) const = default;
-};
 
 struct SpeakerConfig {
     RouterId router_id = 0;  // neither all zeros nor all ones
@@ -68,10 +50,10 @@ struct Send { InterfaceId on; Address to; base::Bytes bytes; };      // `to` may
 struct InstallRoute {                                                // atomically replaces that of the same destination
     Destination destination;
     InterfaceId on;
-    Address next_hop;       // IPv6 link-local, also for IPv4 prefixes
-    Metric metric;
+    Address next_hop;       // IPv6 link-local, also for IPv4 prefixes unless the neighbour announced an IPv4 one
+    Metric metric;          // at this moment; that it changes is not worth another action
 };
-struct InstallUnreachable { Destination destination; };              // held after a loss (RFC 8966 3.5.4)
+struct InstallUnreachable { Destination destination; };              // replaces too; held after a loss (RFC 8966 3.5.4)
 struct RemoveRoute { Destination destination; };
 using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
 using Actions = std::vector<Action>;

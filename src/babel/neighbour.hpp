@@ -1,0 +1,80 @@
+#pragma once
+
+// What we know of one neighbour on one interface: the Hellos heard, the costs both ways, the round trip time
+// (RFC 8966 3.2.4, 3.4 and appendix A; RFC 9616 section 4).
+
+#include "babel/outbox.hpp"
+#include "babel/speaker.hpp"
+
+namespace aronet::babel {
+
+// The last sixteen Hellos of one kind; the newest is the highest bit.
+class HelloHistory {
+public:
+    enum class Outcome : std::uint8_t { counted, started_anew };
+
+    Outcome heard(SeqNo seqno);
+    void missed();
+    void forget() { bits_ = 0, seen_ = 0; }
+
+    std::uint16_t bits() const { return bits_; }
+    bool empty() const { return bits_ == 0; }
+    bool two_of_three() const;
+    bool has_holes() const;          // among the last four
+    unsigned received() const;       // of the last sixteen, or of those that could have been received
+    unsigned seen() const { return seen_; }
+
+private:
+    void push(bool heard);
+
+    std::uint16_t bits_ = 0;
+    unsigned seen_ = 0;              // Hellos due so far, at most kHistoryBits
+    SeqNo expected_ = 0;
+};
+
+// The smoothed round trip time and the samples it is made of.
+class RoundTrip {
+public:
+    void heard(std::uint32_t their_stamp, Instant received_at);  // the time stamp of a Hello
+    // An echo of our own stamp, in the packet of the last Hello heard. False: implausible, not counted.
+    bool echoed(const Ihu::Echo& echo);
+    std::optional<Ihu::Echo> echo(Instant now) const;            // what our next IHU returns
+    std::optional<Duration> smoothed() const { return smoothed_; }
+    void forget() { *this = {}; }
+
+private:
+    std::uint32_t their_stamp_ = 0;
+    Instant received_at_;
+    bool heard_ = false;
+    std::optional<std::uint32_t> last_received_;  // the peer's stamp of the arrival of ours, from its last echo
+    std::optional<Duration> smoothed_;
+};
+
+std::uint32_t timestamp(Instant at);  // microseconds modulo 2^32, never 0 (which peers take for none)
+unsigned rtt_cost(const std::optional<Duration>& rtt, const InterfaceConfig& config);
+
+struct Entry;
+using NeighbourId = std::uint32_t;  // a slot that is used again after the neighbour is gone
+
+struct Neighbour {
+    NeighbourId id = 0;
+    InterfaceId on = 0;
+    Address address;
+    Instant since;
+
+    HelloHistory multicast, unicast;
+    Duration multicast_interval{}, unicast_interval{};
+    std::uint16_t txcost = kInfinity;
+    RoundTrip rtt;
+    unsigned cost = kInfinity;            // of the link as last computed
+    std::uint16_t told_rxcost = kInfinity;
+    bool ihu_wanted = true;
+    Outbox outbox;
+    std::vector<Entry*> entries;          // that hold a route by this neighbour; Route::position is the index
+
+    bool reachable() const { return cost < kInfinity; }
+    std::uint16_t rxcost(const InterfaceConfig& config) const;
+    unsigned compute_cost(const InterfaceConfig& config, std::uint16_t suspicion) const;
+};
+
+}  // namespace aronet::babel

@@ -1,0 +1,136 @@
+// Requests: answering, forwarding, and our own when no feasible route is left (RFC 8966 3.8).
+
+#include "babel/state.hpp"
+
+namespace aronet::babel {
+
+// Section 3.8.1.1: an update, or a retraction where there is no route.
+void Speaker::State::receive_route_request(Neighbour& from, const RouteRequest& request, const Turn& turn) {
+    if (request.about) queue(from, *request.about, turn);
+    else if (from.reachable()) start_dump(from, turn);  // else it is told everything once it can be reached
+}
+
+// Section 3.8.1.2.
+void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& request, const Turn& turn) {
+    const auto it = table.find(request.about);
+    if (it == table.end()) return;
+    Entry& entry = it->second;
+    const Route* route = entry.selected_route();
+    if (entry.own) {
+        if (request.router_id == config.router_id && newer(request.seqno, seqno)) {
+            ++seqno;  // by one, however much was asked for
+            queue(interfaces.at(from.on), request.about, Outbox::Class::urgent, turn);
+        } else {
+            queue(from, request.about, turn);
+        }
+    } else if (route != nullptr && (route->router_id != request.router_id || !newer(request.seqno, route->seqno))) {
+        queue(from, request.about, turn);
+    } else if (route != nullptr && request.hop_count >= 2 && request.router_id != config.router_id) {
+        forward(entry, from, request, turn);
+    }
+}
+
+// To one neighbour, once: copies would multiply at every hop.
+void Speaker::State::forward(Entry& entry, Neighbour& from, const SeqnoRequest& request, const Turn& turn) {
+    PendingRequest* known = entry.request(request.router_id, false);
+    const bool asked_for = known != nullptr && !newer(request.seqno, known->seqno);
+    if (asked_for && turn.now - known->sent_at < kForwardSuppression) return;
+    if (known == nullptr && entry.requests.size() >= kRequestsPerDestinationMax) return;
+    const Route* way = way_to_forward(entry, from.id);
+    if (way == nullptr) return;
+    if (known == nullptr) known = &entry.requests.emplace_back();
+    *known = PendingRequest{
+        .router_id = request.router_id,
+        .seqno = request.seqno,
+        .requester_on = from.on,
+        .requester = from.address,
+        .sent_at = turn.now,
+        .due = turn.now + kForwardMemory,
+    };
+    arm(entry, known->due);
+    SeqnoRequest onward = request;
+    --onward.hop_count;
+    queue(*neighbours[way->neighbour], Tlv(onward), turn);
+}
+
+// The best feasible route, else the best there is, not by the neighbour that asks.
+const Route* Speaker::State::way_to_forward(const Entry& entry, NeighbourId not_to) const {
+    const Route* best = nullptr;
+    for (const Route& route : entry.routes) {
+        if (route.neighbour == not_to || metric(route) == kInfinity) continue;
+        const bool better = best == nullptr || (feasible(entry, route) && !feasible(entry, *best)) ||
+                            (feasible(entry, route) == feasible(entry, *best) && metric(route) < metric(*best));
+        if (better) best = &route;
+    }
+    return best;
+}
+
+// One question to the neighbour with the unfeasible route, not repeated: its next update raises it again.
+void Speaker::State::ask_for_feasible(const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn) {
+    const Source* source = entry.source(router_id);
+    if (source == nullptr || !to.reachable()) return;
+    const auto wanted = static_cast<SeqNo>(source->seqno + 1);
+    queue(to, Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, router_id}), turn);
+}
+
+// Section 3.8.2.1: the last feasible route is lost.
+void Speaker::State::starve(Entry& entry, RouterId lost, const Turn& turn) {
+    const Source* source = entry.source(lost);
+    if (source == nullptr) return;  // never announced to anybody: any route would be feasible
+    const auto wanted = static_cast<SeqNo>(source->seqno + 1);
+    if (entry.request(lost, true) == nullptr) entry.requests.push_back({.router_id = lost, .ours = true});
+    PendingRequest& pending = *entry.request(lost, true);
+    pending.seqno = wanted;
+    pending.resends_left = kRequestResends;
+    pending.wait = kRequestTimeout;
+    pending.due = turn.now + pending.wait;
+    arm(entry, pending.due);
+    send_starvation_request(entry, lost, wanted, turn);
+}
+
+// To those with a route that is merely unfeasible; where there are none, to everybody.
+void Speaker::State::send_starvation_request(Entry& entry, RouterId lost, SeqNo wanted, const Turn& turn) {
+    bool asked = false;
+    for (const Route& route : entry.routes) {
+        if (metric(route) == kInfinity || route.router_id == config.router_id) continue;
+        ask_for_feasible(entry, route.router_id, *neighbours[route.neighbour], turn);
+        asked = true;
+    }
+    if (asked) return;
+    for (auto& [id, interface] : interfaces) {
+        if (interface.neighbours.empty()) continue;
+        interface.outbox.add(Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, lost}), turn.now);
+        arm(Due::outbox, id, turn.now);
+    }
+}
+
+void Speaker::State::resend_requests(Entry& entry, const Turn& turn) {
+    for (PendingRequest& r : entry.requests) {
+        if (r.due > turn.now) continue;
+        if (!r.ours || r.resends_left == 0 || entry.selected != kNobody) {
+            r.due = Instant::min();  // done with
+            continue;
+        }
+        --r.resends_left;
+        r.wait *= 2;
+        r.due = turn.now + r.wait;
+        send_starvation_request(entry, r.router_id, r.seqno, turn);
+    }
+    std::erase_if(entry.requests, [](const PendingRequest& r) { return r.due == Instant::min(); });
+}
+
+// Whoever asked through us hears of the answer at once; what we asked for ourselves is settled by any route.
+void Speaker::State::answer_requests(Entry& entry, const Turn& turn) {
+    const Route* route = entry.selected_route();
+    if (route == nullptr) return;
+    std::erase_if(entry.requests, [&](const PendingRequest& r) {
+        if (r.ours) return true;
+        if (r.router_id == route->router_id && newer(r.seqno, route->seqno)) return false;
+        const auto on = interfaces.find(r.requester_on);
+        Neighbour* to = on == interfaces.end() ? nullptr : find_neighbour(on->second, r.requester);
+        if (to != nullptr) queue(*to, entry.about, turn);
+        return true;
+    });
+}
+
+}  // namespace aronet::babel

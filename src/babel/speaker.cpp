@@ -1,0 +1,259 @@
+#include "babel/speaker.hpp"
+
+#include "babel/sending.hpp"
+#include "base/result.hpp"
+
+namespace aronet::babel {
+
+Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
+    : state_(new State{.config = config, .random = random, .seqno = config.seqno}) {
+    base::ensure(valid(config.router_id), "a valid router-id");
+}
+
+Speaker::~Speaker() = default;
+
+// A start is told at once: those who knew us before forget it, and send what they know (section 3.8.2.1 and 4.6.9).
+void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out) {
+    if (state_->stopped) return;
+    remove_interface(id, now, out);
+    const Turn turn{now, out};
+    Interface& added = state_->interfaces[id];
+    added.id = id;
+    added.config = config;
+    added.hello_seqno = static_cast<SeqNo>(state_->random.u32());
+    added.outbox.add(Tlv(Update{.interval = Interval::of(config.update_interval)}), now);
+    added.outbox.add(Tlv(RouteRequest{}), now);
+    state_->start_quick_hellos(added, now);
+    state_->timers.set({Due::periodic, id}, now + state_->random.jitter(config.update_interval, 50));
+    state_->run_due(turn);
+}
+
+void Speaker::remove_interface(InterfaceId id, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    const Turn turn{now, out};
+    while (!it->second.neighbours.empty()) state_->remove_neighbour(it->second.neighbours.begin()->second, turn);
+    for (const Due due : {Due::own_hello, Due::periodic, Due::outbox}) state_->timers.stop({due, id});
+    state_->interfaces.erase(it);
+    state_->run_due(turn);
+}
+
+// Neighbours take a metric that grew for unfeasible, unless the seqno grows with it (section 3.5.1).
+void Speaker::announce(const Destination& own, Metric metric, Instant now, Actions& out) {
+    if (state_->stopped || metric == kInfinity) return;
+    const Turn turn{now, out};
+    Entry& entry = state_->table.try_emplace(own, Entry{.about = own}).first->second;
+    if (entry.own == metric) return;
+    if (entry.own && *entry.own < metric) ++state_->seqno;
+    entry.own = metric;
+    state_->reselect(entry, turn);
+    state_->run_due(turn);
+}
+
+void Speaker::withdraw(const Destination& own, Instant now, Actions& out) {
+    const auto it = state_->table.find(own);
+    if (it == state_->table.end() || !it->second.own) return;
+    const Turn turn{now, out};
+    it->second.own.reset();
+    state_->reselect(it->second, turn);
+    state_->forget_if_idle(it->second);
+    state_->run_due(turn);
+}
+
+void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out) {
+    const Turn turn{now, out};
+    state_->allowed.reset();
+    if (allowed) {
+        state_->allowed.emplace();
+        for (const Prefix& p : *allowed) {
+            state_->allowed->prefixes.insert(p);
+            state_->allowed->lengths.insert({p.family(), p.length()});
+        }
+    }
+    for (auto it = state_->table.begin(); it != state_->table.end();) {
+        Entry& entry = (it++)->second;
+        if (!state_->allowed || state_->allowed->contain(entry.about.prefix)) continue;
+        for (Route& route : entry.routes) route.received = kInfinity;
+        state_->reselect(entry, turn);
+        while (!entry.routes.empty()) state_->remove_route(entry, entry.routes.back().neighbour);
+        entry.hold_until.reset();
+        state_->install(entry, turn);
+        state_->forget_if_idle(entry);
+    }
+    // What was refused before may be wanted now, and nobody repeats it for a long time.
+    for (const auto& n : state_->neighbours) {
+        if (n && n->reachable()) state_->queue(*n, Tlv(RouteRequest{}), turn);
+    }
+    state_->run_due(turn);
+}
+
+void Speaker::suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end() || it->second.suspicion == extra_cost) return;
+    const Turn turn{now, out};
+    it->second.suspicion = extra_cost;
+    for (const auto& [address, neighbour] : it->second.neighbours) {
+        state_->update_cost(*state_->neighbours[neighbour], turn);
+    }
+    state_->run_due(turn);
+}
+
+// A Hello with a short interval makes the neighbours miss us soon, should the retraction get lost.
+void Speaker::stop(Instant, Actions& out) {
+    if (state_->stopped) return;
+    for (auto& [id, interface] : state_->interfaces) {
+        Sender sender(interface, multicast_group(), out);
+        sender.add(Tlv(Hello{.seqno = interface.hello_seqno++, .interval = {10}}));
+        sender.add(Tlv(Update{.interval = Interval::of(interface.config.update_interval)}));
+        sender.finish();
+    }
+    for (auto& [about, entry] : state_->table) {
+        if (entry.installed.kind != Installed::Kind::nothing) out.emplace_back(RemoveRoute{about});
+    }
+    state_->stopped = true;
+    state_->timers = {};
+    state_->entry_timers = {};
+    state_->table.clear();
+    state_->neighbours.clear();
+    state_->interfaces.clear();
+}
+
+void Speaker::handle(const Packet& packet, Instant now, Actions& out) {
+    if (state_->stopped) return;
+    const Turn turn{now, out};
+    const auto it = state_->interfaces.find(packet.in);
+    if (it == state_->interfaces.end()) {
+        state_->drop("no such interface", packet.in, packet.from, turn);
+    } else if (packet.from_port != kPort) {
+        state_->drop("wrong source port", packet.in, packet.from, turn);
+    } else if (!packet.from.is_v6() || !packet.from.is_link_local()) {
+        state_->drop("source is not link-local", packet.in, packet.from, turn);
+    } else if (packet.to != it->second.config.link_local && packet.to != multicast_group()) {
+        state_->drop("not sent to us", packet.in, packet.from, turn);
+    } else if (packet.from != it->second.config.link_local) {  // our own multicast may come back
+        state_->receive(packet, it->second, turn);
+    }
+    state_->run_due(turn);
+}
+
+void Speaker::tick(Instant now, Actions& out) { state_->run_due({now, out}); }
+
+std::optional<base::Deadline> Speaker::deadline() const {
+    const auto event = state_->timers.next();
+    const auto entry = state_->entry_timers.next();
+    if (!event && !entry) return std::nullopt;
+    if (!event || (entry && *entry < *event)) return base::Deadline{*entry, "a route or a request"};
+    return base::Deadline{*event, "a Hello, an update or a neighbour"};
+}
+
+std::vector<NeighbourView> Speaker::neighbours() const {
+    std::vector<NeighbourView> views;
+    for (const auto& [id, interface] : state_->interfaces) {
+        for (const auto& [address, slot] : interface.neighbours) {
+            const Neighbour& n = *state_->neighbours[slot];
+            views.push_back({id, address, n.multicast.bits(), n.rxcost(interface.config), n.txcost, n.cost,
+                             n.rtt.smoothed(), n.reachable(), n.since, n.entries.size()});
+        }
+    }
+    return views;
+}
+
+std::vector<RouteView> Speaker::routes() const {
+    std::vector<RouteView> views;
+    for (const auto& [about, entry] : state_->table) {
+        for (const Route& r : entry.routes) {
+            const Neighbour& n = *state_->neighbours[r.neighbour];
+            views.push_back({about, n.on, n.address, r.next_hop, r.router_id, r.seqno, r.received, state_->metric(r),
+                             feasible(entry, r), r.neighbour == entry.selected, r.since});
+        }
+    }
+    return views;
+}
+
+SeqNo Speaker::seqno() const { return state_->seqno; }
+
+const base::Drops& Speaker::drops() const { return state_->drops; }
+
+// ---- packets in ----
+
+void Speaker::State::receive(const Packet& packet, Interface& interface, const Turn& turn) {
+    PacketReader reader(packet.bytes, packet.from);
+    const Instant received_at = std::min(packet.received_at, turn.now);
+    bool rtt_usable = false;  // RFC 9616 3.3: an echo counts with the time stamp of a Hello in the same packet
+    while (const auto event = reader.next()) {
+        if (const auto* reason = std::get_if<Malformed>(&*event)) {
+            drop(to_string(*reason), interface.id, packet.from, turn);
+            continue;
+        }
+        const auto* hello = std::get_if<Hello>(&*event);
+        Neighbour* from = hello != nullptr ? neighbour_for_hello(interface, packet.from, turn)
+                                           : find_neighbour(interface, packet.from);
+        if (from == nullptr) {
+            if (hello == nullptr) drop("from no neighbour", interface.id, packet.from, turn);
+        } else if (hello != nullptr) {
+            receive_hello(*from, interface, *hello, received_at, turn);
+            rtt_usable = rtt_usable || hello->timestamp.has_value();
+        } else if (const auto* ihu = std::get_if<Ihu>(&*event)) {
+            receive_ihu(*from, interface, *ihu, rtt_usable, turn);
+        } else if (const auto* update = std::get_if<Announcement>(&*event)) {
+            receive_announcement(*from, *update, turn);
+        } else if (const auto* wanted = std::get_if<RouteRequest>(&*event)) {
+            receive_route_request(*from, *wanted, turn);
+        } else if (const auto* seqno_request = std::get_if<SeqnoRequest>(&*event)) {
+            receive_seqno_request(*from, *seqno_request, turn);
+        } else if (const auto* ack = std::get_if<AckRequest>(&*event)) {
+            queue(*from, Tlv(Ack{ack->opaque}), turn);
+        }
+    }
+}
+
+void Speaker::State::drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn) {
+    std::uint64_t suppressed = 0;
+    if (!drops.count(reason, turn.now, &suppressed)) return;
+    std::string text = "babel: dropped from " + from.to_string() + " on interface " + std::to_string(on) + ": ";
+    text += reason;
+    if (suppressed > 0) text += " (and " + std::to_string(suppressed) + " more before)";
+    turn.out.emplace_back(base::Note{base::Level::info, std::move(text)});
+}
+
+// ---- time ----
+
+// The tables first, so that what is sent afterwards is what they say now.
+void Speaker::State::run_due(const Turn& turn) {
+    for (;;) {
+        if (const auto about = entry_timers.expired(turn.now)) {
+            const auto it = table.find(*about);
+            if (it != table.end()) tend(it->second, turn);
+        } else if (const auto due = timers.expired(turn.now)) {
+            fire(due->first, due->second, turn);
+        } else {
+            return;
+        }
+    }
+}
+
+void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
+    switch (what) {
+        case Due::multicast_hello:
+            return hello_missed(id, &Neighbour::multicast, neighbours[id]->multicast_interval, what, turn);
+        case Due::unicast_hello:
+            return hello_missed(id, &Neighbour::unicast, neighbours[id]->unicast_interval, what, turn);
+        case Due::ihu: return ihu_expired(id, turn);
+        case Due::own_hello: return send_hello(interfaces.at(id), turn);
+        case Due::periodic: return start_dump(interfaces.at(id), turn);
+        case Due::outbox: return flush(interfaces.at(id), turn);
+        case Due::neighbour_outbox: return flush(*neighbours[id], turn);
+    }
+}
+
+void Speaker::State::arm(Due what, std::uint32_t id, Instant at) {
+    const auto present = timers.at({what, id});
+    if (!present || at < *present) timers.set({what, id}, at);
+}
+
+void Speaker::State::arm(const Entry& entry, Instant at) {
+    const auto present = entry_timers.at(entry.about);
+    if (!present || at < *present) entry_timers.set(entry.about, at);
+}
+
+}  // namespace aronet::babel

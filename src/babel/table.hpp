@@ -1,0 +1,116 @@
+#pragma once
+
+// The routing table: one Entry per destination with everything known of it, so that an update costs one lookup.
+// Feasibility and selection are functions of an entry and the costs of the links (RFC 8966 3.2.5 to 3.2.7, 3.5, 3.6).
+
+#include "babel/neighbour.hpp"
+
+#include <functional>
+#include <map>
+
+namespace aronet::babel {
+
+// A metric that follows the true one with delay (appendix A.3), so that routes do not flap with it.
+struct Smoothed {
+    Instant at;
+    Metric value = kInfinity;
+
+    void follow(Metric metric, Duration half_life, Instant now);
+};
+
+struct Route {  // by one neighbour
+    RouterId router_id = 0;
+    Instant expires;
+    Instant since;
+    Smoothed smoothed;
+    NeighbourId neighbour = 0;
+    std::uint32_t position = 0;        // in Neighbour::entries
+    Interval interval;
+    SeqNo seqno = 0;
+    Metric received = kInfinity;       // the metric the neighbour announced
+    Address next_hop;
+    bool refresh_asked = false;
+
+    Duration hold() const;             // 3.5 intervals
+    Instant refresh_at() const { return expires - interval.duration(); }
+};
+
+struct Source {  // the best we ever announced of this router's: what is not better may loop
+    RouterId router_id = 0;
+    SeqNo seqno = 0;
+    Metric metric = kInfinity;
+    Instant expires;
+};
+
+struct PendingRequest {
+    RouterId router_id = 0;
+    SeqNo seqno = 0;
+    bool ours = false;                 // else forwarded for `requester`, who may be gone by the time of the answer
+    InterfaceId requester_on = 0;
+    Address requester;
+    unsigned resends_left = 0;
+    Duration wait{};                   // before the next resend
+    Instant sent_at;
+    Instant due;                       // to resend or forget
+};
+
+struct Installed {  // what the forwarding table was last told
+    enum class Kind : std::uint8_t { nothing, route, unreachable };
+    Kind kind = Kind::nothing;
+    InterfaceId on = 0;
+    Address next_hop;
+    bool operator==(const Installed&) const = default;
+};
+
+struct Told {  // what the neighbours were last told
+    bool reachable = false;
+    RouterId router_id = 0;
+    Metric metric = kInfinity;
+    InterfaceId via = 0;               // the interface it was not told on (split horizon); 0 for our own
+    bool own = false;
+};
+
+inline constexpr NeighbourId kNobody = ~NeighbourId(0);
+
+struct Entry {
+    Destination about;
+    std::vector<Route> routes;         // in the order of their neighbours' ids
+    std::vector<Source> sources;
+    std::vector<PendingRequest> requests;
+    std::optional<Metric> own;         // announced by us
+    NeighbourId selected = kNobody;
+    std::optional<Instant> hold_until;  // unreachable, after a loss
+    std::optional<Instant> look_again;  // when hysteresis may let a better route win
+    Installed installed;
+    Told told;
+
+    Route* route_by(NeighbourId neighbour);
+    const Route* route_by(NeighbourId neighbour) const;
+    const Route* selected_route() const { return selected == kNobody ? nullptr : route_by(selected); }
+    Route& add_route(NeighbourId neighbour);
+    const Source* source(RouterId router_id) const;
+    void sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires);  // section 3.7.3
+    PendingRequest* request(RouterId router_id, bool ours);
+
+    bool idle() const;                 // nothing left to remember
+    std::optional<Instant> next_event(bool refresh_wanted) const;
+};
+
+bool feasible(const Entry& entry, RouterId router_id, SeqNo seqno, Metric metric);
+inline bool feasible(const Entry& entry, const Route& route) {
+    return feasible(entry, route.router_id, route.seqno, route.received);
+}
+
+struct Choice {
+    NeighbourId best = kNobody;
+    bool better_waits = false;  // hysteresis holds back a better one
+};
+
+// The cost of the link to a neighbour, 0xffff when it cannot be used.
+using CostOf = std::function<unsigned(NeighbourId)>;
+using HalfLifeOf = std::function<Duration(NeighbourId)>;
+Choice select(const Entry& entry, const CostOf& cost, const HalfLifeOf& half_life, Instant now);
+
+using Table = std::map<Destination, Entry>;
+
+}  // namespace aronet::babel
