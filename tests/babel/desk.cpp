@@ -1,0 +1,149 @@
+#include "babel/desk.hpp"
+
+#include "babel/constants.hpp"
+
+namespace aronet::babel {
+
+void Forwarding::obey(const Action& action) {
+    if (const auto* route = std::get_if<InstallRoute>(&action)) {
+        ways[route->destination] = {route->on, route->next_hop, false};
+    } else if (const auto* hole = std::get_if<InstallUnreachable>(&action)) {
+        ways[hole->destination] = {0, Address(), true};
+    } else if (const auto* gone = std::get_if<RemoveRoute>(&action)) {
+        CHECK(ways.erase(gone->destination) == 1);  // only what is there is removed
+    } else {
+        return;
+    }
+    ++changes;
+}
+
+Desk::Desk(SpeakerConfig config) : speaker(config, random) {}
+
+InterfaceConfig Desk::link(const char* address, LinkType type) {
+    InterfaceConfig config;
+    config.link_local = ip(address);
+    config.type = type;
+    config.rxcost = 96;
+    config.hello_interval = 4s;
+    config.update_interval = 16s;
+    config.rtt_cost = type == LinkType::tunnel ? 150 : 0;
+    config.rtt_max = 120ms;
+    config.mtu = 1500;
+    return config;
+}
+
+void Desk::plug(InterfaceId id, const InterfaceConfig& config) {
+    links_[id] = config;
+    speaker.add_interface(id, config, now, actions);
+    collect();
+}
+
+void Desk::unplug(InterfaceId id) {
+    std::erase_if(friends_, [&](const auto& f) { return f.second.on == id; });
+    links_.erase(id);
+    speaker.remove_interface(id, now, actions);
+    collect();
+}
+
+void Desk::befriend(InterfaceId on, const Address& address, std::uint16_t rxcost) {
+    Friend& f = friends_[address] = {on, rxcost, 7, now};
+    hello_from(address, f);
+    hello_from(address, f);
+}
+
+void Desk::hello_from(const Address& address, Friend& f) {
+    const Hello hello{.seqno = f.hello_seqno++, .interval = Interval::of(4s)};
+    say(f.on, address, {hello, Ihu{.address = links_.at(f.on).link_local, .rxcost = f.rxcost, .interval = Interval::of(12s)}});
+    f.next_hello = now + 4s;
+}
+
+void Desk::say(InterfaceId on, const Address& from, const std::vector<Tlv>& tlvs) {
+    PacketWriter writer(1400);
+    for (const Tlv& tlv : tlvs) REQUIRE(writer.add(tlv));
+    say_raw(on, from, writer.finish());
+}
+
+void Desk::announce(InterfaceId on, const Address& from, const std::vector<Announcement>& updates) {
+    PacketWriter writer(1400);
+    for (const Announcement& update : updates) {
+        if (writer.add(update, Encoding::v4_via_v6)) continue;
+        say_raw(on, from, writer.finish());
+        REQUIRE(writer.add(update, Encoding::v4_via_v6));
+    }
+    say_raw(on, from, writer.finish());
+}
+
+void Desk::say_raw(InterfaceId on, const Address& from, const base::Bytes& packet) {
+    deliver({.bytes = packet, .from = from, .to = multicast_group(), .in = on, .received_at = now});
+}
+
+void Desk::deliver(const Packet& packet) {
+    speaker.handle(packet, now, actions);
+    collect();
+}
+
+void Desk::pass(Duration d) {
+    const Instant end = now + d;
+    for (;;) {
+        Instant next = end;
+        if (const auto due = speaker.deadline()) next = std::min(next, due->at);
+        for (const auto& [address, f] : friends_) next = std::min(next, f.next_hello);
+        now = std::max(now, next);
+        for (auto& [address, f] : friends_) {
+            if (f.next_hello <= now) hello_from(address, f);
+        }
+        speaker.tick(now, actions);
+        collect();
+        const auto due = speaker.deadline();
+        REQUIRE((!due || due->at > now));
+        if (now >= end) return;
+    }
+}
+
+void Desk::collect() {
+    for (const Action& action : actions) {
+        forwarding.obey(action);
+        if (const auto* note = std::get_if<base::Note>(&action)) notes.push_back(*note);
+        const auto* send = std::get_if<Send>(&action);
+        if (send == nullptr) continue;
+        Sent s{now, send->on, send->to, {}};
+        PacketReader reader(send->bytes, links_.count(send->on) ? links_.at(send->on).link_local : ip("fe80::1"));
+        while (auto event = reader.next()) {
+            REQUIRE_FALSE(std::holds_alternative<Malformed>(*event));
+            s.events.push_back(std::move(*event));
+        }
+        REQUIRE(send->bytes.size() + 48 <= (links_.count(send->on) ? links_.at(send->on).mtu : 1500));
+        sent.push_back(std::move(s));
+    }
+    actions.clear();
+    for (const RouteView& r : speaker.routes()) CHECK((!r.selected || (r.feasible && r.metric < kInfinity)));
+}
+
+std::optional<Announcement> Desk::announced(InterfaceId on, const Destination& about) const {
+    std::optional<Announcement> last;
+    for (const Announcement& a : said<Announcement>(on)) {
+        if (a.about == about) last = a;
+    }
+    return last;
+}
+
+std::optional<RouteView> Desk::route(const Destination& about, const Address& neighbour) const {
+    for (const RouteView& r : speaker.routes()) {
+        if (r.destination == about && r.neighbour == neighbour) return r;
+    }
+    return std::nullopt;
+}
+
+std::optional<NeighbourView> Desk::neighbour(const Address& address) const {
+    for (const NeighbourView& n : speaker.neighbours()) {
+        if (n.address == address) return n;
+    }
+    return std::nullopt;
+}
+
+std::uint64_t Desk::dropped(const std::string& reason) const {
+    const auto it = speaker.drops().totals().find(reason);
+    return it == speaker.drops().totals().end() ? 0 : it->second;
+}
+
+}  // namespace aronet::babel
