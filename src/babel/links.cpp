@@ -60,7 +60,7 @@ void Speaker::State::receive_hello(
     HelloHistory& history = hello.unicast ? from.unicast : from.multicast;
     const bool anew = history.heard(hello.seqno) == HelloHistory::Outcome::started_anew;
     if (anew || is_new) from.ihu_wanted = true;
-    if (anew) from.rtt.forget();
+    if (anew && !hello.unicast) forget_earlier_life(from, turn);
     if (hello.timestamp) from.rtt.heard(*hello.timestamp, received_at);
 
     // An unscheduled Hello promises nothing, so the promise of the one before stands (section 3.4.1).
@@ -76,6 +76,14 @@ void Speaker::State::receive_hello(
     if (is_new) start_quick_hellos(interface, turn.now);
     else if (anew) want_hello(interface, turn.now);
     update_cost(from, turn);
+}
+
+// A restarted neighbour has forgotten what it told us, and which feasibility kept its routes free of loops (A.1).
+void Speaker::State::forget_earlier_life(Neighbour& n, const Turn& turn) {
+    n.rtt.forget();
+    n.txcost = kInfinity;
+    timers.stop({Due::ihu, n.id});
+    receive_announcement(n, Announcement{}, turn);
 }
 
 void Speaker::State::receive_ihu(

@@ -68,6 +68,7 @@ struct Speaker::State {
     Neighbour* neighbour_for_hello(Interface& interface, const Address& address, const Turn& turn);
     void remove_neighbour(NeighbourId id, const Turn& turn);
     void receive_hello(Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn);
+    void forget_earlier_life(Neighbour& neighbour, const Turn& turn);
     void receive_ihu(Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn);
     void hello_missed(NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn);
     void ihu_expired(NeighbourId id, const Turn& turn);

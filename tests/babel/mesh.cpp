@@ -1,0 +1,198 @@
+#include "babel/mesh.hpp"
+
+#include "babel/constants.hpp"
+
+namespace aronet::babel {
+
+Destination Mesh::own(NodeId node) {
+    std::array<base::Byte, 16> octets{0xfd, 0x11};
+    octets[14] = static_cast<base::Byte>(node >> 8);
+    octets[15] = static_cast<base::Byte>(node);
+    return Destination::of(Prefix::host(Address::v6(octets)));
+}
+
+Address Mesh::address(std::size_t link, bool side) {
+    std::array<base::Byte, 16> octets{0xfe, 0x80};
+    octets[12] = side ? 1 : 2;
+    octets[14] = static_cast<base::Byte>(link >> 8);
+    octets[15] = static_cast<base::Byte>(link);
+    return Address::v6(octets);
+}
+
+Mesh::NodeId Mesh::add_node() {
+    nodes_.emplace_back();
+    start(nodes_.size() - 1);
+    return nodes_.size() - 1;
+}
+
+void Mesh::start(NodeId id) {
+    Node& node = nodes_[id];
+    node.speaker.reset();
+    node.forwarding = {};
+    node.random.reset(new base::Random(base::Random::from_number(random_.u64())));
+    // As a daemon does: a new router-id, since the seqno of the life before is lost (RFC 8966 3.2.1).
+    const SpeakerConfig speaker{.router_id = (random_.u64() << 16) + id + 1, .seqno = static_cast<SeqNo>(random_.u32())};
+    node.speaker = std::make_unique<Speaker>(speaker, *node.random);
+    node.speaker->announce(own(id), 0, now_, actions_);
+    perform(id);
+}
+
+void Mesh::plug(NodeId id, std::size_t link) {
+    InterfaceConfig c = config;
+    c.link_local = address(link, links_[link].a == id);
+    c.rxcost = links_[link].cost;
+    nodes_[id].up.insert(static_cast<InterfaceId>(link + 1));
+    nodes_[id].speaker->add_interface(static_cast<InterfaceId>(link + 1), c, now_, actions_);
+    perform(id);
+}
+
+void Mesh::connect(NodeId a, NodeId b, std::uint16_t cost, Duration delay) {
+    links_.push_back({a, b, cost, delay});
+    plug(a, links_.size() - 1);
+    plug(b, links_.size() - 1);
+}
+
+std::size_t Mesh::link_of(NodeId a, NodeId b) const {
+    for (std::size_t i = 0; i < links_.size(); ++i) {
+        if ((links_[i].a == a && links_[i].b == b) || (links_[i].a == b && links_[i].b == a)) return i;
+    }
+    FAIL("no such link");
+    return 0;
+}
+
+void Mesh::cut(NodeId a, NodeId b) {
+    const std::size_t link = link_of(a, b);
+    if (!links_[link].up) return;
+    links_[link].up = false;
+    for (const NodeId id : {a, b}) {
+        nodes_[id].up.erase(static_cast<InterfaceId>(link + 1));
+        nodes_[id].speaker->remove_interface(static_cast<InterfaceId>(link + 1), now_, actions_);
+        perform(id);
+    }
+}
+
+void Mesh::restore(NodeId a, NodeId b) {
+    const std::size_t link = link_of(a, b);
+    links_[link].silent = false;
+    if (links_[link].up) return;
+    links_[link].up = true;
+    plug(a, link);
+    plug(b, link);
+}
+
+void Mesh::silence(NodeId a, NodeId b, bool silent) { links_[link_of(a, b)].silent = silent; }
+
+void Mesh::restart(NodeId id) {
+    start(id);
+    nodes_[id].up.clear();
+    for (std::size_t i = 0; i < links_.size(); ++i) {
+        if (links_[i].up && (links_[i].a == id || links_[i].b == id)) plug(id, i);
+    }
+}
+
+void Mesh::perform(NodeId id) {
+    Actions actions;
+    actions.swap(actions_);
+    const std::size_t changes = nodes_[id].forwarding.changes;
+    for (const Action& action : actions) {
+        nodes_[id].forwarding.obey(action);
+        const auto* send = std::get_if<Send>(&action);
+        if (send == nullptr) continue;
+        ++packets_;
+        const std::size_t link = send->on - 1;
+        const Link& l = links_[link];
+        if (!l.up || l.silent || random_.below(100) < loss_percent_) continue;
+        const NodeId to = l.a == id ? l.b : l.a;
+        const Duration delay = random_.between(l.delay, l.delay * 2);
+        flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast()});
+    }
+    if (nodes_[id].forwarding.changes != changes) check_no_loop();
+    for (const RouteView& r : nodes_[id].speaker->routes()) {
+        if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
+    }
+}
+
+bool Mesh::step(Instant end) {
+    std::optional<NodeId> ticking;
+    Instant next = end;
+    for (NodeId id = 0; id < nodes_.size(); ++id) {
+        const auto due = nodes_[id].speaker->deadline();
+        if (due && due->at < next) next = due->at, ticking = id;
+    }
+    if (!flights_.empty() && flights_.top().at <= next && flights_.top().at < end) {
+        Flight flight = flights_.top();
+        flights_.pop();
+        now_ = std::max(now_, flight.at);
+        Node& node = nodes_[flight.to];
+        const auto in = static_cast<InterfaceId>(flight.link + 1);
+        if (node.up.count(in) == 0 || links_[flight.link].silent) return true;
+        const bool side = links_[flight.link].a == flight.to;
+        const Address mine = address(flight.link, side);
+        node.speaker->handle(
+            {.bytes = flight.bytes, .from = address(flight.link, !side),
+             .to = flight.multicast ? multicast_group() : mine, .in = in, .received_at = now_},
+            now_, actions_
+        );
+        perform(flight.to);
+        return true;
+    }
+    now_ = std::max(now_, next);
+    if (!ticking) return false;
+    nodes_[*ticking].speaker->tick(now_, actions_);
+    const auto due = nodes_[*ticking].speaker->deadline();
+    if (due && due->at <= now_) FAIL("after a tick the deadline lies in the past");
+    perform(*ticking);
+    return true;
+}
+
+void Mesh::run(Duration d) {
+    const Instant end = now_ + d;
+    while (step(end)) {}
+}
+
+Duration Mesh::run_until_whole(Duration at_most) {
+    const Instant start = now_;
+    while (!whole() && now_ - start < at_most) run(10ms);
+    return now_ - start;
+}
+
+bool Mesh::reaches(NodeId from, NodeId to) const {
+    NodeId at = from;
+    for (std::size_t hops = 0; hops <= nodes_.size(); ++hops) {
+        if (at == to) return true;
+        const auto way = nodes_[at].forwarding.ways.find(own(to));
+        if (way == nodes_[at].forwarding.ways.end() || way->second.unreachable) return false;
+        const Link& l = links_[way->second.on - 1];
+        if (!l.up || l.silent) return false;
+        at = l.a == at ? l.b : l.a;
+    }
+    return false;
+}
+
+bool Mesh::whole() const {
+    for (NodeId a = 0; a < nodes_.size(); ++a) {
+        for (NodeId b = 0; b < nodes_.size(); ++b) {
+            if (!reaches(a, b)) return false;
+        }
+    }
+    return true;
+}
+
+// Following the forwarding tables from anywhere to anywhere never comes back to where it was.
+void Mesh::check_no_loop() const {
+    for (NodeId target = 0; target < nodes_.size(); ++target) {
+        for (NodeId start = 0; start < nodes_.size(); ++start) {
+            NodeId at = start;
+            std::size_t hops = 0;
+            while (at != target) {
+                const auto way = nodes_[at].forwarding.ways.find(own(target));
+                if (way == nodes_[at].forwarding.ways.end() || way->second.unreachable) break;
+                const Link& l = links_[way->second.on - 1];
+                at = l.a == at ? l.b : l.a;
+                if (++hops > nodes_.size()) FAIL("a forwarding loop towards node " << target);
+            }
+        }
+    }
+}
+
+}  // namespace aronet::babel

@@ -1,0 +1,78 @@
+#pragma once
+
+// Many Speakers in virtual time: links that lose and delay, cuts, restarts. After every event nothing may loop.
+
+#include "babel/desk.hpp"
+
+#include <memory>
+#include <queue>
+
+namespace aronet::babel {
+
+class Mesh {
+public:
+    explicit Mesh(std::uint64_t seed) : random_(base::Random::from_number(seed)) {}
+
+    using NodeId = std::size_t;
+    NodeId add_node();
+    void connect(NodeId a, NodeId b, std::uint16_t cost = 96, Duration delay = std::chrono::milliseconds(1));
+    void cut(NodeId a, NodeId b);           // both ends notice
+    void silence(NodeId a, NodeId b, bool silent);  // nobody notices, nothing passes
+    void restore(NodeId a, NodeId b);
+    void lose(unsigned percent) { loss_percent_ = percent; }
+    void restart(NodeId node);              // without a word, with another seqno
+    void run(Duration d);
+    Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
+
+    bool whole() const;
+    bool reaches(NodeId from, NodeId to) const;
+    std::size_t size() const { return nodes_.size(); }
+    std::size_t packets() const { return packets_; }
+    static Destination own(NodeId node);
+
+    InterfaceConfig config;                 // of every link; link_local and rxcost are set per link
+
+private:
+    struct Node {
+        std::unique_ptr<base::Random> random;
+        std::unique_ptr<Speaker> speaker;
+        Forwarding forwarding;
+        std::set<InterfaceId> up;
+    };
+    struct Link {
+        NodeId a = 0, b = 0;
+        std::uint16_t cost = 96;
+        Duration delay{};
+        bool silent = false, up = true;
+    };
+    struct Flight {
+        Instant at;
+        std::uint64_t order = 0;
+        NodeId to = 0;
+        std::size_t link = 0;
+        base::Bytes bytes;
+        bool multicast = false;
+        bool operator>(const Flight& other) const {
+            return std::pair(at, order) > std::pair(other.at, other.order);
+        }
+    };
+    static Address address(std::size_t link, bool side);
+    std::size_t link_of(NodeId a, NodeId b) const;
+    void start(NodeId node);
+    void plug(NodeId node, std::size_t link);
+    void perform(NodeId node);
+    bool step(Instant end);
+    void check_no_loop() const;
+
+    base::Random random_;
+    unsigned loss_percent_ = 0;
+    std::vector<Node> nodes_;
+    std::vector<Link> links_;
+    std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
+    std::uint64_t order_ = 0;
+    std::size_t packets_ = 0;
+    Instant now_{std::chrono::seconds(10)};
+    Actions actions_;
+};
+
+}  // namespace aronet::babel

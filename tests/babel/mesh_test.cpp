@@ -1,0 +1,130 @@
+// Networks of Speakers. No loop at any instant is checked by the Mesh itself, after every event.
+
+#include "babel/mesh.hpp"
+
+using namespace aronet;
+using namespace aronet::babel;
+using namespace std::chrono_literals;
+
+namespace {
+
+InterfaceConfig four_seconds() {
+    InterfaceConfig config;
+    config.hello_interval = 4s;
+    config.update_interval = 16s;
+    config.type = LinkType::wired;
+    return config;
+}
+
+void line(Mesh& mesh, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) mesh.add_node();
+    for (std::size_t i = 0; i + 1 < count; ++i) mesh.connect(i, i + 1);
+}
+
+void ring(Mesh& mesh, std::size_t count) {
+    line(mesh, count);
+    mesh.connect(count - 1, 0);
+}
+
+void random_graph(Mesh& mesh, std::size_t count, base::Random& random) {
+    line(mesh, count);
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t other = random.below(count);
+        if (other == i || other == i + 1 || other + 1 == i) continue;
+        mesh.connect(i, other, static_cast<std::uint16_t>(random.between(16ns, 400ns).count()));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a line of ten is whole within a second, with the intervals of the original") {
+    Mesh mesh(1);
+    line(mesh, 10);
+    const Duration took = mesh.run_until_whole(10s);
+    CAPTURE(base::milliseconds(took));
+    CHECK(took <= 1s);
+}
+
+TEST_CASE("a full mesh of eight is whole within a second") {
+    Mesh mesh(2);
+    for (int i = 0; i < 8; ++i) mesh.add_node();
+    for (std::size_t i = 0; i < 8; ++i) {
+        for (std::size_t j = 0; j < i; ++j) mesh.connect(i, j);
+    }
+    CHECK(mesh.run_until_whole(10s) <= 1s);
+}
+
+TEST_CASE("a ring of ten whose link is cut heals within 300 ms and is back on the short path soon after the repair") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        Mesh mesh(seed);
+        mesh.config = four_seconds();
+        ring(mesh, 10);
+        REQUIRE(mesh.run_until_whole(10s) <= 1s);
+        mesh.run(60s);
+        mesh.cut(1, 2);
+        const Duration gap = mesh.run_until_whole(60s);
+        CAPTURE(seed, base::milliseconds(gap));
+        CHECK(gap <= 300ms);
+        mesh.run(30s);
+        mesh.restore(1, 2);
+        mesh.run(5s);
+        CHECK(mesh.whole());
+    }
+}
+
+TEST_CASE("a link that falls silent is gone after the Hellos missed, and everything is reached around it") {
+    Mesh mesh(3);
+    mesh.config = four_seconds();
+    ring(mesh, 10);
+    mesh.run(40s);
+    REQUIRE(mesh.whole());
+    mesh.silence(4, 5, true);
+    const Duration gap = mesh.run_until_whole(60s);
+    CAPTURE(base::milliseconds(gap));
+    CHECK(gap <= 13s);  // two of three Hellos of 4 s, the first waited for 6 s
+    mesh.silence(4, 5, false);
+    mesh.run(20s);
+    CHECK(mesh.whole());
+}
+
+TEST_CASE("a node that restarts without a word is reached again within seconds") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        Mesh mesh(seed);
+        mesh.config = four_seconds();
+        ring(mesh, 6);
+        mesh.run(30s);
+        mesh.restart(3);
+        const Duration took = mesh.run_until_whole(60s);
+        CAPTURE(seed, base::milliseconds(took));
+        CHECK(took <= 5s);
+    }
+}
+
+TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and are whole after quiet") {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        CAPTURE(seed);
+        base::Random random = base::Random::from_number(seed * 7919);
+        Mesh mesh(seed);
+        mesh.config = four_seconds();
+        if (seed % 2 == 0) mesh.config.type = LinkType::tunnel;
+        const std::size_t count = 4 + random.below(9);
+        random_graph(mesh, count, random);
+        mesh.lose(static_cast<unsigned>(random.below(30)));
+        mesh.run(5s);
+        for (int i = 0; i < 12; ++i) {
+            const std::size_t a = random.below(count - 1);
+            switch (random.below(5)) {
+                case 0: mesh.cut(a, a + 1); break;
+                case 1: mesh.restore(a, a + 1); break;
+                case 2: mesh.silence(a, a + 1, true); break;
+                case 3: mesh.silence(a, a + 1, false); break;
+                default: mesh.restart(a); break;
+            }
+            mesh.run(random.between(10ms, 15s));
+        }
+        mesh.lose(0);
+        for (std::size_t i = 0; i + 1 < count; ++i) mesh.restore(i, i + 1);
+        mesh.run(60s);
+        CHECK(mesh.whole());
+    }
+}
