@@ -1,0 +1,74 @@
+#pragma once
+
+// The state of one ESP SA: cipher, sequence counter or replay window, counters. It outlives the tables that point to
+// it, so that publishing a new table resets nothing. One worker at a time calls seal or open; the counters may be read
+// from anywhere. Endpoints are not state but belong to the table: they may change while the SA lives.
+
+#include "base/random.hpp"
+#include "base/sa.hpp"
+#include "base/time.hpp"
+#include "esp/cipher.hpp"
+#include "esp/packet.hpp"
+#include "esp/replay.hpp"
+
+#include <memory>
+
+namespace aronet::esp {
+
+struct Tally {
+    Counter packets;
+    Counter bytes;               // of inner packets
+    DropCounters drops;
+    std::atomic<std::int64_t> last_used{0};  // nanoseconds of base::Instant; 0: never
+};
+
+class OutboundSa {
+public:
+    // Without ESN a new SA must be in place long before the counter ends; from here on expiring() is true.
+    static constexpr std::uint64_t kSoftLimit = std::uint64_t{1} << 31;
+
+    // nullptr: the key does not fit the suite.
+    static std::unique_ptr<OutboundSa> make(const base::Sa& sa, base::Random& random);
+
+    // On success the packet is ESP; otherwise packet.drop says why not. Counts either.
+    void seal(Packet& packet, base::Instant now);
+    bool expiring() const { return !esn_ && sequence_ >= kSoftLimit; }
+    void skip_to(std::uint64_t sequence) { sequence_ = sequence; }  // forward, before it is published
+
+    const Tally& tally() const { return tally_; }
+
+private:
+    OutboundSa(const base::Sa& sa, Cipher cipher, base::Random& random);
+    Drop wrap(Packet& packet);
+    void write_iv(std::span<Byte> iv);
+
+    std::uint32_t spi_;
+    bool esn_;
+    Cipher cipher_;
+    std::uint64_t sequence_ = 0;  // of the packet sent last (RFC 4303 3.3.3)
+    std::uint64_t iv_mask_;       // IV = sequence number xor this: unique per key, unlike in a second SA of that key
+    base::Random iv_source_;      // CBC only
+    Tally tally_;
+};
+
+class InboundSa {
+public:
+    static std::unique_ptr<InboundSa> make(const base::Sa& sa);
+
+    // On success the packet is the inner one; otherwise packet.drop says why not. Counts either.
+    void open(Packet& packet, std::uint32_t sequence, base::Instant now);
+
+    const Tally& tally() const { return tally_; }
+
+private:
+    InboundSa(const base::Sa& sa, Cipher cipher);
+    Drop verify(Packet& packet, std::uint32_t sequence);
+    Drop unwrap(Packet& packet) const;
+
+    Cipher cipher_;
+    ReplayWindow window_;
+    base::Endpoint peer_;  // where the newest authentic packet came from
+    Tally tally_;
+};
+
+}  // namespace aronet::esp

@@ -1,0 +1,122 @@
+#include "esp/registry.hpp"
+
+#include "base/result.hpp"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+
+namespace aronet::esp {
+namespace {
+
+base::Sa without_key(const base::Sa& sa) {
+    base::Sa copy;
+    copy.direction = sa.direction;
+    copy.source = sa.source;
+    copy.destination = sa.destination;
+    copy.spi = sa.spi;
+    copy.reqid = sa.reqid;
+    copy.if_id = sa.if_id;
+    copy.mode = sa.mode;
+    copy.udp_encapsulation = sa.udp_encapsulation;
+    copy.esn = sa.esn;
+    copy.replay_window = sa.replay_window;
+    copy.mark = sa.mark;
+    copy.suite = sa.suite;
+    return copy;
+}
+
+}  // namespace
+
+std::errc Registry::add(const base::Sa& sa) {
+    // RFC 4303 2.1: SPIs up to 255 are reserved; zero on UDP is the non-ESP marker.
+    if (sa.mode != base::SaMode::tunnel || !sa.udp_encapsulation || sa.spi < 256)
+        return std::errc::invalid_argument;
+    if (sa.direction == base::Direction::in) return add_to(inbound_, sa, InboundSa::make(sa));
+    return add_to(outbound_, sa, OutboundSa::make(sa, random_));
+}
+
+template <class State>
+std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::unique_ptr<State> made) {
+    if (!made) return std::errc::invalid_argument;
+    const KeyDigest digest = digest_of(sa);
+    const auto same = std::ranges::find_if(all, [&](const auto& entry) {
+        return entry.second.sa.spi == sa.spi && entry.second.digest == digest;
+    });
+    if (same != all.end()) {
+        const base::SaId before = same->first;
+        auto node = all.extract(same);
+        if (before != sa.id()) end(all, sa.id());
+        node.key() = sa.id();
+        node.mapped().sa = without_key(sa);
+        all.insert(std::move(node));
+        for (auto& [if_id, id] : current_)
+            if (sa.direction == base::Direction::out && id == before) id = sa.id();
+        return {};
+    }
+    const bool taken = std::ranges::any_of(all, [&](const auto& entry) {
+        return entry.second.sa.spi == sa.spi && entry.first != sa.id();
+    });
+    if (taken && sa.direction == base::Direction::in) return std::errc::file_exists;
+    end(all, sa.id());
+    all[sa.id()] = Held<State>{without_key(sa), digest, std::move(made)};
+    return {};
+}
+
+template <class State>
+void Registry::end(Associations<State>& all, const base::SaId& id) {
+    const auto it = all.find(id);
+    if (it == all.end()) return;
+    ended_.emplace_back(std::move(it->second.state));
+    all.erase(it);
+}
+
+void Registry::remove(const base::SaId& id) {
+    end(inbound_, id);
+    end(outbound_, id);
+}
+
+std::errc Registry::set_outbound(std::uint32_t if_id, const base::SaId& id) {
+    const auto it = outbound_.find(id);
+    if (it == outbound_.end() || it->second.sa.if_id != if_id) return std::errc::no_such_process;
+    current_[if_id] = id;
+    return {};
+}
+
+Table Registry::table() const {
+    std::vector<Table::Outbound> outbound;
+    for (const auto& [if_id, id] : current_) {
+        const auto it = outbound_.find(id);
+        if (it == outbound_.end()) continue;
+        const base::Sa& sa = it->second.sa;
+        outbound.push_back({if_id, id, sa.source, sa.destination, sa.mark, it->second.state.get()});
+    }
+    std::vector<Table::Inbound> inbound;
+    for (const auto& [id, held] : inbound_) inbound.push_back({id, held.sa.if_id, held.state.get()});
+    return {std::move(outbound), std::move(inbound)};
+}
+
+std::vector<Registry::Entry> Registry::entries() const {
+    std::vector<Entry> all;
+    for (const auto& [id, held] : inbound_)
+        all.push_back({id, base::Direction::in, held.sa.if_id, &held.state->tally()});
+    for (const auto& [id, held] : outbound_)
+        all.push_back({id, base::Direction::out, held.sa.if_id, &held.state->tally()});
+    return all;
+}
+
+// Tells whether two SAs are the same without keeping the key: all that went into the cipher goes into the digest.
+Registry::KeyDigest Registry::digest_of(const base::Sa& sa) {
+    base::Secret all(sa.key.size() + 2);
+    const auto out = all.mutable_view();
+    out[0] = static_cast<Byte>(sa.suite);
+    out[1] = static_cast<Byte>(sa.esn);
+    std::ranges::copy(sa.key.view(), out.begin() + 2);
+    KeyDigest digest{};
+    base::ensure(
+        EVP_Digest(out.data(), out.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1, "SHA-256"
+    );
+    return digest;
+}
+
+}  // namespace aronet::esp
