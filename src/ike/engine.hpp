@@ -37,7 +37,10 @@ struct EngineConfig {
     std::size_t half_open_max = 1024;
     std::size_t cookie_threshold = 64;         // half-open SAs from which on cookies are asked for
     std::uint32_t replay_window = 128;
+    std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
     std::size_t concurrent_per_address = 3;    // half-open exchanges towards one address (strongSwan drops at 5)
+    Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
+    std::size_t fragment_size = 1200;          // IKE messages larger than this go in fragments where the peer can
 };
 
 struct Peer {
@@ -61,9 +64,11 @@ struct Datagram {
 struct Send { Endpoint from, to; base::Bytes bytes; };  // from.address may be any(): the route decides
 // Install both SAs, inbound first, then report installed() or refused(). A responder's answer waits for that.
 struct ChildUp { PeerId peer; ChildId child; base::Sa in, out; bool replaces = false; };
+// A responder's Switch follows installed(); with `replaces` it may come much later.
 struct Switch { PeerId peer; ChildId child; };          // from now on send on this child's outbound SA
 struct ChildDown { PeerId peer; ChildId child; base::SaId in, out; Address in_source; };  // remove both SAs
-struct PeerMoved { PeerId peer; Endpoint from, to; };   // the remote endpoint changed and was authenticated
+// The remote endpoint of all SAs of this peer went from `from` to `to`: authenticated, or reported by mapping().
+struct PeerMoved { PeerId peer; Endpoint from, to; };
 using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, base::Note>;
 using Actions = std::vector<Action>;
 
