@@ -1,0 +1,35 @@
+#pragma once
+
+// One CHILD SA as a state: what the session remembers of it after its keys went to the data plane.
+
+#include "ike/ground.hpp"
+#include "ike/proposal.hpp"
+
+namespace aronet::ike {
+
+enum class ChildState : std::uint8_t {
+    installing,  // ChildUp is out, installed() or refused() is awaited
+    standby,     // replaces another, whose DELETE by the peer makes this one send (ike.md 1.7)
+    installed,
+    replaced,    // another stands by for it; still the one to send on
+    dying,       // deleted by the peer; inbound stays a little for what is under way
+    deleting,    // our DELETE is out or wanted
+};
+
+struct Child {
+    ChildId id = 0;
+    ChildState state = ChildState::installing;
+    std::uint32_t spi_in = 0, spi_out = 0;
+    base::EspSuite suite{};
+    ChildId replaces = 0;
+    std::optional<Instant> due;  // standby: sends from then on anyway; dying: is removed
+};
+
+// Any to any, both families: what we offer, and the most we accept.
+TsPayload any_selectors(bool responder);
+// Those of our selectors that the peer's cover completely.
+TsPayload narrow(const TsPayload& offered);
+
+const char* to_string(base::EspSuite suite);
+
+}  // namespace aronet::ike

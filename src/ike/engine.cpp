@@ -1,0 +1,148 @@
+#include "ike/engine_state.hpp"
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr Duration kFarewell = 2s;  // how long stop() waits for answers to its DELETEs
+
+}  // namespace
+
+Engine::Engine(EngineConfig config, base::Random& random)
+    : state_(std::make_unique<State>(std::move(config), random)) {}
+
+Engine::~Engine() = default;
+
+Engine::State::State(EngineConfig config, base::Random& random)
+    : ground(std::move(config), random), queue(ground.config.concurrent_per_address) {}
+
+void Engine::connect(const Peer& peer, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    state_->connect(peer, turn);
+}
+
+void Engine::drop(PeerId id, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    state_->drop(id, turn);
+}
+
+void Engine::resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
+    const Peer* peer = state_->ground.peer(id);
+    if (peer == nullptr || peer->remote_endpoint == remote) return;
+    Peer changed = *peer;
+    changed.remote_endpoint = remote;
+    connect(changed, now, out);
+}
+
+void Engine::installed(ChildId child, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    const auto owner = state_->ground.child_owner.find(child);
+    if (owner == state_->ground.child_owner.end()) return;
+    state_->with(owner->second, turn, [&](Session& session) { session.installed(child, turn); });
+}
+
+void Engine::refused(ChildId child, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    const auto owner = state_->ground.child_owner.find(child);
+    if (owner == state_->ground.child_owner.end()) return;
+    state_->with(owner->second, turn, [&](Session& session) { session.refused(child, turn); });
+}
+
+void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    if (!state_->pursuits.contains(id)) return;
+    for (const Session* session : state_->live(id)) {
+        state_->with(session->key(), turn, [&](Session& each) { each.follow(remote, turn); });
+    }
+}
+
+void Engine::traffic_seen(PeerId id, Instant now) {
+    if (!state_->pursuits.contains(id)) return;
+    for (Session* session : state_->live(id)) session->heard_esp(now);
+}
+
+void Engine::stop(Instant now, Actions& out) {
+    if (state_->stop_at) return;
+    Turn turn{state_->ground, now, out};
+    state_->stop_at = now + kFarewell;
+    std::vector<SessionKey> keys;
+    for (const auto& [key, session] : state_->sessions) keys.push_back(key);
+    for (const SessionKey key : keys) {
+        state_->with(key, turn, [&](Session& session) { session.close("stopping", turn); });
+    }
+}
+
+void Engine::handle(const Datagram& datagram, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    state_->handle(datagram, turn);
+}
+
+void Engine::tick(Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    state_->tick(turn);
+}
+
+std::optional<base::Deadline> Engine::deadline() const { return state_->deadline(); }
+
+bool Engine::stopped() const {
+    if (!state_->stop_at) return false;
+    for (const auto& [key, session] : state_->sessions) {
+        if (session->closing()) return false;
+    }
+    return true;
+}
+
+std::vector<PeerView> Engine::peers() const {
+    std::vector<PeerView> views;
+    views.reserve(state_->ground.peers.size());
+    for (const auto& [id, peer] : state_->ground.peers) views.push_back(state_->view(peer));
+    return views;
+}
+
+const base::Drops& Engine::drops() const { return state_->ground.drops; }
+
+void Engine::State::tick(Turn& turn) {
+    while (const auto key = session_timers.expired(turn.now)) {
+        with(*key, turn, [&](Session& session) { session.tick(turn); });
+    }
+    while (const auto id = duplicates.expired(turn.now)) resolve_duplicates(*id, turn);
+    while (const auto id = attempts.expired(turn.now)) attempt(*id, turn);
+    if (!stop_at || turn.now < *stop_at) return;
+    std::vector<SessionKey> keys;
+    for (const auto& [key, session] : sessions) keys.push_back(key);
+    for (const SessionKey key : keys) {
+        with(key, turn, [&](Session& session) { session.forget("stopped", turn); });
+    }
+}
+
+std::optional<base::Deadline> Engine::State::deadline() const {
+    std::optional<base::Deadline> first;
+    const auto consider = [&](std::optional<Instant> at, const char* why) {
+        if (at && (!first || *at < first->at)) first = base::Deadline{*at, why};
+    };
+    consider(session_timers.next(), "IKE session");
+    consider(duplicates.next(), "IKE duplicate");
+    consider(attempts.next(), "IKE attempt");
+    if (stop_at && !sessions.empty()) consider(stop_at, "IKE farewell");
+    return first;
+}
+
+void Engine::State::tidy(SessionKey key) {
+    const auto it = sessions.find(key);
+    if (it == sessions.end()) return;
+    if (it->second->closed()) {
+        session_timers.stop(key);
+        admission.ended(key);
+        ground.ike_spis.erase(key);
+        sessions.erase(it);
+        return;
+    }
+    if (!it->second->half_open()) admission.authenticated(key);
+    if (const auto at = it->second->deadline()) {
+        session_timers.set(key, *at);
+    } else {
+        session_timers.stop(key);
+    }
+}
+
+}  // namespace aronet::ike

@@ -1,0 +1,123 @@
+#include "ike/abilities.hpp"
+#include "ike/engine_state.hpp"
+
+namespace aronet::ike {
+
+namespace {
+
+Bytes plain_answer(const Header& request, NotifyPayload what) {
+    Header header;
+    header.spi_i = request.spi_i;
+    header.exchange = request.exchange;
+    header.flags = flag::response;
+    header.message_id = request.message_id;
+    const std::vector<Payload> payloads{std::move(what)};
+    return encode(header, payloads);
+}
+
+void reply(const Datagram& request, const Bytes& message, Turn& turn) {
+    Bytes bytes;
+    base::Writer writer(bytes);
+    if (has_marker(request.to.port, request.from.port)) writer.zeros(4);
+    writer.put(message);
+    turn.out.push_back(Send{request.to, request.from, std::move(bytes)});
+}
+
+// Only as the first payload (ike.md fact 13): an initiator that puts it elsewhere has not read the RFC.
+ByteView cookie_of(const Message& message) {
+    const auto* first = message.payloads.empty() ? nullptr : std::get_if<NotifyPayload>(&message.payloads.front());
+    return first != nullptr && first->type == notify::cookie ? ByteView(first->data) : ByteView();
+}
+
+}  // namespace
+
+void Engine::State::handle(const Datagram& datagram, Turn& turn) {
+    ByteView bytes = datagram.bytes;
+    if (bytes.size() == 1 && bytes[0] == 0xff) return;  // a keepalive (RFC 3948 2.3)
+    if (has_marker(datagram.from.port, datagram.to.port)) {
+        base::Reader marker(bytes);
+        if (marker.u32() != 0 || marker.failed()) return turn.drop("no non-ESP marker", datagram.from);
+        bytes = marker.rest();
+    }
+    const auto raw = parse(bytes);
+    if (!raw) {
+        if (raw.error() == Drop::bad_version) answer_version(datagram, bytes, turn);
+        return turn.drop(to_string(raw.error()), datagram.from);
+    }
+    const Header& header = raw->header;
+    if (header.exchange == ExchangeType::ike_sa_init && !header.is_response()) return open(*raw, datagram, turn);
+    const SessionKey key = header.from_initiator() ? header.spi_r : header.spi_i;
+    if (!sessions.contains(key)) return turn.drop("unknown SPI", datagram.from);
+    with(key, turn, [&](Session& session) { session.handle(*raw, datagram.from, datagram.to, turn); });
+}
+
+// RFC 7296 2.5, at most one a minute: IKEv1 has nothing to learn from it.
+void Engine::State::answer_version(const Datagram& datagram, ByteView bytes, Turn& turn) {
+    base::Reader in(bytes);
+    Header request;
+    request.spi_i = in.u64();
+    in.skip(10);
+    request.exchange = static_cast<ExchangeType>(in.u8());
+    const bool response = (in.u8() & flag::response) != 0;
+    request.message_id = in.u32();
+    if (in.failed() || response || !ground.drops.count("higher major version", turn.now)) return;
+    reply(datagram, plain_answer(request, make_notify(notify::invalid_major_version)), turn);
+}
+
+// An IKE_SA_INIT request. Until the session is made nothing is kept, and nothing is answered that is larger than what
+// came.
+void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& turn) {
+    const Header& header = raw.header;
+    if (stop_at) return turn.drop("stopping", datagram.from);
+    if (header.message_id != 0 || header.spi_r != 0 || header.spi_i == 0 || !header.from_initiator()) {
+        return turn.drop("IKE_SA_INIT request with a bad header", datagram.from);
+    }
+    const Fingerprint print = fingerprint(raw.bytes);
+    if (const auto known = admission.known(header.spi_i, datagram.from, print)) {
+        return sessions.at(*known)->repeat_init_response(datagram.from, turn);
+    }
+    const auto message = decode(raw);
+    if (!message) return turn.drop(to_string(message.error()), datagram.from);
+    const auto refuse = [&](std::string_view why, NotifyPayload what) {
+        turn.drop(why, datagram.from);
+        reply(datagram, plain_answer(header, std::move(what)), turn);
+    };
+    if (message->unsupported_critical) {
+        return refuse("unknown critical payload",
+                      make_notify(notify::unsupported_critical_payload, {*message->unsupported_critical}));
+    }
+    const auto* sa = message->find<SaPayload>();
+    const auto* ke = message->find<KePayload>();
+    const auto* nonce = message->find<NoncePayload>();
+    if (sa == nullptr || ke == nullptr || nonce == nullptr) {
+        return refuse("IKE_SA_INIT without SA, KE or nonce", make_notify(notify::invalid_syntax));
+    }
+    switch (admission.judge(cookie_of(*message), nonce->data, header.spi_i, datagram.from, turn)) {
+        case Admission::Verdict::admitted: break;
+        case Admission::Verdict::full: return turn.drop("too many half-open SAs", datagram.from);
+        case Admission::Verdict::cookie_wanted: {
+            const Bytes cookie = admission.cookie(nonce->data, header.spi_i, datagram.from, turn);
+            return refuse("cookie asked for", make_notify(notify::cookie, cookie));
+        }
+    }
+    const auto choice = choose_ike(*sa, ke->group);
+    if (!choice) return refuse("no IKE proposal in common", make_notify(notify::no_proposal_chosen));
+    const auto group = static_cast<std::uint16_t>(choice->suite.group);
+    if (group != ke->group) {
+        const Bytes advice{static_cast<base::Byte>(group >> 8), static_cast<base::Byte>(group)};
+        return refuse("another KE group", make_notify(notify::invalid_ke_payload, advice));
+    }
+    if (ke->data.size() != public_value_size(choice->suite.group)) {
+        return refuse("KE value of a wrong size", make_notify(notify::invalid_syntax));
+    }
+    if (!can_ed25519(*message)) {
+        return refuse("SIGNATURE_HASH_ALGORITHMS without identity", make_notify(notify::no_proposal_chosen));
+    }
+    auto session = Session::respond({raw, *message, *choice, datagram.to, datagram.from}, turn);
+    const SessionKey key = session->key();
+    sessions.emplace(key, std::move(session));
+    admission.opened(key, header.spi_i, datagram.from, print);
+    tidy(key);
+}
+
+}  // namespace aronet::ike

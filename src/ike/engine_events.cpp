@@ -1,0 +1,179 @@
+#include "ike/engine_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr Duration kGrace = 2s;         // two sessions of one peer live side by side for so long at least
+constexpr Duration kCrossing = 10s;     // an INITIAL_CONTACT may have been sent before a session this young
+constexpr Duration kSecondLook = 500ms;
+
+// docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the newer.
+bool wins(const Session& a, const Session& b, const Peer& peer) {
+    if (a.initiator() != b.initiator()) {
+        const bool we_are_smaller = peer.local.encode() < peer.remote.encode();
+        return a.initiator() == we_are_smaller;
+    }
+    return a.established_at() >= b.established_at();
+}
+
+Session* best(const std::vector<Session*>& candidates, const Peer& peer) {
+    Session* winner = candidates.front();
+    for (Session* session : candidates) {
+        if (session != winner && wins(*session, *winner, peer)) winner = session;
+    }
+    return winner;
+}
+
+}  // namespace
+
+void Engine::State::settle(Turn& turn) {
+    if (settling) return;
+    settling = true;
+    for (std::size_t i = 0; i < ground.events.size(); ++i) {
+        SessionEvent event = std::move(ground.events[i]);  // the vector may grow underneath
+        std::visit([&](auto& e) { on(e, turn); }, event);
+    }
+    ground.events.clear();
+    settling = false;
+}
+
+// A responder's session gets its place beside the others of its peer.
+void Engine::State::on(const Authenticated& event, Turn& turn) {
+    const auto it = sessions.find(event.session);
+    if (it == sessions.end()) return;
+    const Session& newcomer = *it->second;
+    Pursuit& pursuit = pursuits[*newcomer.peer()];
+    for (const Session* other : live(*newcomer.peer())) {
+        if (!other->awaits_init()) continue;
+        with(other->key(), turn, [&](Session& session) { session.forget("the peer was faster", turn); });
+    }
+    if (event.initial_contact) start_anew(newcomer, turn);
+    pursuit.sessions.push_back(event.session);
+    attempts.stop(*newcomer.peer());
+    leave_queue(*newcomer.peer(), turn);
+}
+
+// INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still have. A young
+// session that would win against the newcomer may have crossed with the message: it is asked, not dropped.
+void Engine::State::start_anew(const Session& newcomer, Turn& turn) {
+    const Peer& peer = *ground.peer(*newcomer.peer());
+    for (const Session* other : established(peer.id)) {
+        const bool young = turn.now < other->established_at() + kCrossing;
+        if (young && wins(*other, newcomer, peer)) continue;
+        with(other->key(), turn, [&](Session& session) { session.forget("the peer started anew", turn); });
+    }
+}
+
+void Engine::State::on(const Established& event, Turn& turn) {
+    const auto it = sessions.find(event.session);
+    if (it == sessions.end()) return;
+    const PeerId id = *it->second->peer();
+    Pursuit& pursuit = pursuits[id];
+    pursuit.failures = 0;
+    attempts.stop(id);
+    leave_queue(id, turn);
+    if (established(id).size() > 1) {
+        pursuit.doubled_at = turn.now;
+        duplicates.set(id, turn.now + kSecondLook);
+        for (Session* other : established(id)) {
+            with(other->key(), turn, [&](Session& session) { session.probe(turn); });
+        }
+    }
+    choose_sender(id, turn);
+}
+
+void Engine::State::on(const ChildrenChanged& event, Turn& turn) {
+    const auto it = sessions.find(event.session);
+    if (it != sessions.end() && it->second->peer()) choose_sender(*it->second->peer(), turn);
+}
+
+void Engine::State::on(const Ended& event, Turn& turn) {
+    if (!event.peer || !pursuits.contains(*event.peer)) return;
+    const PeerId id = *event.peer;
+    Pursuit& pursuit = pursuits[id];
+    if (std::erase(pursuit.sessions, event.session) == 0) return;
+    if (!pursuit.sessions.empty()) return choose_sender(id, turn);
+    leave_queue(id, turn);
+    pursuit.sending = 0;
+    pursuit.doubled_at.reset();
+    duplicates.stop(id);
+    const Peer& peer = *ground.peer(id);
+    Duration pause = peer.initiate_first ? ground.random.between(50ms, 200ms) : ground.random.between(1s, 3s);
+    if (event.ending == Ending::failed) pause = pause_after(++pursuit.failures, ground.config.retry_cap, ground.random);
+    pursuit.wide = event.proposal_refused;
+    if (event.ending == Ending::by_peer) pause = ground.random.between(1s, 3s);
+    plan_next(id, pause, event.why, turn);
+}
+
+void Engine::State::on(Succeeded& event, Turn& turn) {
+    const SessionKey key = event.heir->key();
+    const PeerId id = *event.heir->peer();
+    sessions.emplace(key, std::move(event.heir));
+    Pursuit& pursuit = pursuits[id];
+    std::replace(pursuit.sessions.begin(), pursuit.sessions.end(), event.session, key);
+    tidy(key);
+    choose_sender(id, turn);
+}
+
+std::vector<Session*> Engine::State::live(PeerId id) const {
+    std::vector<Session*> found;
+    for (const SessionKey key : pursuits.at(id).sessions) {
+        const auto it = sessions.find(key);
+        if (it != sessions.end() && !it->second->over()) found.push_back(it->second.get());
+    }
+    return found;
+}
+
+std::vector<Session*> Engine::State::established(PeerId id) const {
+    std::vector<Session*> found = live(id);
+    std::erase_if(found, [](const Session* session) { return !session->established(); });
+    return found;
+}
+
+// The newest session that can carry traffic; with two, the one that wins as soon as it is known to be alive.
+void Engine::State::choose_sender(PeerId id, Turn& turn) {
+    Pursuit& pursuit = pursuits[id];
+    std::vector<Session*> able = established(id);
+    std::erase_if(able, [](const Session* session) { return !session->sending_child(); });
+    if (able.empty()) {
+        const std::vector<Session*> all = live(id);
+        if (all.empty()) return;
+        pursuit.sending = 0;
+        pursuit.enter(PeerState::connecting, all.back()->trouble(), turn.now);
+        return;
+    }
+    const Session* chosen = able.back();
+    const Session* winner = best(able, *ground.peer(id));
+    if (!pursuit.doubled_at || winner->heard_ike_at() >= *pursuit.doubled_at) chosen = winner;
+    pursuit.enter(PeerState::established, "", turn.now);
+    if (pursuit.sending == *chosen->sending_child()) return;
+    pursuit.sending = *chosen->sending_child();
+    turn.out.push_back(Switch{id, pursuit.sending});
+}
+
+void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {
+    Pursuit& pursuit = pursuits[id];
+    std::vector<Session*> all = established(id);
+    if (all.size() < 2 || !pursuit.doubled_at) {
+        pursuit.doubled_at.reset();
+        return;
+    }
+    choose_sender(id, turn);
+    const Session* winner = best(all, *ground.peer(id));
+    const bool alive = winner->heard_ike_at() >= *pursuit.doubled_at;
+    if (alive && turn.now >= *pursuit.doubled_at + kGrace) {
+        for (Session* session : all) {
+            if (session == winner) continue;
+            with(session->key(), turn, [&](Session& loser) { loser.close("a duplicate", turn); });
+        }
+        pursuit.doubled_at.reset();
+        choose_sender(id, turn);
+        return;
+    }
+    duplicates.set(id, turn.now + kSecondLook);
+}
+
+}  // namespace aronet::ike

@@ -1,0 +1,129 @@
+#include "ike/engine_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+// Who does not initiate first leaves the other side so much time to do it.
+Duration courtesy(const Peer& peer, base::Random& random) {
+    return peer.initiate_first ? Duration(0) : random.between(1s, 3s);
+}
+
+// Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a reason: the
+// SA lives as long as it answers.
+bool fits(const Peer& before, const Peer& after) {
+    return before.local == after.local && before.remote == after.remote &&
+           before.local_port == after.local_port && before.local_address == after.local_address &&
+           before.family == after.family && before.if_id == after.if_id && before.reqid == after.reqid &&
+           before.mark == after.mark;
+}
+
+bool trusts(const Peer& peer, const PublicKey& key) {
+    return std::find(peer.remote_keys.begin(), peer.remote_keys.end(), key) != peer.remote_keys.end();
+}
+
+}  // namespace
+
+void Engine::State::connect(const Peer& peer, Turn& turn) {
+    const Peer* known = ground.peer(peer.id);
+    const std::optional<Peer> before = known == nullptr ? std::nullopt : std::optional(*known);
+    ground.add(peer);
+    Pursuit& pursuit = pursuits[peer.id];
+    if (!before) {
+        pursuit.since = turn.now;
+        plan_next(peer.id, courtesy(peer, ground.random), "", turn);
+        return;
+    }
+    const bool moved = before->remote_endpoint != peer.remote_endpoint;
+    bool stale = !fits(*before, peer);
+    for (const Session* session : live(peer.id)) {
+        const auto proven = session->proven_key();
+        if (proven ? !trusts(peer, *proven) : moved) stale = true;
+    }
+    if (stale) close_sessions(peer.id, "configuration changed", turn);
+    if (!pursuit.sessions.empty()) return;
+    leave_queue(peer.id, turn);
+    pursuit.failures = 0;
+    plan_next(peer.id, moved && !stale ? 0s : courtesy(peer, ground.random), pursuit.reason, turn);
+}
+
+void Engine::State::drop(PeerId id, Turn& turn) {
+    if (ground.peer(id) == nullptr) return;
+    close_sessions(id, "peer removed", turn);
+    leave_queue(id, turn);
+    attempts.stop(id);
+    duplicates.stop(id);
+    pursuits.erase(id);
+    ground.remove(id);
+}
+
+void Engine::State::close_sessions(PeerId id, const std::string& why, Turn& turn) {
+    for (const Session* session : live(id)) {
+        with(session->key(), turn, [&](Session& each) { each.close(why, turn); });
+    }
+}
+
+void Engine::State::attempt(PeerId id, Turn& turn) {
+    const Peer* peer = ground.peer(id);
+    if (peer == nullptr || stop_at) return;
+    Pursuit& pursuit = pursuits[id];
+    if (!pursuit.sessions.empty() || !peer->remote_endpoint) return;
+    if (!queue.enter(id, peer->remote_endpoint->address)) {
+        pursuit.enter(PeerState::waiting, "waits for its turn: enough attempts towards this address", turn.now);
+        return;
+    }
+    ++pursuit.attempts;
+    pursuit.enter(PeerState::connecting, pursuit.reason, turn.now);
+    auto session = Session::initiate(*peer, pursuit.wide, turn);
+    const SessionKey key = session->key();
+    sessions.emplace(key, std::move(session));
+    pursuit.sessions.push_back(key);
+    tidy(key);
+    settle(turn);
+}
+
+// Whoever waited for this peer's place starts at the next tick.
+void Engine::State::leave_queue(PeerId id, Turn& turn) {
+    if (const auto next = queue.leave(id)) attempts.set(*next, turn.now);
+}
+
+void Engine::State::plan_next(PeerId id, Duration pause, std::string why, Turn& turn) {
+    const Peer& peer = *ground.peer(id);
+    Pursuit& pursuit = pursuits[id];
+    if (stop_at) {
+        pursuit.enter(PeerState::idle, "stopping", turn.now);
+        return;
+    }
+    if (!peer.remote_endpoint) {
+        attempts.stop(id);
+        pursuit.enter(PeerState::idle, why.empty() ? "its address is not known: it must come to us" : why, turn.now);
+        return;
+    }
+    pursuit.enter(PeerState::waiting, std::move(why), turn.now);
+    if (pause <= Duration(0)) {
+        attempt(id, turn);
+    } else {
+        attempts.set(id, turn.now + pause);
+    }
+}
+
+PeerView Engine::State::view(const Peer& peer) const {
+    const Pursuit& pursuit = pursuits.at(peer.id);
+    PeerView view{};
+    view.id = peer.id;
+    view.state = pursuit.state;
+    view.since = pursuit.since;
+    view.reason = pursuit.reason;
+    view.attempts = pursuit.attempts;
+    view.remote = peer.remote_endpoint;
+    const Session* shown = nullptr;
+    for (const Session* session : live(peer.id)) {
+        if (shown == nullptr || !shown->established() || session->has_child(pursuit.sending)) shown = session;
+    }
+    if (shown != nullptr) shown->describe(view);
+    return view;
+}
+
+}  // namespace aronet::ike

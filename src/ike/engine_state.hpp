@@ -1,0 +1,69 @@
+#pragma once
+
+// The inside of Engine: sessions by SPI, pursuits by peer, and the three clocks that wake them. Split over engine.cpp
+// (the door), engine_datagrams.cpp, engine_peers.cpp (who initiates, when, again) and engine_events.cpp (what sessions
+// report, duplicates).
+
+#include "base/timers.hpp"
+#include "ike/admission.hpp"
+#include "ike/pursuit.hpp"
+#include "ike/session.hpp"
+
+namespace aronet::ike {
+
+struct Engine::State {
+    State(EngineConfig config, base::Random& random);
+
+    // Datagrams.
+    void handle(const Datagram& datagram, Turn& turn);
+    void open(const RawMessage& raw, const Datagram& datagram, Turn& turn);
+    void answer_version(const Datagram& datagram, ByteView bytes, Turn& turn);
+
+    // Peers.
+    void connect(const Peer& peer, Turn& turn);
+    void drop(PeerId id, Turn& turn);
+    void close_sessions(PeerId id, const std::string& why, Turn& turn);
+    void attempt(PeerId id, Turn& turn);
+    void leave_queue(PeerId id, Turn& turn);
+    void plan_next(PeerId id, Duration pause, std::string why, Turn& turn);
+    PeerView view(const Peer& peer) const;
+
+    // Events and duplicates.
+    void settle(Turn& turn);
+    void on(const Authenticated& event, Turn& turn);
+    void on(const Established& event, Turn& turn);
+    void on(const ChildrenChanged& event, Turn& turn);
+    void on(const Ended& event, Turn& turn);
+    void on(Succeeded& event, Turn& turn);
+    void start_anew(const Session& newcomer, Turn& turn);
+    std::vector<Session*> live(PeerId id) const;         // neither over nor on their way out; oldest first
+    std::vector<Session*> established(PeerId id) const;
+    void choose_sender(PeerId id, Turn& turn);
+    void resolve_duplicates(PeerId id, Turn& turn);
+
+    // Calls `use` on a session, then arms its timer again, forgets it if it is over, and hears what it reports.
+    template <class Use>
+    void with(SessionKey key, Turn& turn, Use use) {
+        const auto it = sessions.find(key);
+        if (it == sessions.end()) return;
+        use(*it->second);
+        tidy(key);
+        settle(turn);
+    }
+    void tidy(SessionKey key);
+    void tick(Turn& turn);
+    std::optional<base::Deadline> deadline() const;
+
+    Ground ground;
+    std::map<SessionKey, std::unique_ptr<Session>> sessions;
+    std::map<PeerId, Pursuit> pursuits;
+    Queue queue;
+    Admission admission;
+    base::Timers<SessionKey> session_timers;
+    base::Timers<PeerId> attempts;    // the next IKE_SA_INIT towards a peer
+    base::Timers<PeerId> duplicates;  // look again at two sessions of one peer
+    std::optional<Instant> stop_at;   // stopping; the answers are waited for until then
+    bool settling = false;
+};
+
+}  // namespace aronet::ike

@@ -1,0 +1,67 @@
+#pragma once
+
+// What the sessions of one engine stand on together: configuration, randomness, the peers by identity, the numbers in
+// use, and the events by which a session tells the engine what became of it. Holds values only; decides nothing.
+
+#include "ike/engine.hpp"
+
+#include <map>
+#include <set>
+#include <utility>
+
+namespace aronet::ike {
+
+using base::ByteView;
+using base::Bytes;
+using namespace std::chrono_literals;
+using SessionKey = std::uint64_t;  // our own SPI of an IKE SA
+
+class Session;
+
+// What a session tells its engine.
+struct Authenticated { SessionKey session; bool initial_contact; };  // responder: the peer has proven who it is
+struct Established { SessionKey session; };
+struct ChildrenChanged { SessionKey session; };  // what can be sent on is another
+enum class Ending : std::uint8_t { failed, lost, by_us, by_peer };
+// The session is of no more use; it may still wait for the answer to its DELETE.
+struct Ended { SessionKey session; std::optional<PeerId> peer; Ending ending; std::string why; bool proposal_refused = false; };
+struct Succeeded { SessionKey session; std::unique_ptr<Session> heir; };  // rekeyed: the heir has the children
+using SessionEvent = std::variant<Authenticated, Established, ChildrenChanged, Ended, Succeeded>;
+
+struct Ground {
+    Ground(EngineConfig engine_config, base::Random& engine_random);
+
+    EngineConfig config;
+    base::Random& random;
+    base::Drops drops;
+    // NAT_DETECTION_SOURCE_IP hashes this address: the peer sees a NAT and encapsulates in UDP (docs/ike.md, encap).
+    Address decoy;
+    std::map<PeerId, Peer> peers;
+    std::map<std::pair<Identity, Identity>, PeerId> by_identity;  // (local, remote)
+    std::map<Identity, std::set<PeerId>> by_remote;               // for a request without IDr
+    std::set<SessionKey> ike_spis;
+    std::set<std::uint32_t> esp_spis;
+    ChildId last_child = 0;
+    std::map<ChildId, SessionKey> child_owner;
+    std::vector<SessionEvent> events;
+
+    const Peer* peer(PeerId id) const;
+    const Peer* find(const std::optional<Identity>& local, const Identity& remote) const;
+    void add(const Peer& peer);
+    void remove(PeerId id);
+    SessionKey new_ike_spi();
+    std::uint32_t new_esp_spi();  // at least 256 (RFC 4303 2.1), unlike all others
+};
+
+// One call into the engine: what time it is and where actions go.
+struct Turn {
+    Ground& ground;
+    Instant now;
+    Actions& out;
+
+    void note(base::Level level, std::string text) { out.push_back(base::Note{level, std::move(text)}); }
+    // Counts something refused; at most one line per reason and minute.
+    void drop(std::string_view reason, const Endpoint& from);
+};
+
+}  // namespace aronet::ike

@@ -1,0 +1,349 @@
+#include "ike/session.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr Duration kHalfOpenLife = 30s;   // as long as an initiator tries
+constexpr Duration kLinger = 10s;         // how long an ended session repeats its last answer
+constexpr unsigned kExtensions = 3;       // while ESP comes in but no IKE answer
+constexpr unsigned kExtraTries = 3;
+
+// The integrity held, yet the payloads make no sense (RFC 7296 2.21.3): only the peer itself can have sent that.
+bool is_malformed(Drop drop) {
+    return drop == Drop::bad_payload || drop == Drop::bad_payload_length || drop == Drop::too_many_payloads;
+}
+
+}  // namespace
+
+// --- Messages in ---
+
+void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
+    const Header& header = raw.header;
+    if (header.from_initiator() == initiator_) return turn.drop("initiator flag of our own side", from);
+    if (state_ == SessionState::init_sent) {
+        if (header.exchange != ExchangeType::ike_sa_init || !header.is_response() || header.message_id != 0) {
+            return turn.drop("not the answer to IKE_SA_INIT", from);
+        }
+        return on_init_response(raw, from, to, turn);
+    }
+    if (state_ == SessionState::closed) return;
+    if (header.spi_i != spi_i_ || header.spi_r != spi_r_) return turn.drop("SPI of another SA", from);
+    if (!is_protected(raw)) return turn.drop("unprotected message for an SA with keys", from);
+    if (header.is_response()) {
+        receive_response(raw, from, turn);
+    } else {
+        receive_request(raw, from, turn);
+    }
+}
+
+void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn) {
+    if (state_ == SessionState::auth_sent) return turn.drop("request before the IKE SA is established", from);
+    switch (responder_.judge(raw.header.message_id, raw.bytes)) {
+        case Responder::Verdict::outside: return turn.drop("request outside of the window", from);
+        case Responder::Verdict::repeated: return send(responder_.last_answer(), from, turn);
+        case Responder::Verdict::fresh: break;
+    }
+    if (state_ == SessionState::lingering) return;
+    const bool first = state_ == SessionState::half_open;
+    if (first != (raw.header.exchange == ExchangeType::ike_auth)) {
+        return turn.drop("exchange out of place", from);
+    }
+    if (first && !keys_) {
+        derive_keys();
+        if (!keys_) return turn.drop("unusable KE value", from);
+    }
+    const auto message = unprotect(raw);
+    if (!message) {
+        if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
+        if (!is_malformed(message.error())) return;
+    }
+    responder_.accept(request_print_);
+    heard(from, turn);
+    if (message) return on_request(*message, turn);
+    answer(raw.header.exchange, {make_notify(notify::invalid_syntax)}, turn);
+    end_after_answer("the peer sent a malformed request", turn);
+}
+
+void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn& turn) {
+    const bool expected = requester_.in_flight() && raw.header.message_id == requester_.next_id() &&
+                          raw.header.exchange == asked_exchange_;
+    if (!expected) return turn.drop("response that was not asked for", from);
+    const auto message = unprotect(raw);
+    if (!message) {
+        if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
+        if (is_malformed(message.error())) end(Ending::lost, "the peer sent a malformed answer", turn);
+        return;
+    }
+    requester_.answered(raw.header.message_id);
+    heard(from, turn);
+    on_response(*message, turn);
+    next_wish(turn);
+}
+
+// The message, once its integrity held and, of fragments, all of them came.
+base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
+    const Opener opener{&suite_, initiator_ ? keys_->er.view() : keys_->ei.view(),
+                        initiator_ ? keys_->ar.view() : keys_->ai.view()};
+    const bool response = raw.header.is_response();
+    if (!is_fragment(raw)) {
+        auto message = open(raw, opener);
+        if (!response) request_print_ = fingerprint(raw.bytes);
+        return message;
+    }
+    Fragments& fragments = response ? response_fragments_ : request_fragments_;
+    const auto numbers = fragment_numbers(raw);
+    if (!numbers) return Drop::bad_fragment;
+    if (fragments.has(raw.header.message_id, numbers->first)) return Drop::incomplete;
+    auto fragment = open_fragment(raw, opener);
+    if (!fragment) return fragment.error();
+    if (!response && fragment->number == 1) first_fragment_ = fingerprint(raw.bytes);
+    auto message = fragments.add(raw.header, std::move(*fragment));
+    if (!response) request_print_ = first_fragment_;
+    return message;
+}
+
+void Session::on_request(const Message& message, Turn& turn) {
+    if (message.unsupported_critical) {
+        return answer_error(message, notify::unsupported_critical_payload, {*message.unsupported_critical}, turn);
+    }
+    switch (message.header.exchange) {
+        case ExchangeType::ike_auth: return on_auth_request(message, turn);
+        case ExchangeType::create_child_sa: return on_create_child(message, turn);
+        case ExchangeType::informational: return on_informational(message, turn);
+        default: return answer_error(message, notify::invalid_syntax, {}, turn);
+    }
+}
+
+void Session::on_response(const Message& message, Turn& turn) {
+    switch (std::exchange(asked_, Asked::nothing)) {
+        case Asked::auth: return on_auth_response(message, turn);
+        case Asked::child: return on_child_response(message, turn);
+        case Asked::delete_session: return end(Ending::by_us, trouble_, turn);
+        case Asked::delete_children: return on_children_deleted(turn);
+        case Asked::liveness:
+        case Asked::init:
+        case Asked::nothing: return;
+    }
+}
+
+// A verified message that is no repetition: the peer is alive, and it is where this came from.
+void Session::heard(const Endpoint& from, Turn& turn) {
+    heard_ike_at_ = heard_at_ = turn.now;
+    if (from == remote_) return;
+    const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
+    const bool may_move = peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
+    if (may_move) follow(from, turn);
+}
+
+void Session::follow(const Endpoint& remote, Turn& turn) {
+    if (remote == remote_ || over()) return;
+    const Endpoint before = std::exchange(remote_, remote);
+    if (peer_ && !children_.empty()) turn.out.push_back(PeerMoved{*peer_, before, remote});
+}
+
+void Session::heard_esp(Instant now) { heard_at_ = std::max(heard_at_, now); }
+
+// --- Messages out ---
+
+Datagrams Session::protect(
+    ExchangeType exchange, bool response, const std::vector<Payload>& payloads, Turn& turn
+) {
+    Header header;
+    header.spi_i = spi_i_;
+    header.spi_r = spi_r_;
+    header.exchange = exchange;
+    header.flags = static_cast<base::Byte>((initiator_ ? flag::initiator : 0) | (response ? flag::response : 0));
+    header.message_id = response ? responder_.owed_id() : requester_.next_id();
+    const Sealer sealer{&suite_, initiator_ ? keys_->ei.view() : keys_->er.view(),
+                        initiator_ ? keys_->ai.view() : keys_->ar.view(), &next_iv_, &turn.ground.random};
+    if (fragmentation_) return seal_in_fragments(header, payloads, sealer, turn.ground.config.fragment_size);
+    return {seal(header, payloads, sealer)};
+}
+
+void Session::send(const Datagrams& datagrams, const Endpoint& to, Turn& turn) {
+    if (datagrams.empty()) return;
+    for (const Bytes& message : datagrams) send_plain(message, to, turn);
+    sent_at_ = turn.now;
+}
+
+void Session::send_plain(const Bytes& message, const Endpoint& to, Turn& turn) const {
+    Bytes bytes;
+    bytes.reserve(message.size() + 4);
+    base::Writer writer(bytes);
+    if (has_marker(local_.port, to.port)) writer.zeros(4);
+    writer.put(message);
+    turn.out.push_back(Send{local_, to, std::move(bytes)});
+}
+
+void Session::answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
+    responder_.answer(protect(exchange, true, payloads, turn));
+    send(responder_.last_answer(), remote_, turn);
+}
+
+void Session::answer_error(const Message& request, std::uint16_t type, Bytes data, Turn& turn) {
+    answer(request.header.exchange, {make_notify(type, std::move(data))}, turn);
+    if (request.header.exchange == ExchangeType::ike_auth) end_after_answer("IKE_AUTH was not acceptable", turn);
+}
+
+void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
+    const Schedule& schedule = what == Asked::auth             ? kAuthSchedule
+                               : what == Asked::delete_session ? kDeleteSchedule
+                                                               : kLiveSchedule;
+    asked_ = what;
+    asked_exchange_ = exchange;
+    asked_at_ = turn.now;
+    extensions_ = 0;
+    requester_.start(protect(exchange, false, payloads, turn), schedule, turn.now, turn.ground.random);
+    send(requester_.datagrams(), remote_, turn);
+}
+
+// One request at a time: the most pressing wish that is left.
+void Session::next_wish(Turn& turn) {
+    if (requester_.in_flight()) return;
+    if (state_ == SessionState::closing) {
+        return ask(Asked::delete_session, ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}, turn);
+    }
+    if (state_ != SessionState::established) return;
+    if (!to_delete_.empty()) {
+        ask(Asked::delete_children, ExchangeType::informational, {DeletePayload{Protocol::esp, to_delete_}}, turn);
+        to_delete_.clear();
+    } else if (child_due_ && turn.now >= *child_due_) {
+        create_child(turn);
+    } else if (probe_wanted_) {
+        probe_wanted_ = false;
+        ask(Asked::liveness, ExchangeType::informational, {}, turn);
+    }
+}
+
+void Session::probe(Turn& turn) {
+    probe_wanted_ = true;
+    next_wish(turn);
+}
+
+// --- Time ---
+
+void Session::tick(Turn& turn) {
+    switch (requester_.tick(turn.now, turn.ground.random)) {
+        case Requester::Due::nothing: break;
+        case Requester::Due::repeat: send(requester_.datagrams(), remote_, turn); break;
+        case Requester::Due::give_up: on_silence(turn); break;
+    }
+    switch (state_) {
+        case SessionState::half_open:
+        case SessionState::authenticated:
+            if (turn.now >= opened_at_ + kHalfOpenLife) end(Ending::failed, "the handshake was not completed", turn);
+            return;
+        case SessionState::lingering:
+        case SessionState::superseded:
+            if (turn.now >= linger_until_) state_ = SessionState::closed;
+            return;
+        case SessionState::established: return tick_established(turn);
+        default: return;
+    }
+}
+
+void Session::tick_established(Turn& turn) {
+    tick_children(turn);
+    if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_) probe_wanted_ = true;
+    next_wish(turn);
+    if (behind_nat_ && turn.now >= sent_at_ + keepalive_interval_) {
+        turn.out.push_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
+        sent_at_ = turn.now;
+    }
+}
+
+std::optional<Instant> Session::deadline() const {
+    std::optional<Instant> first = requester_.deadline();
+    const auto consider = [&](Instant at) { first = first ? std::min(*first, at) : at; };
+    if (state_ == SessionState::half_open || state_ == SessionState::authenticated) {
+        consider(opened_at_ + kHalfOpenLife);
+    }
+    if (state_ == SessionState::lingering || state_ == SessionState::superseded) consider(linger_until_);
+    if (state_ != SessionState::established) return first;
+    if (behind_nat_) consider(sent_at_ + keepalive_interval_);
+    for (const Child& child : children_) {
+        if (child.due) consider(*child.due);
+    }
+    if (requester_.in_flight()) return first;
+    if (dpd_interval_ > 0s) consider(heard_at_ + dpd_interval_);
+    if (child_due_) consider(*child_due_);
+    return first;
+}
+
+void Session::on_silence(Turn& turn) {
+    const std::string where = remote_.to_string();
+    if (state_ == SessionState::init_sent) {
+        const std::string& hint = handshake_->hint;
+        return end(Ending::failed, hint.empty() ? "no answer from " + where : hint + " (unverified, " + where + ")", turn);
+    }
+    if (state_ == SessionState::auth_sent) return end(Ending::failed, "no answer to IKE_AUTH from " + where, turn);
+    if (state_ == SessionState::closing) return end(Ending::by_us, trouble_, turn);
+    if (heard_at_ > asked_at_ && extensions_ < kExtensions) {
+        ++extensions_;
+        asked_at_ = turn.now;
+        requester_.extend(kExtraTries);
+        requester_.tick(turn.now, turn.ground.random);
+        return send(requester_.datagrams(), remote_, turn);
+    }
+    end(Ending::lost, "the peer does not answer any more", turn);
+}
+
+// --- The end ---
+
+void Session::close(const std::string& why, Turn& turn) {
+    if (state_ != SessionState::established) {
+        if (!over()) end(Ending::by_us, why, turn);
+        if (state_ == SessionState::superseded) state_ = SessionState::closed;
+        return;
+    }
+    take_down_all(turn);
+    trouble_ = why;
+    state_ = SessionState::closing;
+    turn.ground.events.push_back(Ended{key(), peer_, Ending::by_us, why});
+    next_wish(turn);
+}
+
+void Session::forget(const std::string& why, Turn& turn) {
+    if (!closed()) end(Ending::lost, why, turn);
+}
+
+void Session::end(Ending ending, const std::string& why, Turn& turn) {
+    take_down_all(turn);
+    const bool refused = handshake_ && handshake_->proposal_refused;
+    if (!over()) turn.ground.events.push_back(Ended{key(), peer_, ending, why, refused});
+    if (handshake_ && handshake_->esp_spi != 0) turn.ground.esp_spis.erase(handshake_->esp_spi);
+    trouble_ = why;
+    requester_.forget();
+    state_ = SessionState::closed;
+}
+
+// The answer may be lost, so it is kept for a while.
+void Session::end_after_answer(const std::string& why, Turn& turn) {
+    const bool failed = state_ == SessionState::half_open || state_ == SessionState::authenticated;
+    end(failed ? Ending::failed : Ending::by_peer, why, turn);
+    state_ = SessionState::lingering;
+    linger_until_ = turn.now + kLinger;
+}
+
+void Session::describe(PeerView& view) const {
+    view.local = local_;
+    view.remote = remote_;
+    view.spi_i = spi_i_;
+    view.spi_r = spi_r_;
+    view.initiator = initiator_;
+    view.behind_nat = behind_nat_;
+    view.peer_behind_nat = peer_behind_nat_;
+    if (keys_) view.ike_suite = suite_.to_string();
+    const auto sending = sending_child();
+    for (const Child& child : children_) {
+        if (sending != child.id) continue;
+        view.esp_suite = to_string(child.suite);
+        view.spi_in = child.spi_in;
+        view.spi_out = child.spi_out;
+    }
+}
+
+}  // namespace aronet::ike

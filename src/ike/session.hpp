@@ -1,0 +1,195 @@
+#pragma once
+
+// One IKE SA and its children as explicit states. Knows its own peer and no other session; what concerns several
+// sessions (duplicates, attempts, who sends) it reports as events. State is written only after a message verified:
+// whatever an outsider sends costs at most one check of its integrity.
+
+#include "ike/child.hpp"
+#include "ike/exchange.hpp"
+#include "ike/fragments.hpp"
+#include "ike/keys.hpp"
+
+namespace aronet::ike {
+
+enum class SessionState : std::uint8_t {
+    init_sent,      // initiator: IKE_SA_INIT is out
+    auth_sent,      // initiator: IKE_AUTH is out
+    half_open,      // responder: IKE_SA_INIT is answered
+    authenticated,  // responder: IKE_AUTH verified; its answer waits for the child
+    established,
+    superseded,     // rekeyed by the peer, whose DELETE is awaited
+    closing,        // our DELETE is out, or waits for the request before it
+    lingering,      // over; repetitions of the last request still get their answer
+    closed,
+};
+
+// What lives from IKE_SA_INIT to the end of IKE_AUTH.
+struct Handshake {
+    KeyPair ke;
+    Bytes peer_ke;
+    Nonces nonces;
+    Bytes init_request, init_response;  // as on the wire, without marker: AUTH covers them (RFC 7296 2.15)
+    SaPayload ike_offer, esp_offer;
+    std::uint32_t esp_spi = 0;
+    Bytes cookie;
+    unsigned rounds = 0;                // COOKIE and INVALID_KE_PAYLOAD answers followed so far
+    std::string hint;                   // an unauthenticated error: believed only when nothing better comes
+    bool proposal_refused = false;
+};
+
+// A verified IKE_SA_INIT request that is to be answered with an SPI.
+struct Opening {
+    const RawMessage& raw;
+    const Message& message;
+    const IkeChoice& choice;
+    Endpoint local, remote;
+};
+
+struct Offer;
+
+class Session {
+public:
+    // `wide` also offers ECP-256.
+    static std::unique_ptr<Session> initiate(const Peer& peer, bool wide, Turn& turn);
+    static std::unique_ptr<Session> respond(const Opening& opening, Turn& turn);
+
+    void handle(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
+    void tick(Turn& turn);
+    std::optional<Instant> deadline() const;
+
+    void installed(ChildId child, Turn& turn);
+    void refused(ChildId child, Turn& turn);
+    void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
+    void forget(const std::string& why, Turn& turn);  // without
+    void probe(Turn& turn);                           // a liveness request as soon as the window allows
+    void follow(const Endpoint& remote, Turn& turn);  // the peer's endpoint is another
+    void heard_esp(Instant now);
+    void repeat_init_response(const Endpoint& to, Turn& turn) const;
+
+    SessionKey key() const { return initiator_ ? spi_i_ : spi_r_; }
+    std::optional<PeerId> peer() const { return peer_; }
+    bool initiator() const { return initiator_; }
+    bool awaits_init() const { return state_ == SessionState::init_sent; }
+    bool half_open() const { return state_ == SessionState::half_open; }
+    bool established() const { return state_ == SessionState::established; }
+    bool closing() const { return state_ == SessionState::closing; }
+    bool over() const { return state_ >= SessionState::superseded; }
+    bool closed() const { return state_ == SessionState::closed; }
+    Instant established_at() const { return established_at_; }
+    Instant heard_ike_at() const { return heard_ike_at_; }
+    std::optional<PublicKey> proven_key() const { return proven_key_; }  // with which the peer authenticated
+    std::optional<ChildId> sending_child() const;
+    bool has_child(ChildId id) const;
+    const std::string& trouble() const { return trouble_; }
+    void describe(PeerView& view) const;
+
+private:
+    Session() = default;
+
+    // session.cpp: messages in and out.
+    void receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn);
+    void receive_response(const RawMessage& raw, const Endpoint& from, Turn& turn);
+    base::Result<Message, Drop> unprotect(const RawMessage& raw);
+    void on_request(const Message& message, Turn& turn);
+    void on_response(const Message& message, Turn& turn);
+    void heard(const Endpoint& from, Turn& turn);
+    Datagrams protect(ExchangeType exchange, bool response, const std::vector<Payload>& payloads, Turn& turn);
+    void send(const Datagrams& datagrams, const Endpoint& to, Turn& turn);
+    void send_plain(const Bytes& message, const Endpoint& to, Turn& turn) const;
+    void answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
+    void answer_error(const Message& request, std::uint16_t type, Bytes data, Turn& turn);
+
+    // What our request in flight is about.
+    enum class Asked : std::uint8_t { nothing, init, auth, liveness, child, delete_children, delete_session };
+    void ask(Asked what, ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
+    void next_wish(Turn& turn);
+    void on_silence(Turn& turn);
+    void end(Ending ending, const std::string& why, Turn& turn);
+    void end_after_answer(const std::string& why, Turn& turn);
+    void tick_established(Turn& turn);
+
+    // session_init.cpp: IKE_SA_INIT.
+    void send_init(Turn& turn);
+    void on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
+    bool follow_init_advice(const Message& message, Turn& turn);
+    void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
+    void derive_keys();
+
+    // session_auth.cpp: IKE_AUTH.
+    void send_auth(Turn& turn);
+    void on_auth_request(const Message& message, Turn& turn);
+    const Peer* authenticate(const Message& message, Turn& turn);
+    void answer_auth(const Message& message, const Peer& peer, Turn& turn);
+    void on_auth_response(const Message& message, Turn& turn);
+    bool verify_responder(const Message& message, const Peer& peer);
+    void become_established(Turn& turn);
+
+    // session_child.cpp: CREATE_CHILD_SA and DELETE.
+    struct Accepted;
+    void agree(const Message& message, const Offer& offer, ChildId replaced, Turn& turn);
+    ChildId raise_child(const Accepted& accepted, Turn& turn);
+    void create_child(Turn& turn);
+    void on_child_response(const Message& message, Turn& turn);
+    void on_create_child(const Message& message, Turn& turn);
+    void on_children_deleted(Turn& turn);
+    void on_informational(const Message& message, Turn& turn);
+    std::vector<std::uint32_t> delete_children(const DeletePayload& payload, Turn& turn);
+    void take_down(ChildId id, Turn& turn);
+    void take_down_all(Turn& turn);
+    void delete_child_later(Child& child);
+    void child_failed(std::string why, Turn& turn);
+    void plan_child(Turn& turn);
+    Child* find_child(ChildId id);
+    void tick_children(Turn& turn);
+
+    // session_rekey.cpp: the IKE SA itself.
+    void on_rekey_session(const Message& message, Turn& turn);
+    std::unique_ptr<Session> bequeath(std::uint64_t peer_spi, Turn& turn);
+
+    SessionState state_ = SessionState::closed;
+    bool initiator_ = false;
+    std::uint64_t spi_i_ = 0, spi_r_ = 0;
+    std::optional<PeerId> peer_;
+    Endpoint local_, remote_;
+    IkeCipherSuite suite_;
+    std::optional<IkeKeys> keys_;
+    std::uint64_t next_iv_ = 0;
+    std::unique_ptr<Handshake> handshake_;
+    std::optional<PublicKey> proven_key_;
+
+    Requester requester_;
+    Asked asked_ = Asked::nothing;
+    ExchangeType asked_exchange_ = ExchangeType::ike_sa_init;
+    unsigned extensions_ = 0;  // of the request in flight, because ESP kept coming
+    Responder responder_;
+    Fragments request_fragments_, response_fragments_;
+    Fingerprint first_fragment_{}, request_print_{};  // of the request being reassembled; of the one just received
+    bool fragmentation_ = false;   // the peer can (RFC 7383 2.3)
+
+    // The answer to a request that waits for its child: as it is with it, and without.
+    struct Owed {
+        ExchangeType exchange;
+        ChildId child;
+        std::vector<Payload> with, without;
+    };
+    std::optional<Owed> owed_;
+    // The child that our CREATE_CHILD_SA request asks for.
+    struct Wanted {
+        std::uint32_t spi;
+        Bytes nonce;
+        SaPayload offer;
+    };
+    std::optional<Wanted> wanted_;
+    std::vector<Child> children_;            // oldest first
+    std::vector<std::uint32_t> to_delete_;   // our SPIs of children whose DELETE is still to be sent
+    std::optional<Instant> child_due_;       // ask for a child again
+    unsigned child_failures_ = 0;
+    bool probe_wanted_ = false;
+
+    Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{}, linger_until_{};
+    Duration dpd_interval_{}, keepalive_interval_{};
+    bool behind_nat_ = false, peer_behind_nat_ = false;
+    std::string trouble_;
+};
+
+}  // namespace aronet::ike

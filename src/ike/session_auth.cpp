@@ -1,0 +1,178 @@
+// IKE_AUTH (RFC 7296 1.2, 2.15; RFC 7427, RFC 8420): raw Ed25519 keys of the registry, identities compared by value,
+// AUTH verified over the bytes that came.
+
+#include "ike/abilities.hpp"
+#include "ike/session.hpp"
+#include "ike/session_child.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+Bytes id_body(const Identity& identity) {
+    Bytes body{id_type::der_asn1_dn, 0, 0, 0};
+    const Bytes der = identity.encode();
+    body.insert(body.end(), der.begin(), der.end());
+    return body;
+}
+
+std::optional<Identity> identity_of(const IdPayload& id) {
+    return id.type() == id_type::der_asn1_dn ? Identity::decode(id.data()) : std::nullopt;
+}
+
+// The key of the peer's that made this signature.
+std::optional<PublicKey> signer(const Peer& peer, ByteView octets, const AuthPayload& auth) {
+    if (auth.method != auth_method::digital_signature) return std::nullopt;
+    for (const PublicKey& key : peer.remote_keys) {
+        if (verify_auth_data(key, octets, auth.data)) return key;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+// --- Initiator ---
+
+void Session::send_auth(Turn& turn) {
+    Handshake& hs = *handshake_;
+    const Peer& peer = *turn.ground.peer(*peer_);
+    hs.esp_spi = turn.ground.new_esp_spi();
+    hs.esp_offer = offer_esp(hs.esp_spi);
+    const IdPayload own{false, id_body(peer.local)};
+    const Bytes octets =
+        signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, own.body);
+    ask(Asked::auth, ExchangeType::ike_auth,
+        {own, make_notify(notify::initial_contact), IdPayload{true, id_body(peer.remote)},
+         AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)},
+         hs.esp_offer, any_selectors(false), any_selectors(true)},
+        turn);
+}
+
+void Session::on_auth_response(const Message& message, Turn& turn) {
+    const Peer* peer = turn.ground.peer(*peer_);
+    if (peer == nullptr) return end(Ending::failed, "peer removed", turn);
+    const bool signed_by_peer = message.find<AuthPayload>() != nullptr;
+    const NotifyPayload* error = message.find_error();
+    if (message.unsupported_critical || (!signed_by_peer && error == nullptr)) {
+        return end(Ending::failed, "the answer to IKE_AUTH makes no sense", turn);
+    }
+    if (!signed_by_peer) return end(Ending::failed, "the peer says " + notify_name(error->type), turn);
+    if (!verify_responder(message, *peer)) {
+        // RFC 7296 2.21.2: told in an exchange of its own, whose answer nobody waits for.
+        send(protect(ExchangeType::informational, false, {make_notify(notify::authentication_failed)}, turn), remote_, turn);
+        turn.note(base::Level::warning, peer->remote.to_string() + " at " + remote_.to_string() + " failed to authenticate");
+        return end(Ending::failed, "the peer failed to authenticate", turn);
+    }
+    const std::unique_ptr<Handshake> hs = std::move(handshake_);
+    become_established(turn);
+    const auto* sa = message.find<SaPayload>();
+    const auto* tsi = message.find_ts(false);
+    const auto* tsr = message.find_ts(true);
+    const auto choice = sa == nullptr ? std::nullopt : accept_esp(hs->esp_offer, *sa);
+    const bool selectors = tsi != nullptr && tsr != nullptr && !narrow(*tsi).selectors.empty() && !narrow(*tsr).selectors.empty();
+    if (!choice || !selectors) {
+        turn.ground.esp_spis.erase(hs->esp_spi);
+        if (sa != nullptr) return close("the peer chose a CHILD SA that was not offered", turn);
+        return child_failed(error == nullptr ? "no CHILD SA" : "no CHILD SA: " + notify_name(error->type), turn);
+    }
+    const Accepted accepted{
+        *choice, hs->esp_spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, hs->nonces), true, 0};
+    raise_child(accepted, turn);
+}
+
+bool Session::verify_responder(const Message& message, const Peer& peer) {
+    const auto* id = message.find_id(true);
+    const auto* auth = message.find<AuthPayload>();
+    if (id == nullptr || identity_of(*id) != peer.remote || message.count<AuthPayload>() != 1) return false;
+    const Handshake& hs = *handshake_;
+    proven_key_ =
+        signer(peer, signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, id->body), *auth);
+    return proven_key_.has_value();
+}
+
+// --- Responder ---
+
+void Session::on_auth_request(const Message& message, Turn& turn) {
+    const Peer* peer = authenticate(message, turn);
+    if (peer == nullptr) return answer_error(message, notify::authentication_failed, {}, turn);
+    state_ = SessionState::authenticated;
+    peer_ = peer->id;
+    const bool initial_contact = message.find_notify(notify::initial_contact) != nullptr;
+    turn.ground.events.push_back(Authenticated{key(), initial_contact});
+    answer_auth(message, *peer, turn);
+}
+
+const Peer* Session::authenticate(const Message& message, Turn& turn) {
+    const auto* idi = message.find_id(false);
+    const auto* idr = message.find_id(true);
+    const auto* auth = message.find<AuthPayload>();
+    const std::size_t ids = message.count<IdPayload>();
+    const bool shape = idi != nullptr && auth != nullptr && ids == (idr == nullptr ? 1u : 2u) && message.count<AuthPayload>() == 1;
+    if (!shape) {
+        turn.drop("IKE_AUTH without the payloads it needs", remote_);
+        return nullptr;
+    }
+    const auto remote = identity_of(*idi);
+    const auto local = idr == nullptr ? std::nullopt : identity_of(*idr);
+    if (!remote || (idr != nullptr && !local)) {
+        turn.drop("IKE_AUTH with an identity of another kind", remote_);
+        return nullptr;
+    }
+    const Peer* peer = turn.ground.find(local, *remote);
+    if (peer == nullptr) {
+        turn.drop("IKE_AUTH by an unknown pair of identities", remote_);
+        return nullptr;
+    }
+    const Handshake& hs = *handshake_;
+    const Bytes octets =
+        signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, idi->body);
+    proven_key_ = signer(*peer, octets, *auth);
+    if (!proven_key_) {
+        turn.drop("IKE_AUTH with a wrong signature", remote_);
+        turn.note(base::Level::warning, remote->to_string() + " at " + remote_.to_string() + " failed to authenticate");
+        return nullptr;
+    }
+    return peer;
+}
+
+// The child is decided now; the answer waits until it is installed (RFC 7296 1.2, ike.md 6.5).
+void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) {
+    const Handshake& hs = *handshake_;
+    const auto* echoed = message.find_id(true);
+    const IdPayload own{true, echoed == nullptr ? id_body(peer.local) : echoed->body};
+    const Bytes octets = signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, own.body);
+    std::vector<Payload> payloads{
+        own, AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)}};
+    const auto finish = [&](std::optional<std::uint16_t> error) {
+        if (error) payloads.push_back(make_notify(*error));
+        answer(ExchangeType::ike_auth, payloads, turn);
+        become_established(turn);
+        if (error) child_failed("no CHILD SA: " + notify_name(*error), turn);
+    };
+    if (message.find<SaPayload>() == nullptr) return finish(std::nullopt);  // childless, RFC 6023
+    Offer offer = examine(message);
+    if (offer.error) return finish(offer.error);
+
+    const std::uint32_t spi = turn.ground.new_esp_spi();
+    Owed owed{ExchangeType::ike_auth, 0, payloads, payloads};
+    add_child(owed.with, offer, spi);
+    owed.without.push_back(make_notify(notify::no_proposal_chosen));
+    const Accepted accepted{
+        *offer.choice, spi, derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, hs.nonces), false, 0};
+    owed.child = raise_child(accepted, turn);
+    owed_ = std::move(owed);
+}
+
+void Session::become_established(Turn& turn) {
+    state_ = SessionState::established;
+    established_at_ = turn.now;
+    handshake_.reset();
+    trouble_ = "no CHILD SA yet";
+    turn.ground.events.push_back(Established{key()});
+    turn.note(base::Level::info, "IKE SA with " + turn.ground.peer(*peer_)->remote.to_string() + " at " +
+                                     remote_.to_string() + " established, " + suite_.to_string());
+}
+
+}  // namespace aronet::ike

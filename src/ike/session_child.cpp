@@ -1,0 +1,346 @@
+// CREATE_CHILD_SA and DELETE of children (RFC 7296 1.3, 1.4.1, 2.8, 2.25).
+
+#include "ike/session_child.hpp"
+
+#include "ike/abilities.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr Duration kOldInbound = 5s;        // an old inbound SA outlives its DELETE so long: packets under way
+constexpr Duration kStandby = 30s;          // for a peer that never deletes the child it rekeyed
+constexpr Duration kRetryFirst = 1s, kRetryCap = 30s, kRetryResponder = 4s;
+constexpr unsigned kChildFailuresMax = 8;   // then the IKE SA is made anew
+constexpr std::size_t kChildrenMax = 8;
+
+Bytes spi_bytes(std::uint32_t spi) {
+    Bytes bytes;
+    base::Writer(bytes).u32(spi);
+    return bytes;
+}
+
+}  // namespace
+
+Offer examine(const Message& message) {
+    Offer offer;
+    const auto* tsi = message.find_ts(false);
+    const auto* tsr = message.find_ts(true);
+    if (tsi == nullptr || tsr == nullptr) return offer.error = notify::ts_unacceptable, offer;
+    offer.tsi = narrow(*tsi);
+    offer.tsr = narrow(*tsr);
+    if (offer.tsi.selectors.empty() || offer.tsr.selectors.empty()) offer.error = notify::ts_unacceptable;
+    const auto* ke = message.find<KePayload>();
+    offer.choice = choose_esp(*message.find<SaPayload>(), ke == nullptr ? std::uint16_t{0} : ke->group);
+    if (!offer.choice) offer.error = notify::no_proposal_chosen;
+    return offer;
+}
+
+void add_child(std::vector<Payload>& answer, const Offer& offer, std::uint32_t spi) {
+    Proposal chosen = offer.choice->answer;
+    chosen.spi = spi_bytes(spi);
+    answer.push_back(SaPayload{{chosen}});
+    answer.push_back(offer.tsi);
+    answer.push_back(offer.tsr);
+}
+
+ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
+    const Peer& peer = *turn.ground.peer(*peer_);
+    base::Sa in, out;
+    for (base::Sa* sa : {&in, &out}) {
+        sa->reqid = peer.reqid;
+        sa->if_id = peer.if_id;
+        sa->esn = accepted.choice.esn;
+        sa->suite = accepted.choice.suite;
+        sa->replay_window = turn.ground.config.replay_window;
+    }
+    const Secret& ours = accepted.by_us ? accepted.keys.initiator_to_responder : accepted.keys.responder_to_initiator;
+    const Secret& theirs = accepted.by_us ? accepted.keys.responder_to_initiator : accepted.keys.initiator_to_responder;
+    in.direction = base::Direction::in;
+    in.source = remote_;
+    in.destination = local_;
+    in.spi = accepted.spi;
+    in.key = theirs.copy();
+    out.direction = base::Direction::out;
+    out.source = local_;
+    out.destination = remote_;
+    out.spi = accepted.choice.spi;
+    out.mark = peer.mark;
+    out.key = ours.copy();
+    const ChildId id = ++turn.ground.last_child;
+    turn.ground.child_owner[id] = key();
+    children_.push_back(
+        {id, ChildState::installing, in.spi, out.spi, in.suite, accepted.replaces, std::nullopt}
+    );
+    child_due_.reset();
+    turn.out.push_back(ChildUp{peer.id, id, std::move(in), std::move(out), accepted.replaces != 0});
+    return id;
+}
+
+void Session::installed(ChildId id, Turn& turn) {
+    Child* child = find_child(id);
+    if (child == nullptr || child->state != ChildState::installing) return;
+    Child* old = child->replaces == 0 ? nullptr : find_child(child->replaces);
+    const bool stands_by = old != nullptr && old->state != ChildState::dying;
+    child->state = stands_by ? ChildState::standby : ChildState::installed;
+    if (stands_by) {
+        child->due = turn.now + kStandby;
+        old->state = ChildState::replaced;
+    }
+    child_failures_ = 0;
+    trouble_.clear();
+    if (owed_ && owed_->child == id) {
+        const Owed owed = *std::exchange(owed_, std::nullopt);
+        answer(owed.exchange, owed.with, turn);
+        if (state_ == SessionState::authenticated) become_established(turn);
+        trouble_.clear();
+    }
+    // A further child of the peer's takes the place of those before; whoever answered for it removes them.
+    for (Child& other : children_) {
+        if (stands_by || other.id == id || other.state != ChildState::installed) continue;
+        delete_child_later(other);
+    }
+    turn.ground.events.push_back(ChildrenChanged{key()});
+    next_wish(turn);
+}
+
+void Session::refused(ChildId id, Turn& turn) {
+    const Child* child = find_child(id);
+    if (child == nullptr) return;
+    const std::uint32_t spi = child->spi_in;
+    const bool owes = owed_ && owed_->child == id;
+    take_down(id, turn);
+    if (owes) {
+        const Owed owed = *std::exchange(owed_, std::nullopt);
+        answer(owed.exchange, owed.without, turn);
+        if (state_ == SessionState::authenticated) become_established(turn);
+    } else {
+        to_delete_.push_back(spi);
+    }
+    child_failed("the data plane refused the CHILD SA", turn);
+    next_wish(turn);
+}
+
+// --- Ours to ask for ---
+
+void Session::create_child(Turn& turn) {
+    child_due_.reset();
+    const std::uint32_t spi = turn.ground.new_esp_spi();
+    wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi)};
+    ask(Asked::child, ExchangeType::create_child_sa,
+        {wanted_->offer, NoncePayload{wanted_->nonce}, any_selectors(false), any_selectors(true)}, turn);
+}
+
+void Session::on_child_response(const Message& message, Turn& turn) {
+    const Wanted wanted = *std::exchange(wanted_, std::nullopt);
+    const auto* sa = message.find<SaPayload>();
+    const auto* nonce = message.find<NoncePayload>();
+    const auto choice = sa == nullptr ? std::nullopt : accept_esp(wanted.offer, *sa);
+    if (!choice || nonce == nullptr || state_ != SessionState::established) {
+        turn.ground.esp_spis.erase(wanted.spi);
+        if (sa != nullptr) to_delete_.push_back(wanted.spi);
+        const NotifyPayload* error = message.find_error();
+        return child_failed("no CHILD SA: " + (error == nullptr ? "bad answer" : notify_name(error->type)), turn);
+    }
+    const Nonces nonces{wanted.nonce, nonce->data};
+    raise_child({*choice, wanted.spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces), true, 0}, turn);
+}
+
+void Session::child_failed(std::string why, Turn& turn) {
+    trouble_ = std::move(why);
+    ++child_failures_;
+    turn.ground.events.push_back(ChildrenChanged{key()});
+    if (child_failures_ > kChildFailuresMax) return close(trouble_, turn);
+    plan_child(turn);
+}
+
+// The initiator of the IKE SA asks first, so that both sides do not ask at once.
+void Session::plan_child(Turn& turn) {
+    if (sending_child() || child_due_) return;
+    const Duration pause = std::min<Duration>(kRetryFirst * (1u << std::min(child_failures_, 8u)), kRetryCap);
+    child_due_ = turn.now + turn.ground.random.jitter(pause, 30) + (initiator_ ? Duration(0) : kRetryResponder);
+}
+
+// --- The peer's to ask for ---
+
+void Session::on_create_child(const Message& message, Turn& turn) {
+    const auto* sa = message.find<SaPayload>();
+    const auto* nonce = message.find<NoncePayload>();
+    if (sa == nullptr || nonce == nullptr || sa->proposals.empty()) {
+        return answer_error(message, notify::invalid_syntax, {}, turn);
+    }
+    if (state_ != SessionState::established) return answer_error(message, notify::temporary_failure, {}, turn);
+    if (sa->proposals.front().protocol == Protocol::ike) return on_rekey_session(message, turn);
+
+    ChildId replaced = 0;
+    if (const auto* rekey = message.find_notify(notify::rekey_sa)) {
+        const std::uint32_t spi = base::Reader(rekey->spi).u32();
+        const auto old = std::find_if(children_.begin(), children_.end(), [&](const Child& child) {
+            return rekey->protocol == Protocol::esp && rekey->spi.size() == 4 && child.spi_out == spi;
+        });
+        if (old == children_.end()) {
+            const NotifyPayload unknown{notify::child_sa_not_found, rekey->protocol, rekey->spi, {}};
+            return answer(ExchangeType::create_child_sa, {unknown}, turn);
+        }
+        const bool leaving = old->state == ChildState::deleting || old->state == ChildState::dying;
+        if (leaving) return answer_error(message, notify::temporary_failure, {}, turn);
+        replaced = old->id;
+    }
+    if (children_.size() >= kChildrenMax) return answer_error(message, notify::temporary_failure, {}, turn);
+    Offer offer = examine(message);
+    if (offer.error) return answer_error(message, *offer.error, {}, turn);
+    agree(message, offer, replaced, turn);
+}
+
+// The child of a CREATE_CHILD_SA request, with a key exchange of its own where that was negotiated.
+void Session::agree(const Message& message, const Offer& offer, ChildId replaced, Turn& turn) {
+    const Nonces nonces{message.find<NoncePayload>()->data, turn.ground.random.bytes(kNonceSize)};
+    std::vector<Payload> tail{NoncePayload{nonces.responder}};
+    Secret secret;
+    if (offer.choice->group) {
+        const auto wanted = static_cast<std::uint16_t>(*offer.choice->group);
+        const auto* ke = message.find<KePayload>();
+        if (ke == nullptr || ke->group != wanted) {
+            const Bytes advice{static_cast<base::Byte>(wanted >> 8), static_cast<base::Byte>(wanted)};
+            return answer_error(message, notify::invalid_ke_payload, advice, turn);
+        }
+        const KeyPair own = generate(*offer.choice->group, turn.ground.random);
+        auto shared = shared_secret(own, ke->data);
+        if (!shared) return answer_error(message, notify::invalid_syntax, {}, turn);
+        secret = std::move(*shared);
+        tail.push_back(KePayload{wanted, own.public_value});
+    }
+    const std::uint32_t spi = turn.ground.new_esp_spi();
+    Owed owed{ExchangeType::create_child_sa, 0, {}, {make_notify(notify::no_proposal_chosen)}};
+    add_child(owed.with, offer, spi);
+    owed.with.insert(owed.with.begin() + 1, tail.begin(), tail.end());  // SA, Nr, [KEr], TSi, TSr
+    owed.child = raise_child(
+        {*offer.choice, spi, derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, nonces, secret), false, replaced},
+        turn
+    );
+    owed_ = std::move(owed);
+}
+
+// Liveness, DELETE, errors (RFC 7296 1.4): everything is answered, whatever else it says.
+void Session::on_informational(const Message& message, Turn& turn) {
+    std::vector<Payload> answers;
+    bool session_deleted = false;
+    for (const Payload& payload : message.payloads) {
+        const auto* deleted = std::get_if<DeletePayload>(&payload);
+        if (deleted == nullptr) continue;
+        if (deleted->protocol == Protocol::ike) session_deleted = true;
+        const std::vector<std::uint32_t> ours = delete_children(*deleted, turn);
+        if (!ours.empty()) answers.push_back(DeletePayload{Protocol::esp, ours});
+    }
+    if (session_deleted) answers.clear();
+    answer(ExchangeType::informational, answers, turn);
+    const NotifyPayload* error = message.find_error();
+    const bool fatal = error != nullptr && (error->type == notify::authentication_failed ||
+                                            error->type == notify::invalid_syntax ||
+                                            error->type == notify::unsupported_critical_payload);
+    if (fatal) return end_after_answer("the peer says " + notify_name(error->type), turn);
+    if (session_deleted) return end_after_answer("the peer closed the IKE SA", turn);
+}
+
+// The peer's inbound SPIs go; ours of the same children are what the answer deletes. A child that we are deleting
+// ourselves is not named: both DELETEs crossed (RFC 7296 1.4.1).
+std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload, Turn& turn) {
+    std::vector<std::uint32_t> ours;
+    if (payload.protocol != Protocol::esp) return ours;
+    for (const std::uint32_t spi : payload.spis) {
+        const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& child) {
+            return child.spi_out == spi && child.state != ChildState::dying;
+        });
+        if (it == children_.end()) continue;
+        const bool crossed = it->state == ChildState::deleting;
+        const bool replaced = it->state == ChildState::replaced;
+        const ChildId id = it->id;
+        if (!crossed) ours.push_back(it->spi_in);
+        if (replaced) {
+            it->state = ChildState::dying;
+            it->due = turn.now + kOldInbound;
+            for (Child& heir : children_) {
+                if (heir.replaces != id || heir.state != ChildState::standby) continue;
+                heir.state = ChildState::installed;
+                heir.due.reset();
+            }
+        } else {
+            take_down(id, turn);
+        }
+        turn.ground.events.push_back(ChildrenChanged{key()});
+    }
+    if (!ours.empty() && children_.empty() && state_ == SessionState::established) {
+        trouble_ = "the peer deleted the CHILD SA";
+        plan_child(turn);
+    }
+    return ours;
+}
+
+void Session::on_children_deleted(Turn& turn) {
+    for (std::size_t i = children_.size(); i-- > 0;) {
+        const Child& child = children_[i];
+        const bool wanted = std::find(to_delete_.begin(), to_delete_.end(), child.spi_in) != to_delete_.end();
+        if (child.state == ChildState::deleting && !wanted) take_down(child.id, turn);
+    }
+}
+
+// --- The children ---
+
+void Session::take_down(ChildId id, Turn& turn) {
+    const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
+    if (it == children_.end()) return;
+    if (owed_ && owed_->child == id) {
+        // Whoever removes what an answer waits for still owes the answer, but another one.
+        owed_->child = 0;
+    }
+    turn.ground.child_owner.erase(id);
+    turn.ground.esp_spis.erase(it->spi_in);
+    turn.out.push_back(ChildDown{
+        *peer_, id, {local_.address, it->spi_in}, {remote_.address, it->spi_out}, remote_.address});
+    children_.erase(it);
+}
+
+void Session::take_down_all(Turn& turn) {
+    while (!children_.empty()) take_down(children_.back().id, turn);
+}
+
+void Session::delete_child_later(Child& child) {
+    child.state = ChildState::deleting;
+    to_delete_.push_back(child.spi_in);
+}
+
+void Session::tick_children(Turn& turn) {
+    for (std::size_t i = 0; i < children_.size();) {
+        Child& child = children_[i];
+        if (!child.due || turn.now < *child.due) {
+            ++i;
+        } else if (child.state == ChildState::standby) {
+            child.due.reset();
+            child.state = ChildState::installed;
+            if (Child* old = find_child(child.replaces)) delete_child_later(*old);
+            turn.ground.events.push_back(ChildrenChanged{key()});
+        } else {
+            take_down(child.id, turn);
+        }
+    }
+}
+
+Child* Session::find_child(ChildId id) {
+    const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
+    return it == children_.end() ? nullptr : &*it;
+}
+
+std::optional<ChildId> Session::sending_child() const {
+    for (auto it = children_.rbegin(); it != children_.rend(); ++it) {
+        if (it->state == ChildState::installed || it->state == ChildState::replaced) return it->id;
+    }
+    return std::nullopt;
+}
+
+bool Session::has_child(ChildId id) const {
+    return std::any_of(children_.begin(), children_.end(), [&](const Child& child) { return child.id == id; });
+}
+
+}  // namespace aronet::ike

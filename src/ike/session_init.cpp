@@ -1,0 +1,207 @@
+// IKE_SA_INIT (RFC 7296 1.2, 2.6, 2.7, 2.23), both sides of it. Nothing here is authenticated: an error is a hint, and
+// whatever is believed wrongly makes IKE_AUTH fail and costs one attempt.
+
+#include "ike/abilities.hpp"
+#include "ike/session.hpp"
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr unsigned kRoundsMax = 5;  // COOKIE and INVALID_KE_PAYLOAD answers that one attempt follows
+
+Bytes natd_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Address& address, std::uint16_t port) {
+    Bytes spis, port_bytes;
+    base::Writer spi_writer(spis), port_writer(port_bytes);
+    spi_writer.u64(spi_i);
+    spi_writer.u64(spi_r);
+    port_writer.u16(port);
+    const auto digest = sha1({spis, address.bytes(), port_bytes});
+    return Bytes(digest.begin(), digest.end());
+}
+
+// The source hash is wrong on purpose: both sides then encapsulate in UDP, whatever is between them (docs/ike.md, encap).
+void add_nat_detection(
+    std::vector<Payload>& payloads, std::uint64_t spi_i, std::uint64_t spi_r, const Endpoint& to, const Ground& ground
+) {
+    payloads.push_back(make_notify(notify::nat_detection_source_ip, natd_hash(spi_i, spi_r, ground.decoy, 0)));
+    payloads.push_back(
+        make_notify(notify::nat_detection_destination_ip, natd_hash(spi_i, spi_r, to.address, to.port))
+    );
+}
+
+void add_abilities(std::vector<Payload>& payloads) {
+    payloads.push_back(make_notify(notify::fragmentation_supported));
+    payloads.push_back(make_notify(notify::signature_hash_algorithms, {0, kHashIdentity}));
+}
+
+}  // namespace
+
+std::unique_ptr<Session> Session::initiate(const Peer& peer, bool wide, Turn& turn) {
+    std::unique_ptr<Session> session(new Session);
+    session->state_ = SessionState::init_sent;
+    session->initiator_ = true;
+    session->spi_i_ = turn.ground.new_ike_spi();
+    session->peer_ = peer.id;
+    session->local_ = {peer.local_address.value_or(Address::any(peer.family)), peer.local_port};
+    session->remote_ = *peer.remote_endpoint;
+    session->opened_at_ = turn.now;
+    session->dpd_interval_ = turn.ground.config.dpd_interval;
+    session->keepalive_interval_ = turn.ground.config.keepalive_interval;
+    session->handshake_ = std::make_unique<Handshake>();
+    session->handshake_->ke = generate(DhGroup::curve25519, turn.ground.random);
+    session->handshake_->nonces.initiator = turn.ground.random.bytes(kNonceSize);
+    session->handshake_->ike_offer = offer_ike(wide);
+    session->send_init(turn);
+    return session;
+}
+
+void Session::send_init(Turn& turn) {
+    Handshake& hs = *handshake_;
+    std::vector<Payload> payloads;
+    if (!hs.cookie.empty()) payloads.push_back(make_notify(notify::cookie, hs.cookie));
+    payloads.push_back(hs.ike_offer);
+    payloads.push_back(KePayload{static_cast<std::uint16_t>(hs.ke.group), hs.ke.public_value});
+    payloads.push_back(NoncePayload{hs.nonces.initiator});
+    add_nat_detection(payloads, spi_i_, 0, remote_, turn.ground);
+    add_abilities(payloads);
+    Header header;
+    header.spi_i = spi_i_;
+    header.flags = flag::initiator;
+    hs.init_request = encode(header, payloads);
+    asked_ = Asked::init;
+    asked_at_ = turn.now;
+    requester_.start({hs.init_request}, kInitSchedule, turn.now, turn.ground.random);
+    send(requester_.datagrams(), remote_, turn);
+}
+
+void Session::on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
+    if (raw.header.spi_i != spi_i_) return turn.drop("SPI of another SA", from);
+    const auto message = decode(raw);
+    if (!message) return turn.drop(to_string(message.error()), from);
+    if (message->unsupported_critical) return turn.drop("critical payload in an IKE_SA_INIT answer", from);
+    if (follow_init_advice(*message, turn)) return;
+    Handshake& hs = *handshake_;
+    const auto* sa = message->find<SaPayload>();
+    const auto* ke = message->find<KePayload>();
+    const auto* nonce = message->find<NoncePayload>();
+    if (sa == nullptr || ke == nullptr || nonce == nullptr || raw.header.spi_r == 0) {
+        return turn.drop("incomplete IKE_SA_INIT answer", from);
+    }
+    const auto choice = accept_ike(hs.ike_offer, *sa);
+    if (!choice) return turn.drop("the answer chose what was not offered", from);
+    const bool same_group = choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
+    if (!same_group || !shared_secret(hs.ke, ke->data)) return turn.drop("unusable KE value", from);
+    if (!can_ed25519(*message)) {
+        hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
+        return turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
+    }
+    spi_r_ = raw.header.spi_r;
+    suite_ = choice->suite;
+    hs.peer_ke = ke->data;
+    hs.nonces.responder = nonce->data;
+    hs.init_response.assign(raw.bytes.begin(), raw.bytes.end());
+    if (!to.address.is_any()) local_ = to;
+    detect_nat(*message, from, to);
+    derive_keys();
+    requester_.answered(0);
+    state_ = SessionState::auth_sent;
+    send_auth(turn);
+}
+
+// True: the message was advice or an error, and nothing more is in it for us.
+bool Session::follow_init_advice(const Message& message, Turn& turn) {
+    Handshake& hs = *handshake_;
+    if (const auto* cookie = message.find_notify(notify::cookie)) {
+        const bool fresh = !cookie->data.empty() && cookie->data.size() <= 64 && cookie->data != hs.cookie;
+        if (fresh && ++hs.rounds <= kRoundsMax) {
+            hs.cookie = cookie->data;
+            send_init(turn);
+        }
+        return true;
+    }
+    if (const auto* advice = message.find_notify(notify::invalid_ke_payload)) {
+        const auto wanted = base::Reader(advice->data).u16();
+        const bool other = wanted != static_cast<std::uint16_t>(hs.ke.group) && advice->data.size() == 2;
+        if (other && offers_group(hs.ike_offer, wanted) && ++hs.rounds <= kRoundsMax) {
+            hs.ke = generate(static_cast<DhGroup>(wanted), turn.ground.random);
+            send_init(turn);
+        }
+        return true;
+    }
+    const NotifyPayload* error = message.find_error();
+    if (error == nullptr) return false;
+    hs.hint = std::string("the peer says ") + notify_name(error->type);
+    hs.proposal_refused = error->type == notify::no_proposal_chosen;
+    return true;
+}
+
+std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
+    std::unique_ptr<Session> session(new Session);
+    session->state_ = SessionState::half_open;
+    session->spi_i_ = opening.raw.header.spi_i;
+    session->spi_r_ = turn.ground.new_ike_spi();
+    session->local_ = opening.local;
+    session->remote_ = opening.remote;
+    session->opened_at_ = turn.now;
+    session->dpd_interval_ = turn.ground.config.dpd_interval;
+    session->keepalive_interval_ = turn.ground.config.keepalive_interval;
+    session->responder_ = Responder(1);
+    session->suite_ = opening.choice.suite;
+    session->handshake_ = std::make_unique<Handshake>();
+    Handshake& hs = *session->handshake_;
+    hs.ke = generate(opening.choice.suite.group, turn.ground.random);
+    hs.peer_ke = opening.message.find<KePayload>()->data;
+    hs.nonces = {opening.message.find<NoncePayload>()->data, turn.ground.random.bytes(kNonceSize)};
+    hs.init_request.assign(opening.raw.bytes.begin(), opening.raw.bytes.end());
+    session->detect_nat(opening.message, opening.remote, opening.local);
+
+    std::vector<Payload> payloads{
+        SaPayload{{opening.choice.answer}}, KePayload{static_cast<std::uint16_t>(hs.ke.group), hs.ke.public_value},
+        NoncePayload{hs.nonces.responder}};
+    if (opening.message.find_notify(notify::nat_detection_source_ip) != nullptr) {
+        add_nat_detection(payloads, session->spi_i_, session->spi_r_, opening.remote, turn.ground);
+    }
+    add_abilities(payloads);
+    payloads.push_back(make_notify(notify::childless_supported));
+    Header header;
+    header.spi_i = session->spi_i_;
+    header.spi_r = session->spi_r_;
+    header.flags = flag::response;
+    hs.init_response = encode(header, payloads);
+    session->send_plain(hs.init_response, session->remote_, turn);
+    return session;
+}
+
+void Session::repeat_init_response(const Endpoint& to, Turn& turn) const {
+    if (half_open()) send_plain(handshake_->init_response, to, turn);
+}
+
+// RFC 7296 2.23. Several source hashes may be there; one that is right says that there is no NAT on that side.
+void Session::detect_nat(const Message& message, const Endpoint& from, const Endpoint& to) {
+    const std::uint64_t spi_r = message.header.spi_r;
+    const Bytes theirs = natd_hash(spi_i_, spi_r, from.address, from.port);
+    const Bytes ours = natd_hash(spi_i_, spi_r, to.address, to.port);
+    bool source_seen = false, source_right = false;
+    for (const Payload& payload : message.payloads) {
+        const auto* said = std::get_if<NotifyPayload>(&payload);
+        if (said == nullptr) continue;
+        if (said->type == notify::nat_detection_source_ip) {
+            source_seen = true;
+            source_right = source_right || said->data == theirs;
+        } else if (said->type == notify::nat_detection_destination_ip) {
+            behind_nat_ = said->data != ours;
+        }
+    }
+    peer_behind_nat_ = source_seen && !source_right;
+    fragmentation_ = message.find_notify(notify::fragmentation_supported) != nullptr;
+}
+
+// At a responder only when the first protected message comes: a flood of IKE_SA_INIT then costs no shared secret.
+void Session::derive_keys() {
+    const auto secret = shared_secret(handshake_->ke, handshake_->peer_ke);
+    if (!secret) return;
+    keys_ = derive_ike_keys(suite_, handshake_->nonces, *secret, spi_i_, spi_r_);
+}
+
+}  // namespace aronet::ike

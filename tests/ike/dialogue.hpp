@@ -1,0 +1,98 @@
+#pragma once
+
+// Two engines and the wire between them, in virtual time. A test is a script: who connects, what happens to which
+// message, how long it takes, what must hold then. for_each_fault() runs a script again and again, losing, doubling and
+// swapping each of its messages in turn.
+
+#include "ike/engine.hpp"
+
+#include <functional>
+#include <map>
+#include <string>
+
+namespace aronet::ike::test {
+
+using base::Bytes;
+
+enum class Fate : std::uint8_t { arrives, lost, doubled, late };
+
+// One host: an engine and a data plane that installs what it is told to.
+struct Side {
+    Side(const char* name, const char* address, std::uint64_t seed, EngineConfig config);
+
+    std::string name;
+    Endpoint endpoint;
+    std::unique_ptr<base::Random> random;
+    std::unique_ptr<Engine> engine;
+    Actions actions;
+
+    bool obedient = true;   // answers every ChildUp with installed()
+    bool refuses = false;   // or with refused()
+    std::map<ChildId, std::pair<base::Sa, base::Sa>> children;  // in, out
+    std::map<ChildId, bool> replacing;
+    std::optional<ChildId> sending;
+    unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0;
+    std::vector<std::string> notes;
+
+    PeerView view(PeerId id = 1) const;
+    std::uint64_t drops(std::string_view reason) const;
+};
+
+struct Message {
+    std::size_t number = 0;  // since the dialogue began
+    Endpoint from, to;
+    Bytes bytes;             // the datagram
+    bool by_a = false;
+
+    std::uint8_t exchange() const { return at(22); }
+    bool response() const { return (at(23) & 0x20) != 0; }
+    std::uint32_t id() const;
+    std::uint8_t at(std::size_t index) const { return bytes.size() > index ? bytes[index] : 0; }
+};
+
+class Dialogue {
+public:
+    explicit Dialogue(std::uint64_t seed = 1, EngineConfig for_a = {}, EngineConfig for_b = {});
+
+    Side a, b;
+    Instant now{};
+    Duration delay = std::chrono::milliseconds(10);
+    bool cut = false;                                     // nothing arrives
+    std::function<Fate(const Message&)> fate;             // what becomes of a message; empty: arrives
+    std::function<bool(Message&)> middle;                 // a box on the path: rewrites, or swallows (false)
+    std::vector<Message> sent;                            // everything, in order
+
+    Peer peer_of_a() const;  // b, as a is told of it
+    Peer peer_of_b() const;
+    Dialogue& a_connects();
+    Dialogue& b_connects();
+    Dialogue& both_connect();
+    Dialogue& advance(Duration d);
+    Dialogue& advance_until(Duration at_most, const std::function<bool()>& reached);
+    Dialogue& call(Side& side, const std::function<void(Engine&, Actions&)>& what);
+    void deliver(const Message& message);                 // now, to whoever has that address
+    void restart(Side& side, std::uint64_t seed, bool forgets_address = false);
+
+    bool tunnel() const;     // both sides send on SAs that the other side holds with the same keys
+    bool single() const;     // and there is exactly one child on each side
+    void expect_tunnel(const char* where = "") const;
+
+private:
+    struct Flight { Instant at; std::uint64_t order; Message message; };
+    void perform(Side& side);
+    void post(Side& side, const Send& send);
+    void check_contract(Side& side);
+    Side& other(const Side& side) { return &side == &a ? b : a; }
+
+    std::vector<Flight> flights_;
+    std::uint64_t order_ = 0;
+    EngineConfig config_a_, config_b_;
+};
+
+EngineConfig copy(const EngineConfig& config);
+Fate lose_number(const Message& message, std::size_t number);
+
+// Runs `script` untouched, then once per message and fault.
+void for_each_fault(const std::function<void(Dialogue&)>& script);
+
+}  // namespace aronet::ike::test
