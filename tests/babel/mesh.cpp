@@ -82,11 +82,14 @@ void Mesh::restore(NodeId a, NodeId b) {
 
 void Mesh::silence(NodeId a, NodeId b, bool silent) { links_[link_of(a, b)].silent = silent; }
 
-void Mesh::restart(NodeId id) {
+void Mesh::restart(NodeId id, bool noticed) {
     start(id);
     nodes_[id].up.clear();
     for (std::size_t i = 0; i < links_.size(); ++i) {
-        if (links_[i].up && (links_[i].a == id || links_[i].b == id)) plug(id, i);
+        if (!links_[i].up || (links_[i].a != id && links_[i].b != id)) continue;
+        if (noticed) ++links_[i].life;
+        if (noticed) plug(links_[i].a == id ? links_[i].b : links_[i].a, i);
+        plug(id, i);
     }
 }
 
@@ -104,7 +107,7 @@ void Mesh::perform(NodeId id) {
         if (!l.up || l.silent || random_.below(100) < loss_percent_) continue;
         const NodeId to = l.a == id ? l.b : l.a;
         const Duration delay = random_.between(l.delay, l.delay * 2);
-        flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast()});
+        flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
     }
     if (nodes_[id].forwarding.changes != changes) check_no_loop();
     for (const RouteView& r : nodes_[id].speaker->routes()) {
@@ -125,8 +128,9 @@ bool Mesh::step(Instant end) {
         now_ = std::max(now_, flight.at);
         Node& node = nodes_[flight.to];
         const auto in = static_cast<InterfaceId>(flight.link + 1);
-        if (node.up.count(in) == 0 || links_[flight.link].silent) return true;
-        const bool side = links_[flight.link].a == flight.to;
+        const Link& l = links_[flight.link];
+        if (node.up.count(in) == 0 || l.silent || l.life != flight.life) return true;
+        const bool side = l.a == flight.to;
         const Address mine = address(flight.link, side);
         node.speaker->handle(
             {.bytes = flight.bytes, .from = address(flight.link, !side),

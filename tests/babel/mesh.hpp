@@ -20,7 +20,9 @@ public:
     void silence(NodeId a, NodeId b, bool silent);  // nobody notices, nothing passes
     void restore(NodeId a, NodeId b);
     void lose(unsigned percent) { loss_percent_ = percent; }
-    void restart(NodeId node);              // without a word, with another seqno
+    // Without a word. Whoever restarts has forgotten which routes would loop; where loss can hide the restart from
+    // the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of loops.
+    void restart(NodeId node, bool noticed);
     void run(Duration d);
     Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
 
@@ -44,6 +46,7 @@ private:
         std::uint16_t cost = 96;
         Duration delay{};
         bool silent = false, up = true;
+        unsigned life = 0;  // packets of an earlier one do not arrive
     };
     struct Flight {
         Instant at;
@@ -52,6 +55,7 @@ private:
         std::size_t link = 0;
         base::Bytes bytes;
         bool multicast = false;
+        unsigned life = 0;
         bool operator>(const Flight& other) const {
             return std::pair(at, order) > std::pair(other.at, other.order);
         }

@@ -1,0 +1,355 @@
+// Hellos, IHUs, costs and round trip times.
+
+#include "babel/constants.hpp"
+#include "babel/desk.hpp"
+
+using namespace aronet;
+using namespace aronet::babel;
+
+namespace {
+const Address kA = ip("fe80::a");
+const Address kUsLocal = ip("fe80::1");
+
+Hello hello(SeqNo seqno, unsigned centiseconds = 400, bool unicast = false) {
+    return {.unicast = unicast, .seqno = seqno, .interval = {static_cast<std::uint16_t>(centiseconds)}};
+}
+Ihu ihu(std::uint16_t rxcost = 96, unsigned centiseconds = 1200) {
+    return {.address = kUsLocal, .rxcost = rxcost, .interval = {static_cast<std::uint16_t>(centiseconds)}};
+}
+struct Wired : Desk {
+    Wired() { plug(1, link()); }
+    bool reachable() const { return neighbour(kA) && neighbour(kA)->reachable; }
+};
+}  // namespace
+
+TEST_CASE("two Hellos and an IHU make a neighbour reachable, one Hello does not") {
+    Wired desk;
+    desk.say(1, kA, {hello(1), ihu()});
+    CHECK_FALSE(desk.reachable());
+    desk.say(1, kA, {hello(2)});
+    CHECK(desk.reachable());
+    CHECK(desk.neighbour(kA)->cost == 96);
+}
+
+TEST_CASE("an IHU or an update alone makes no neighbour") {
+    Wired desk;
+    desk.say(1, kA, {ihu()});
+    desk.say(1, kA, Announce{"fd00::/64"});
+    CHECK(desk.speaker.neighbours().empty());
+    CHECK(desk.dropped("from no neighbour") == 2);
+}
+
+TEST_CASE("an unscheduled Hello does not shorten the promise before it") {  // T09, D1
+    Wired desk;
+    desk.say(1, kA, {hello(1), ihu()});
+    desk.say(1, kA, {hello(2)});
+    desk.say(1, kA, {hello(3, 0)});
+    desk.pass(5s);
+    CHECK(desk.reachable());
+    CHECK(desk.neighbour(kA)->hello_history == 0xe000);
+}
+
+TEST_CASE("a neighbour that never promises a Hello is forgotten after a while") {
+    Wired desk;
+    desk.say(1, kA, {hello(1, 0)});
+    desk.say(1, kA, {hello(2, 0)});
+    desk.pass(50s);
+    CHECK(desk.neighbour(kA));
+    desk.pass(20 * 60s);
+    CHECK_FALSE(desk.neighbour(kA));
+}
+
+TEST_CASE("a neighbour that sends unicast Hellos only comes up and stays up") {  // T10, T10b
+    Wired desk;
+    SeqNo seqno = 40;
+    for (int i = 0; i < 30; ++i) {
+        desk.say(1, kA, {hello(seqno++, 100, true), ihu()});
+        if (i > 0) CHECK(desk.reachable());
+        desk.pass(1s);
+    }
+    desk.pass(10s);
+    CHECK_FALSE(desk.reachable());
+}
+
+TEST_CASE("multicast and unicast Hellos are counted apart") {
+    Wired desk;
+    desk.say(1, kA, {hello(1), ihu()});
+    desk.say(1, kA, {hello(2000, 400, true)});
+    CHECK_FALSE(desk.reachable());
+    desk.say(1, kA, {hello(2)});
+    CHECK(desk.reachable());
+}
+
+TEST_CASE("an IHU without an address counts, one for somebody else does not") {  // T14, T15
+    Wired desk;
+    desk.say(1, kA, {hello(1)});
+    Ihu other = ihu();
+    other.address = ip("fe80::77");
+    desk.say(1, kA, {hello(2), other});
+    CHECK_FALSE(desk.reachable());
+    Ihu any = ihu();
+    any.address.reset();
+    desk.say(1, kA, {any});
+    CHECK(desk.reachable());
+}
+
+TEST_CASE("a neighbour whose Hello numbers jump is reachable again within three Hellos, without its old routes") {
+    Wired desk;  // T16
+    desk.befriend(1, kA);
+    desk.say(1, kA, Announce{"fd00::/64"});
+    CHECK(desk.forwarding.reaches(to("fd00::/64"), kA));
+    desk.silence(kA);
+    desk.pass(1s);
+    desk.forget();
+    desk.say(1, kA, {hello(1009)});
+    CHECK_FALSE(desk.reachable());
+    CHECK(desk.forwarding.unreachable(to("fd00::/64")));
+    CHECK(desk.said<Ihu>(1).size() == 1);
+    desk.say(1, kA, {hello(1010), ihu()});
+    CHECK(desk.reachable());
+    desk.say(1, kA, Announce{"fd00::/64"});
+    CHECK(desk.forwarding.reaches(to("fd00::/64"), kA));
+}
+
+TEST_CASE("one Hello lost does not take the link down, two of three do") {  // T17
+    Wired desk;
+    SeqNo seqno = 65530;  // and the numbers wrap
+    for (int i = 0; i < 6; ++i) {
+        desk.say(1, kA, {hello(seqno++), ihu()});
+        desk.pass(4s);
+    }
+    ++seqno;
+    desk.pass(4s);
+    CHECK(desk.reachable());
+    desk.say(1, kA, {hello(seqno++), ihu()});
+    CHECK(desk.reachable());
+    CHECK((desk.neighbour(kA)->hello_history & 0xf000) == 0xb000);
+    desk.pass(6s);
+    CHECK_FALSE(desk.reachable());  // the newest three: missed, heard, missed
+}
+
+TEST_CASE("a silent neighbour is lost after six seconds of one missed Hello and four of the next") {
+    Wired desk;
+    desk.befriend(1, kA);
+    desk.pass(40s);
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+    desk.silence(kA);
+    desk.pass(5s);
+    CHECK(desk.reachable());
+    desk.pass(5s);
+    CHECK_FALSE(desk.reachable());
+    CHECK(desk.forwarding.unreachable(to("fd00::/64")));
+    desk.pass(14 * 4s);
+    CHECK_FALSE(desk.neighbour(kA));  // its history is empty
+    CHECK(desk.speaker.routes().empty());
+}
+
+TEST_CASE("a Hello that promises the next one soon is taken at its word") {  // the last words of a neighbour that stops
+    Wired desk;
+    desk.befriend(1, kA);
+    desk.silence(kA);
+    desk.say(1, kA, {hello(9, 10)});
+    desk.pass(300ms);
+    CHECK_FALSE(desk.reachable());
+    desk.pass(2s);
+    CHECK_FALSE(desk.neighbour(kA));
+}
+
+TEST_CASE("the shortest interval there is costs no more than the history has bits") {
+    Wired desk;
+    desk.say(1, kA, {hello(1, 1), ihu()});
+    std::size_t ticks = 0;
+    while (desk.neighbour(kA) && ticks < 1000) {
+        desk.pass(desk.speaker.deadline()->at - desk.now);
+        ++ticks;
+    }
+    CHECK(ticks < 40);
+}
+
+TEST_CASE("an Rxcost of zero gives no free link") {  // T18
+    Wired desk;
+    desk.plug(2, Desk::link("fe80::2"));
+    desk.befriend(2, ip("fe80::b"));
+    desk.befriend(1, kA, 0);
+    CHECK(desk.neighbour(kA)->cost == 1);
+    desk.say(1, kA, Announce{"fd00::/64", 100});
+    desk.pass(1s);
+    CHECK(desk.announced(2, to("fd00::/64"))->metric == 101);
+}
+
+TEST_CASE("an Rxcost of infinity, or no IHU for three and a half intervals, makes the link unusable") {
+    Wired desk;
+    for (SeqNo i = 0; i < 20; ++i) {
+        if (i == 0) desk.say(1, kA, {ihu(), hello(i), ihu(96, 400)});
+        else desk.say(1, kA, {hello(i)});
+        if (i == 1 || i == 3) CHECK(desk.reachable());
+        if (i == 4) CHECK_FALSE(desk.reachable());
+        desk.pass(4s);
+    }
+    desk.say(1, kA, {ihu()});
+    CHECK(desk.reachable());
+    desk.say(1, kA, {ihu(kInfinity)});
+    CHECK_FALSE(desk.reachable());
+}
+
+TEST_CASE("an IHU or Ack Request with an interval of zero is ignored") {
+    Wired desk;
+    desk.befriend(1, kA);
+    desk.forget();
+    desk.say(1, kA, {ihu(kInfinity, 0), AckRequest{1, {0}}});
+    CHECK(desk.reachable());
+    CHECK(desk.said<Ack>().empty());
+    CHECK(desk.dropped("interval of zero") == 2);
+}
+
+TEST_CASE("reserved flags of a Hello do not matter") {  // T13
+    Wired desk;
+    desk.say(1, kA, {hello(1), ihu()});
+    desk.say_raw(1, kA, {42, 2, 0, 8, 4, 6, 0x7f, 0xff, 0, 2, 1, 0x90});
+    CHECK(desk.reachable());
+}
+
+TEST_CASE("a change of the Hello numbers backwards is forgiven up to sixteen") {
+    Wired desk;
+    for (SeqNo i = 100; i < 116; ++i) desk.say(1, kA, {hello(i), ihu()});
+    desk.say(1, kA, {hello(110)});
+    CHECK(desk.reachable());
+    CHECK(desk.neighbour(kA)->hello_history == 0xffe0);
+    desk.say(1, kA, {hello(90)});
+    CHECK_FALSE(desk.reachable());
+    CHECK(desk.neighbour(kA)->hello_history == 0x8000);
+}
+
+TEST_CASE("neighbours beyond the limit are refused, but an unreachable one makes room") {  // T92
+    Desk desk({.router_id = kUs, .neighbours_per_interface_max = 3});
+    desk.plug(1, Desk::link());
+    desk.befriend(1, kA);
+    for (unsigned i = 0; i < 5000; ++i) {
+        std::array<base::Byte, 16> octets{0xfe, 0x80};
+        octets[10] = 1, octets[14] = static_cast<base::Byte>(i >> 8), octets[15] = static_cast<base::Byte>(i);
+        desk.say(1, Address::v6(octets), {hello(static_cast<SeqNo>(i))});
+    }
+    CHECK(desk.speaker.neighbours().size() == 3);
+    CHECK(desk.neighbour(kA)->reachable);
+    desk.befriend(1, ip("fe80::b"));
+    CHECK(desk.neighbour(ip("fe80::b"))->reachable);
+    CHECK(desk.dropped("too many neighbours") > 4000);
+    CHECK(desk.notes.size() < 10);
+}
+
+TEST_CASE("a lossy link costs what it loses") {  // ETX
+    Desk desk;
+    desk.plug(1, Desk::link("fe80::1", LinkType::lossy));
+    SeqNo seqno = 0;
+    for (int i = 0; i < 16; ++i) {
+        desk.say(1, kA, {hello(seqno), ihu(256)});
+        seqno = static_cast<SeqNo>(seqno + 2);  // every other Hello is lost
+    }
+    CHECK(desk.neighbour(kA)->rxcost == 512);
+    CHECK(desk.neighbour(kA)->cost == 512);
+    desk.say(1, kA, {ihu(1024)});
+    CHECK(desk.neighbour(kA)->cost == 2048);
+}
+
+TEST_CASE("a suspected link costs more until the suspicion is withdrawn") {
+    Wired desk;
+    desk.befriend(1, kA);
+    desk.speaker.suspect(1, 500, desk.now, desk.actions);
+    CHECK(desk.neighbour(kA)->cost == 596);
+    desk.speaker.suspect(1, kInfinity, desk.now, desk.actions);
+    CHECK_FALSE(desk.reachable());
+    desk.speaker.suspect(1, 0, desk.now, desk.actions);
+    CHECK(desk.neighbour(kA)->cost == 96);
+}
+
+// ---- RFC 9616 ----
+
+namespace {
+struct Tunnel : Desk {
+    Tunnel() {
+        now = Instant(std::chrono::seconds(4294));  // the microseconds wrap soon
+        plug(1, link("fe80::1", LinkType::tunnel));
+        say(1, kA, {hello(1), ihu()});
+        say(1, kA, {hello(2)});
+    }
+    // A Hello and an IHU that come `rtt` after our last Hello, of which the peer kept it for `kept`.
+    void echo(Duration rtt, Duration kept, bool with_hello_stamp = true) {
+        pass(5s);
+        const Hello last = said<Hello>(1).back();
+        const Instant sent_at = sent_hello_at();
+        const Instant received = sent_at + rtt + kept;
+        if (received > now) pass(received - now);
+        const std::uint32_t origin = *last.timestamp;
+        Hello h = hello(seqno_++);
+        const std::uint32_t their_receive = 4294967000u;  // of a clock of its own that wraps too
+        if (with_hello_stamp) h.timestamp = their_receive + static_cast<std::uint32_t>(base::microseconds(kept));
+        Ihu i = ihu();
+        i.echo = Ihu::Echo{origin, their_receive};
+        PacketWriter writer(1000);
+        writer.add(Tlv(h));
+        writer.add(Tlv(i));
+        const base::Bytes bytes = writer.finish();
+        deliver({.bytes = bytes, .from = kA, .to = multicast_group(), .in = 1, .received_at = received});
+    }
+    Instant sent_hello_at() const {
+        Instant at;
+        for (const Sent& s : sent) {
+            if (!s.all<Hello>().empty()) at = s.at;
+        }
+        return at;
+    }
+    SeqNo seqno_ = 3;
+};
+}  // namespace
+
+TEST_CASE("on a tunnel Hellos carry a time stamp, and IHUs the echo of the neighbour's, behind a Hello") {  // T70
+    Tunnel desk;
+    Hello stamped = hello(3);
+    stamped.timestamp = 77;
+    desk.say(1, kA, {stamped});
+    desk.forget();
+    desk.pass(5s);
+    REQUIRE_FALSE(desk.said<Ihu>(1).empty());
+    for (const Sent& s : desk.sent) {
+        for (const Hello& h : s.all<Hello>()) CHECK(h.timestamp);
+        if (s.all<Ihu>().empty()) continue;
+        CHECK(std::holds_alternative<Hello>(s.events.front()));
+        REQUIRE(s.all<Ihu>()[0].echo);
+        CHECK(s.all<Ihu>()[0].echo->origin == 77);
+    }
+}
+
+TEST_CASE("the round trip time is what is left of the way there and back, whatever the clocks") {
+    Tunnel desk;
+    desk.echo(65ms, 1s);
+    REQUIRE(desk.neighbour(kA)->rtt);
+    CHECK(base::milliseconds(*desk.neighbour(kA)->rtt) == 65);
+    CHECK(desk.neighbour(kA)->cost == 96 + 75);  // half way between 10 and 120 ms, of 150
+    desk.echo(165ms, 2s);
+    CHECK(base::milliseconds(*desk.neighbour(kA)->rtt) == 81);  // 65 + 0.164 * 100
+    for (int i = 0; i < 40; ++i) desk.echo(500ms, 1s);
+    CHECK(desk.neighbour(kA)->cost == 96 + 150);
+    for (int i = 0; i < 60; ++i) desk.echo(1ms, 1s);
+    CHECK(desk.neighbour(kA)->cost == 96);
+}
+
+TEST_CASE("an echo without the stamp of a Hello in the same packet is no sample") {
+    Tunnel desk;
+    desk.echo(65ms, 1s, false);
+    CHECK_FALSE(desk.neighbour(kA)->rtt);
+}
+
+TEST_CASE("an echo of a stamp from the future or from long ago is no sample") {
+    Tunnel desk;
+    for (const std::uint32_t shift : {1'000'000u, std::uint32_t(-200'000'000)}) {
+        Hello h = hello(desk.seqno_++);
+        h.timestamp = 5000;
+        Ihu i = ihu();
+        const auto micros = static_cast<std::uint32_t>(base::microseconds(desk.now.time_since_epoch()));
+        i.echo = Ihu::Echo{micros + shift, 4000};
+        desk.say(1, kA, {h, i});
+    }
+    CHECK_FALSE(desk.neighbour(kA)->rtt);
+    CHECK(desk.dropped("implausible time stamp") == 2);
+    CHECK(desk.neighbour(kA)->reachable);
+}
