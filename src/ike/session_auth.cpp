@@ -149,7 +149,8 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
         if (error) payloads.push_back(make_notify(*error));
         answer(ExchangeType::ike_auth, payloads, turn);
         become_established(turn);
-        if (error) child_failed("no CHILD SA: " + notify_name(*error), turn);
+        if (error) return child_failed("no CHILD SA: " + notify_name(*error), turn);
+        plan_child(turn);
     };
     if (message.find<SaPayload>() == nullptr) return finish(std::nullopt);  // childless, RFC 6023
     Offer offer = examine(message);

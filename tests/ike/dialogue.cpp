@@ -44,7 +44,9 @@ EngineConfig copy(const EngineConfig& config) {
     return out;
 }
 
-std::uint32_t Message::id() const {
+base::Secret key_of(const Side& side) { return key_for(side.name == "a" ? kKeyOfA : kKeyOfB); }
+
+std::uint32_t Passing::id() const {
     return static_cast<std::uint32_t>(at(24)) << 24 | static_cast<std::uint32_t>(at(25)) << 16 |
            static_cast<std::uint32_t>(at(26)) << 8 | at(27);
 }
@@ -131,7 +133,7 @@ Dialogue& Dialogue::advance_until(Duration at_most, const std::function<bool()>&
                 return std::pair(x.at, x.order) < std::pair(y.at, y.order);
             });
             if (due == flights_.end() || due->at > now) break;
-            const Message message = std::move(due->message);
+            const Passing message = std::move(due->message);
             flights_.erase(due);
             deliver(message);
         }
@@ -156,7 +158,7 @@ void Dialogue::check_contract(Side& side) {
     if (side.actions.size() != before) FAIL("a spurious tick of " << side.name << " acted");
 }
 
-void Dialogue::deliver(const Message& message) {
+void Dialogue::deliver(const Passing& message) {
     for (Side* side : {&a, &b}) {
         if (side->endpoint != message.to) continue;
         side->engine->handle({message.bytes, message.from, message.to}, now, side->actions);
@@ -215,7 +217,7 @@ void Dialogue::perform(Side& side) {
 
 void Dialogue::post(Side& side, const Send& send) {
     if (send.bytes.size() == 1) ++side.keepalives;
-    Message message{sent.size(), side.endpoint, send.to, send.bytes, &side == &a};
+    Passing message{sent.size(), side.endpoint, send.to, send.bytes, &side == &a};
     sent.push_back(message);
     const Fate becomes = fate ? fate(message) : Fate::arrives;
     if (cut || becomes == Fate::lost || (middle && !middle(message))) return;
@@ -269,7 +271,7 @@ void for_each_fault(const std::function<void(Dialogue&)>& script) {
         for (std::size_t i = 0; i < count; ++i) {
             INFO("message " << i << (fault == Fate::lost ? " lost" : fault == Fate::doubled ? " doubled" : " late"));
             Dialogue faulty;
-            faulty.fate = [&](const Message& message) { return message.number == i ? fault : Fate::arrives; };
+            faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
             script(faulty);
         }
     }

@@ -38,7 +38,7 @@ struct Side {
     std::uint64_t drops(std::string_view reason) const;
 };
 
-struct Message {
+struct Passing {
     std::size_t number = 0;  // since the dialogue began
     Endpoint from, to;
     Bytes bytes;             // the datagram
@@ -58,9 +58,9 @@ public:
     Instant now{};
     Duration delay = std::chrono::milliseconds(10);
     bool cut = false;                                     // nothing arrives
-    std::function<Fate(const Message&)> fate;             // what becomes of a message; empty: arrives
-    std::function<bool(Message&)> middle;                 // a box on the path: rewrites, or swallows (false)
-    std::vector<Message> sent;                            // everything, in order
+    std::function<Fate(const Passing&)> fate;             // what becomes of a message; empty: arrives
+    std::function<bool(Passing&)> middle;                 // a box on the path: rewrites, or swallows (false)
+    std::vector<Passing> sent;                            // everything, in order
 
     Peer peer_of_a() const;  // b, as a is told of it
     Peer peer_of_b() const;
@@ -70,7 +70,7 @@ public:
     Dialogue& advance(Duration d);
     Dialogue& advance_until(Duration at_most, const std::function<bool()>& reached);
     Dialogue& call(Side& side, const std::function<void(Engine&, Actions&)>& what);
-    void deliver(const Message& message);                 // now, to whoever has that address
+    void deliver(const Passing& message);                 // now, to whoever has that address
     void restart(Side& side, std::uint64_t seed, bool forgets_address = false);
 
     bool tunnel() const;     // both sides send on SAs that the other side holds with the same keys
@@ -78,7 +78,7 @@ public:
     void expect_tunnel(const char* where = "") const;
 
 private:
-    struct Flight { Instant at; std::uint64_t order; Message message; };
+    struct Flight { Instant at; std::uint64_t order; Passing message; };
     void perform(Side& side);
     void post(Side& side, const Send& send);
     void check_contract(Side& side);
@@ -90,7 +90,7 @@ private:
 };
 
 EngineConfig copy(const EngineConfig& config);
-Fate lose_number(const Message& message, std::size_t number);
+base::Secret key_of(const Side& side);  // its Ed25519 seed
 
 // Runs `script` untouched, then once per message and fault.
 void for_each_fault(const std::function<void(Dialogue&)>& script);

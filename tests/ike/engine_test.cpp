@@ -2,31 +2,451 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("two engines agree on one tunnel with the same keys") {
+namespace {
+
+std::size_t count(const Dialogue& d, std::uint8_t exchange, bool by_a) {
+    return static_cast<std::size_t>(std::count_if(d.sent.begin(), d.sent.end(), [&](const Passing& message) {
+        return message.by_a == by_a && message.bytes.size() > 20 && message.exchange() == exchange;
+    }));
+}
+
+EngineConfig without_dpd() {
+    EngineConfig config;
+    config.dpd_interval = 0s;
+    return config;
+}
+
+}  // namespace
+
+TEST_CASE("two engines agree on one tunnel with the same keys in four messages") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
     CHECK(d.a.view().initiator);
     CHECK_FALSE(d.b.view().initiator);
     CHECK(d.sent.size() == 4);
     CHECK(d.a.view().esp_suite == "aes256gcm16");
+    CHECK(d.a.view().spi_in == d.b.view().spi_out);
+    CHECK(d.a.children.begin()->second.first.if_id == 7);
+    CHECK(d.b.children.begin()->second.first.if_id == 9);
+    CHECK(d.a.view().reason.empty());
 }
 
 TEST_CASE("a tunnel comes up whichever message is lost, doubled or late") {
     for_each_fault([](Dialogue& d) { d.both_connect().advance(12s).expect_tunnel(); });
 }
 
-TEST_CASE("both sides may initiate at once and one tunnel stays") {
+TEST_CASE("equal seeds give equal dialogues, other seeds others") {
+    const auto run = [](std::uint64_t seed) {
+        Dialogue d(seed);
+        d.both_connect().advance(60s);
+        std::vector<Bytes> bytes;
+        for (const Passing& message : d.sent) bytes.push_back(message.bytes);
+        return bytes;
+    };
+    CHECK(run(3) == run(3));
+    CHECK(run(3) != run(4));
+}
+
+TEST_CASE("a side that does not initiate first leaves the other one to three seconds") {
     Dialogue d;
-    Peer eager = d.peer_of_b();
-    eager.initiate_first = true;
-    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
-    d.a_connects().advance(100ms);
-    CHECK(d.tunnel());
-    d.advance(10s).expect_tunnel();
-    CHECK(d.a.view().initiator);  // alpha < bravo
+    d.b_connects().advance(900ms);
+    CHECK(d.sent.empty());
+    d.advance(2200ms);
+    CHECK(count(d, 34, false) > 0);
+}
+
+TEST_CASE("a peer that comes up late is reached within four seconds") {
+    for (const Duration absent : {1s, 5s, 12s, 25s}) {
+        Dialogue d;
+        d.cut = true;
+        d.a_connects().advance(absent);
+        CHECK(d.a.view().state != PeerState::established);
+        d.cut = false;
+        d.b_connects().advance(4s).expect_tunnel();
+    }
+}
+
+TEST_CASE("attempts go on for ever with new SPIs, at most thirty seconds apart") {
+    Dialogue d;
+    d.cut = true;
+    d.a_connects().advance(10min);
+    const auto first = d.sent.size();
+    CHECK(d.a.view().attempts > 12);
+    CHECK(d.a.view().reason.find("no answer from 192.0.2.2:12025") != std::string::npos);
+    d.advance(45s);
+    CHECK(d.sent.size() > first);
+    CHECK(d.sent.front().bytes != d.sent.back().bytes);
+    CHECK(Bytes(d.sent.front().bytes.begin() + 4, d.sent.front().bytes.begin() + 12) !=
+          Bytes(d.sent.back().bytes.begin() + 4, d.sent.back().bytes.begin() + 12));
+}
+
+TEST_CASE("a peer without a known address is waited for") {
+    Dialogue d;
+    Peer peer = d.peer_of_b();
+    peer.remote_endpoint.reset();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); }).advance(60s);
+    CHECK(d.sent.empty());
+    CHECK(d.b.view().state == PeerState::idle);
+    CHECK_FALSE(d.b.view().reason.empty());
+    d.a_connects().advance(1s).expect_tunnel();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); }).advance(60s);
+    CHECK(d.b.children.empty());
+    CHECK(d.b.view().state == PeerState::idle);
+}
+
+TEST_CASE("an address that was resolved starts the attempt, another address restarts it") {
+    Dialogue d;
+    Peer peer = d.peer_of_a();
+    peer.remote_endpoint.reset();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    const Endpoint wrong{*Address::parse("192.0.2.77"), 12025};
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, wrong, d.now, out); }).advance(10ms);
+    REQUIRE(d.sent.size() == 1);
+    CHECK(d.sent[0].to == wrong);
+    d.b_connects();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, d.b.endpoint, d.now, out); });
+    d.advance(500ms).expect_tunnel();
+}
+
+TEST_CASE("no more than three attempts at once go to one address, and all get their turn") {
+    Dialogue d;
+    const auto peers = [&](Side& side, const char* local, const char* remote, const Peer& like) {
+        for (PeerId id = 1; id <= 12; ++id) {
+            Peer peer = like;
+            peer.id = id;
+            peer.local = {"acme", local, std::to_string(id), false};
+            peer.remote = {"acme", remote, std::to_string(id), false};
+            d.call(side, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+        }
+    };
+    Peer passive = d.peer_of_b();
+    passive.remote_endpoint.reset();
+    peers(d.b, "bravo", "alpha", passive);
+    peers(d.a, "alpha", "bravo", d.peer_of_a());
+    CHECK(d.sent.size() == 3);
+    d.advance(5s);
+    CHECK(d.a.children.size() == 12);
+    CHECK(d.b.children.size() == 12);
+}
+
+TEST_CASE("both sides may initiate at once and one tunnel stays") {
+    for (const bool slow : {false, true}) {
+        Dialogue d;
+        if (slow) d.delay = 400ms;
+        Peer eager = d.peer_of_b();
+        eager.initiate_first = true;
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
+        d.a_connects().advance(100ms + 6 * d.delay);
+        CHECK(d.tunnel());
+        d.advance(12s).expect_tunnel();
+        CHECK(d.a.view().initiator);  // alpha < bravo
+    }
+}
+
+TEST_CASE("C17: simultaneous initiation converges whichever message is lost, doubled or late") {
+    for_each_fault([](Dialogue& d) {
+        Peer eager = d.peer_of_b();
+        eager.initiate_first = true;
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
+        d.a_connects().advance(45s).expect_tunnel();
+    });
+}
+
+TEST_CASE("C17: a peer that restarted is recognised at once, by either side's initiative") {
+    for (const bool initiator_restarts : {true, false}) {
+        Dialogue d;
+        d.both_connect().advance(30s).expect_tunnel();
+        d.restart(initiator_restarts ? d.a : d.b, 99);
+        d.advance(4s).expect_tunnel();
+    }
+}
+
+TEST_CASE("a repeated request gets the same bytes again") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    const Passing auth = d.sent[2], answer = d.sent[3];
+    d.deliver(auth);
+    REQUIRE(d.sent.size() == 5);
+    CHECK(d.sent[4].bytes == answer.bytes);
+    CHECK(d.b.ups == 1);
+}
+
+TEST_CASE("the responder answers only when its child is installed") {
+    Dialogue d;
+    d.b.obedient = false;
+    d.both_connect().advance(300ms);
+    CHECK(d.sent.size() == 3);
+    CHECK(d.b.ups == 1);
+    CHECK(d.a.ups == 0);
+    const ChildId child = d.b.children.begin()->first;
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.installed(child, d.now, out); });
+    d.advance(100ms).expect_tunnel();
+}
+
+TEST_CASE("a child that is never installed does not hold the half-open SA for ever") {
+    Dialogue d;
+    d.b.obedient = false;
+    d.both_connect().advance(5s);
+    CHECK(d.b.ups >= 1);
+    d.cut = true;
+    d.advance(40s);
+    CHECK(d.b.children.empty());
+    CHECK(d.b.downs == d.b.ups);
+}
+
+TEST_CASE("a refused child leaves the IKE SA, and is tried again") {
+    for (const bool responder_refuses : {true, false}) {
+        Dialogue d(5, without_dpd(), without_dpd());
+        Side& refusing = responder_refuses ? d.b : d.a;
+        refusing.refuses = true;
+        d.both_connect().advance(1s);
+        CHECK_FALSE(d.tunnel());
+        CHECK(d.a.children.empty());
+        CHECK(d.b.children.empty());
+        CHECK(d.a.view().state == PeerState::connecting);
+        CHECK(d.a.view().reason.find(responder_refuses ? "NO_PROPOSAL_CHOSEN" : "refused") != std::string::npos);
+        refusing.refuses = false;
+        d.advance(10s).expect_tunnel();
+        CHECK(count(d, 34, true) == 1);  // on the same IKE SA
+    }
+}
+
+TEST_CASE("a child that is refused for ever makes the IKE SA anew now and then, and nothing piles up") {
+    Dialogue d;
+    d.b.refuses = true;
+    d.both_connect().advance(10min);
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.empty());
+    CHECK(d.sent.size() < 400);
+    d.b.refuses = false;
+    d.advance(40s).expect_tunnel();
+}
+
+TEST_CASE("an idle tunnel is probed, one with traffic is not") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.advance(29s);
+    CHECK(count(d, 37, true) + count(d, 37, false) >= 4);
+    const std::size_t before = d.sent.size();
+    for (int i = 0; i < 60; ++i) {
+        d.a.engine->traffic_seen(1, d.now);
+        d.b.engine->traffic_seen(1, d.now);
+        d.advance(1s);
+    }
+    CHECK(d.sent.size() <= before + 2);
+    d.expect_tunnel();
+}
+
+TEST_CASE("C12: a silent peer is given up after some twenty seconds, and sought again") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.cut = true;
+    d.advance(40s);
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.empty());
+    CHECK(d.a.view().state != PeerState::established);
+    d.cut = false;
+    d.advance(6s).expect_tunnel();
+}
+
+TEST_CASE("C12: loss in one direction only ends the session on both sides") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.fate = [](const Passing& message) { return message.by_a ? Fate::lost : Fate::arrives; };
+    d.advance(60s);
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.empty());
+}
+
+TEST_CASE("thirty percent of loss kill no session") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    auto dice = base::Random::from_number(4);
+    d.fate = [&](const Passing&) { return dice.below(10) < 3 ? Fate::lost : Fate::arrives; };
+    d.advance(10min);
+    CHECK(d.a.downs + d.b.downs == 0);
+}
+
+TEST_CASE("dropping a peer deletes the SA on both sides, and the other side seeks it again") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); });
+    CHECK(d.a.children.empty());
+    d.advance(500ms);
+    CHECK(d.b.children.empty());
+    CHECK(d.b.view().reason == "the peer closed the IKE SA");
+    CHECK(d.a.engine->peers().empty());
+    const std::size_t before = d.sent.size();
+    d.advance(20s);
+    CHECK(count(d, 34, false) > 0);
+    CHECK(d.sent.size() > before);
+    d.a_connects().advance(6s).expect_tunnel();
+}
+
+TEST_CASE("stop() says goodbye and is done when the answers came, or after two seconds") {
+    for (const bool silent : {false, true}) {
+        Dialogue d;
+        d.both_connect().advance(1s).expect_tunnel();
+        d.cut = silent;
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.stop(d.now, out); });
+        CHECK_FALSE(d.a.engine->stopped());
+        CHECK(d.a.children.empty());
+        d.advance(silent ? 1900ms : 100ms);
+        CHECK(d.a.engine->stopped() != silent);
+        CHECK(d.b.children.empty() != silent);
+        d.advance(200ms);
+        CHECK(d.a.engine->stopped());
+        d.cut = false;
+        const std::size_t before = count(d, 34, true);
+        d.advance(20s);
+        CHECK(count(d, 34, true) == before);
+    }
+}
+
+TEST_CASE("both sides may stop at once") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.stop(d.now, out); });
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.stop(d.now, out); });
+    d.advance(2500ms);
+    CHECK(d.a.engine->stopped());
+    CHECK(d.b.engine->stopped());
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.empty());
+}
+
+TEST_CASE("stop() without sessions is stopped at once") {
+    Dialogue d;
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.stop(d.now, out); });
+    CHECK(d.a.engine->stopped());
+}
+
+TEST_CASE("B5: a key that is no longer listed ends the session, one more key does not") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    Peer more = d.peer_of_a();
+    more.remote_keys.push_back(PublicKey{});
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(more, d.now, out); }).advance(1s).expect_tunnel();
+    CHECK(d.a.downs == 0);
+    Peer rotated = d.peer_of_a();
+    rotated.remote_keys = {PublicKey{}};
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(rotated, d.now, out); });
+    CHECK(d.a.children.empty());
+    d.advance(20s);
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.empty());
+    CHECK(d.a.view().reason.find("authenticate") != std::string::npos);
+}
+
+TEST_CASE("a peer that moved is followed after its next authenticated request, not before") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    const Endpoint moved{d.a.endpoint.address, 40777};
+    d.a.endpoint = moved;
+    d.advance(25s);
+    CHECK(d.b.moves == 1);
+    CHECK(d.b.view().remote == moved);
+    d.expect_tunnel();
+}
+
+TEST_CASE("mapping() moves the session and says so once") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    const Endpoint moved{d.a.endpoint.address, 40777};
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.mapping(1, moved, d.now, out); });
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.mapping(1, moved, d.now, out); });
+    CHECK(d.b.moves == 1);
+    CHECK(d.b.view().remote == moved);
+}
+
+TEST_CASE("the source hash lies, so that both sides encapsulate; without a NAT nobody sends keepalives") {
+    Dialogue d;
+    d.both_connect().advance(100s).expect_tunnel();
+    CHECK(d.a.view().peer_behind_nat);
+    CHECK(d.b.view().peer_behind_nat);
+    CHECK_FALSE(d.a.view().behind_nat);
+    CHECK_FALSE(d.b.view().behind_nat);
+    CHECK(d.a.keepalives + d.b.keepalives == 0);
+    CHECK(d.a.children.begin()->second.first.udp_encapsulation);
+}
+
+TEST_CASE("who is behind a NAT sends keepalives every twenty seconds, the other side does not") {
+    EngineConfig quiet = without_dpd();
+    Dialogue d(1, copy(quiet), copy(quiet));
+    const Endpoint outside{*Address::parse("198.51.100.9"), 40001};
+    d.middle = [&](Passing& message) {
+        if (message.from == d.a.endpoint) message.from = outside;
+        if (message.to == outside) message.to = d.a.endpoint;
+        return true;
+    };
+    Peer peer = d.peer_of_b();
+    peer.remote_endpoint.reset();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    d.a_connects().advance(1s).expect_tunnel();
+    CHECK(d.a.view().behind_nat);
+    CHECK(d.b.view().remote == outside);
+    d.advance(60s);
+    CHECK(d.a.keepalives >= 2);
+    CHECK(d.a.keepalives <= 4);
+    CHECK(d.b.keepalives == 0);
+    for (const Passing& message : d.sent) {
+        if (message.bytes.size() == 1) CHECK(message.bytes[0] == 0xff);
+    }
+}
+
+TEST_CASE("every datagram carries the non-ESP marker, unless a port is 500") {
+    Dialogue d;
+    d.both_connect().advance(1s);
+    for (const Passing& message : d.sent) CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) == Bytes(4, 0));
+    Dialogue e;
+    e.b.endpoint.port = 500;
+    Peer peer = e.peer_of_b();
+    peer.local_port = 500;
+    e.call(e.b, [&](Engine& engine, Actions& out) { engine.connect(peer, e.now, out); });
+    e.a_connects().advance(1s).expect_tunnel();
+    for (const Passing& message : e.sent) CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) != Bytes(4, 0));
+}
+
+TEST_CASE("large messages go and come in fragments (RFC 7383), whichever fragment is lost, doubled or late") {
+    EngineConfig narrow;
+    narrow.fragment_size = 256;
+    std::size_t count_of_messages = 0;
+    const auto script = [&](Dialogue& d) {
+        d.both_connect().advance(12s).expect_tunnel();
+        count_of_messages = d.sent.size();
+    };
+    Dialogue plain(1, copy(narrow), copy(narrow));
+    script(plain);
+    CHECK(count_of_messages > 5);
+    for (std::size_t i = 0; i < count_of_messages; ++i) {
+        for (const Fate fault : {Fate::lost, Fate::doubled, Fate::late}) {
+            Dialogue faulty(1, copy(narrow), copy(narrow));
+            faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
+            script(faulty);
+        }
+    }
+}
+
+TEST_CASE("B6: INITIAL_CONTACT concerns one pair of identities alone") {
+    Dialogue d;
+    const auto connect = [&](Side& side, PeerId id, Peer peer, bool passive) {
+        peer.id = id;
+        peer.local.qualifier = peer.remote.qualifier = std::to_string(id);
+        if (passive) peer.remote_endpoint.reset();
+        d.call(side, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    };
+    for (const PeerId id : {1u, 2u}) connect(d.b, id, d.peer_of_b(), true);
+    connect(d.a, 1, d.peer_of_a(), false);
+    d.advance(1s);
+    connect(d.a, 2, d.peer_of_a(), false);
+    d.advance(1s);
+    CHECK(d.b.children.size() == 2);
+    CHECK(d.b.downs == 0);
 }

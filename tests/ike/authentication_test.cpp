@@ -1,0 +1,235 @@
+#include "stranger.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace aronet;
+using namespace aronet::ike;
+using namespace aronet::ike::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// b waits for a stranger.
+struct Desk {
+    Desk() {
+        Peer peer = d.peer_of_b();
+        peer.remote_endpoint.reset();
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    }
+    Dialogue d;
+    Stranger stranger{d};
+
+    std::optional<Message> authenticate(const std::vector<Payload>& payloads) {
+        REQUIRE(stranger.init());
+        return stranger.request(ExchangeType::ike_auth, payloads);
+    }
+    bool refused(const std::optional<Message>& answer) const {
+        const NotifyPayload* error = answer ? answer->find_error() : nullptr;
+        const bool told = error != nullptr && (error->type == notify::authentication_failed ||
+                                               error->type == notify::invalid_syntax);
+        return told && answer->find<AuthPayload>() == nullptr && d.b.children.empty() && d.b.ups == 0;
+    }
+};
+
+// Runs IKE_AUTH with one payload changed.
+bool refused_with(const std::function<void(std::vector<Payload>&, Stranger&)>& change) {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    change(payloads, desk.stranger);
+    return desk.refused(desk.stranger.request(ExchangeType::ike_auth, payloads));
+}
+
+}  // namespace
+
+TEST_CASE("a correct stranger is let in and answered with the identity it asked for") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    const auto payloads = desk.stranger.auth_payloads();
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    REQUIRE(answer->find_id(true) != nullptr);
+    CHECK(answer->find_id(true)->body == std::get<IdPayload>(payloads[1]).body);
+    const Bytes octets = signed_octets(
+        desk.stranger.suite.prf, desk.stranger.init_response, desk.stranger.nonces.initiator, desk.stranger.keys->pr,
+        answer->find_id(true)->body
+    );
+    CHECK(verify_auth_data(public_key_of(key_of(desk.d.b)), octets, answer->find<AuthPayload>()->data));
+    CHECK(desk.d.b.ups == 1);
+}
+
+TEST_CASE("B1: other AUTH methods and damaged signatures fail authentication") {
+    for (const std::uint8_t method : std::initializer_list<std::uint8_t>{0, 1, 2, 9, 13}) {
+        CHECK(refused_with([&](auto& payloads, Stranger&) { std::get<AuthPayload>(payloads[2]).method = method; }));
+    }
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.clear(); }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[0] = 0; }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[0] = 8; }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[7] = 0x71; }));  // Ed448
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.pop_back(); }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.push_back(0); }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.back() ^= 0xff; }));
+    CHECK(refused_with([](auto& p, Stranger& s) {  // signed in the other role
+        const Bytes octets =
+            signed_octets(s.suite.prf, s.init_response, s.nonces.initiator, s.keys->pr, std::get<IdPayload>(p[0]).body);
+        std::get<AuthPayload>(p[2]).data = make_auth_data(key_of(s.d.a), octets);
+    }));
+}
+
+TEST_CASE("B2: a foreign key, an unlisted node, our own identity or a foreign IDr fail authentication") {
+    CHECK(refused_with([](auto& p, Stranger& s) {
+        p[2] = s.auth_over(std::get<IdPayload>(p[0]).body, key_of(s.d.b));
+    }));
+    const Identity unlisted{"acme", "gamma", "0", false};
+    CHECK(refused_with([&](auto& p, Stranger& s) { p = s.auth_payloads(unlisted, s.d.peer_of_a().remote); }));
+    CHECK(refused_with([&](auto& p, Stranger& s) { p = s.auth_payloads(s.d.peer_of_a().local, unlisted); }));
+    CHECK(refused_with([&](auto& p, Stranger& s) {
+        p = s.auth_payloads(s.d.peer_of_a().remote, s.d.peer_of_a().remote);
+    }));
+}
+
+TEST_CASE("B2: a request without IDr is accepted where it can mean only one peer") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    payloads.erase(payloads.begin() + 1);
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+    CHECK(desk.d.b.ups == 1);
+}
+
+TEST_CASE("B3: identities are compared by value, whichever of the two string types says them") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    Bytes body = std::get<IdPayload>(payloads[0]).body;
+    std::size_t changed = 0;
+    for (std::size_t i = 0; i + 1 < body.size(); ++i) {
+        if (body[i] != 0x0c || (body[i + 1] != 4 && body[i + 1] != 5)) continue;
+        body[i] = 0x13;  // UTF8String to PrintableString
+        ++changed;
+    }
+    REQUIRE(changed == 2);
+    payloads[0] = IdPayload{false, body};
+    payloads[2] = desk.stranger.auth_over(body, key_of(desk.d.a));
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+}
+
+TEST_CASE("B3: another letter case, trailing bytes or a swapped order are another identity") {
+    const auto with_body = [](const std::function<void(Bytes&)>& change) {
+        return refused_with([&](auto& p, Stranger& s) {
+            Bytes body = std::get<IdPayload>(p[0]).body;
+            change(body);
+            p[0] = IdPayload{false, body};
+            p[2] = s.auth_over(body, key_of(s.d.a));
+        });
+    };
+    CHECK(with_body([](Bytes& body) { body.push_back(0); }));
+    CHECK(with_body([](Bytes& body) { body[0] = 2; }));
+    CHECK(with_body([](Bytes& body) {
+        for (base::Byte& byte : body) {
+            if (byte == 'h') byte = 'H';
+        }
+    }));
+    CHECK(with_body([](Bytes& body) {
+        for (std::size_t i = 0; i + 2 < body.size(); ++i) {
+            if (body[i] == 0x55 && body[i + 1] == 0x04 && body[i + 2] == 0x0a) body[i + 2] = 0x03;
+        }
+    }));
+}
+
+TEST_CASE("B4: reserved bytes of the ID payload count as received") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    Bytes body = std::get<IdPayload>(payloads[0]).body;
+    body[2] = 0x5a;
+    payloads[0] = IdPayload{false, body};
+    payloads[2] = desk.stranger.auth_over(body, key_of(desk.d.a));
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+}
+
+TEST_CASE("B4: an IKE_AUTH request replayed onto another SA does not authenticate") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    const auto payloads = desk.stranger.auth_payloads();
+    REQUIRE(desk.stranger.request(ExchangeType::ike_auth, payloads));
+    Stranger second(desk.d, 78);
+    REQUIRE(second.init());
+    const auto answer = second.request(ExchangeType::ike_auth, payloads);  // with the AUTH of the first
+    REQUIRE(answer);
+    CHECK(answer->find_notify(notify::authentication_failed) != nullptr);
+    CHECK(desk.d.b.children.size() == 1);
+}
+
+TEST_CASE("B8: without the identity hash on offer no SA is begun, and the log says why") {
+    Desk desk;
+    auto payloads = desk.stranger.init_payloads();
+    payloads[3] = make_notify(notify::signature_hash_algorithms, {0, 2, 0, 3});
+    CHECK_FALSE(desk.stranger.init(payloads));
+    payloads.erase(payloads.begin() + 3);
+    CHECK_FALSE(desk.stranger.init(payloads));
+    CHECK(desk.d.b.drops("SIGNATURE_HASH_ALGORITHMS without identity") == 2);
+    REQUIRE_FALSE(desk.d.b.notes.empty());
+    CHECK(desk.d.b.notes.front().find("SIGNATURE_HASH_ALGORITHMS") != std::string::npos);
+}
+
+TEST_CASE("A4: IKE_AUTH without IDi, with two, with a huge one or with a huge certificate is refused") {
+    CHECK(refused_with([](auto& p, Stranger&) { p.erase(p.begin()); }));
+    CHECK(refused_with([](auto& p, Stranger&) { p.insert(p.begin(), p.front()); }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<IdPayload>(p[0]).body.resize(6000); }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<IdPayload>(p[0]).body = {0, 0, 0, 0}; }));
+    CHECK(refused_with([](auto& p, Stranger&) {
+        p.insert(p.begin(), OpaquePayload{37, false, Bytes(60000)});
+        std::get<AuthPayload>(p[3]).data.back() ^= 1;
+    }));
+}
+
+TEST_CASE("A3: a protected message before IKE_AUTH changes nothing, and IKE_AUTH still works") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    const auto early = desk.stranger.seal_request(ExchangeType::informational, {}, 1);
+    CHECK(desk.stranger.deliver(early).empty());
+    CHECK(desk.stranger.deliver(desk.stranger.seal_request(ExchangeType::create_child_sa, {}, 1)).empty());
+    Bytes damaged = desk.stranger.seal_request(ExchangeType::ike_auth, desk.stranger.auth_payloads(), 1);
+    damaged.back() ^= 1;
+    CHECK(desk.stranger.deliver(damaged).empty());
+    CHECK(desk.d.b.drops("exchange out of place") == 2);
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, desk.stranger.auth_payloads());
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+}
+
+TEST_CASE("a refusal is repeated for the peer that did not get it") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    std::get<AuthPayload>(payloads[2]).data.back() ^= 1;
+    const Bytes request = desk.stranger.seal_request(ExchangeType::ike_auth, payloads, 1);
+    const auto first = desk.stranger.deliver(request);
+    REQUIRE(first.size() == 1);
+    CHECK(desk.stranger.deliver(request) == first);
+    desk.d.advance(11s);
+    CHECK(desk.stranger.deliver(request).empty());
+}
+
+TEST_CASE("childless initiation is accepted (RFC 6023) and the child is asked for afterwards") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    payloads.resize(3);
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+    CHECK(desk.d.b.ups == 0);
+    CHECK(desk.d.b.view().reason == "no CHILD SA yet");
+    const std::size_t before = desk.d.sent.size();
+    desk.d.advance(10s);
+    REQUIRE(desk.d.sent.size() > before);
+    CHECK(desk.d.sent[before].exchange() == 36);
+}

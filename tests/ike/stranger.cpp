@@ -1,0 +1,121 @@
+#include "stranger.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace aronet::ike::test {
+
+Bytes id_body(const Identity& identity) {
+    Bytes body{id_type::der_asn1_dn, 0, 0, 0};
+    const Bytes der = identity.encode();
+    body.insert(body.end(), der.begin(), der.end());
+    return body;
+}
+
+Stranger::Stranger(Dialogue& dialogue, std::uint64_t seed)
+    : d(dialogue), random(base::Random::from_number(seed)), spi_i(random.u64()),
+      ke(generate(DhGroup::curve25519, random)), esp_offer(offer_esp(esp_spi)) {
+    nonces.initiator = random.bytes(kNonceSize);
+}
+
+Header Stranger::init_header() const {
+    Header header;
+    header.spi_i = spi_i;
+    header.flags = flag::initiator;
+    return header;
+}
+
+std::vector<Payload> Stranger::init_payloads() const {
+    return {offer, KePayload{static_cast<std::uint16_t>(ke.group), ke.public_value}, NoncePayload{nonces.initiator},
+            make_notify(notify::signature_hash_algorithms, {0, 5}), make_notify(notify::fragmentation_supported),
+            make_notify(notify::nat_detection_source_ip, Bytes(20, 1)),
+            make_notify(notify::nat_detection_destination_ip, Bytes(20, 2))};
+}
+
+bool Stranger::init() { return init(init_payloads()); }
+
+bool Stranger::init(const std::vector<Payload>& payloads) {
+    init_request = encode(init_header(), payloads);
+    const auto answers = deliver(init_request);
+    if (answers.size() != 1) return false;
+    init_response = answers.front();
+    const auto raw = parse(init_response);
+    if (!raw) return false;
+    const auto message = decode(*raw);
+    if (!message || message->find<SaPayload>() == nullptr) return false;
+    const auto choice = accept_ike(offer, *message->find<SaPayload>());
+    if (!choice) return false;
+    suite = choice->suite;
+    spi_r = raw->header.spi_r;
+    nonces.responder = message->find<NoncePayload>()->data;
+    const auto secret = shared_secret(ke, message->find<KePayload>()->data);
+    keys = derive_ike_keys(suite, nonces, *secret, spi_i, spi_r);
+    return true;
+}
+
+AuthPayload Stranger::auth_over(ByteView id, const Secret& key) const {
+    const Bytes octets = signed_octets(suite.prf, init_request, nonces.responder, keys->pi, id);
+    return {auth_method::digital_signature, make_auth_data(key, octets)};
+}
+
+std::vector<Payload> Stranger::auth_payloads(const Identity& own, const Identity& other) const {
+    return {IdPayload{false, id_body(own)}, IdPayload{true, id_body(other)}, auth_over(id_body(own), key_of(d.a)),
+            esp_offer, TsPayload{false, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}},
+            TsPayload{true, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}}};
+}
+
+std::vector<Payload> Stranger::auth_payloads() const {
+    return auth_payloads(d.peer_of_a().local, d.peer_of_a().remote);
+}
+
+bool Stranger::establish() {
+    if (!init()) return false;
+    const auto answer = request(ExchangeType::ike_auth, auth_payloads());
+    return answer && answer->find<AuthPayload>() != nullptr && answer->find_error() == nullptr;
+}
+
+std::optional<Message> Stranger::request(ExchangeType exchange, const std::vector<Payload>& payloads) {
+    return open_answer(deliver(seal_request(exchange, payloads, next_id++)));
+}
+
+Bytes Stranger::seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id) {
+    Header header;
+    header.spi_i = spi_i;
+    header.spi_r = spi_r;
+    header.exchange = exchange;
+    header.flags = flag::initiator;
+    header.message_id = id;
+    return seal(header, payloads, Sealer{&suite, keys->ei.view(), keys->ai.view(), &next_iv, &random});
+}
+
+std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from(d.a.endpoint, message); }
+
+std::vector<Bytes> Stranger::deliver_from(const Endpoint& from, const Bytes& message) {
+    Passing datagram;
+    datagram.bytes.assign(4, 0);
+    datagram.bytes.insert(datagram.bytes.end(), message.begin(), message.end());
+    datagram.from = from;
+    datagram.to = d.b.endpoint;
+    const std::size_t before = d.sent.size();
+    d.deliver(datagram);
+    std::vector<Bytes> answers;
+    for (std::size_t i = before; i < d.sent.size(); ++i) {
+        if (!d.sent[i].by_a) answers.emplace_back(d.sent[i].bytes.begin() + 4, d.sent[i].bytes.end());
+    }
+    return answers;
+}
+
+std::optional<Message> Stranger::open_answer(const std::vector<Bytes>& answers) const {
+    if (answers.empty()) return std::nullopt;
+    const auto raw = parse(answers.front());
+    if (!raw || !raw->header.is_response()) return std::nullopt;
+    auto message = open(*raw, Opener{&suite, keys->er.view(), keys->ar.view()});
+    if (!message) return std::nullopt;
+    return std::move(*message);
+}
+
+std::uint32_t Stranger::child_spi(const Message& answer) const {
+    const auto* sa = answer.find<SaPayload>();
+    return sa == nullptr ? 0 : base::Reader(sa->proposals.front().spi).u32();
+}
+
+}  // namespace aronet::ike::test

@@ -1,0 +1,52 @@
+#pragma once
+
+// An initiator made of parts, for what no honest engine would send: it speaks to side b from a's address, with a's key,
+// and every payload on the way can be replaced.
+
+#include "dialogue.hpp"
+#include "ike/keys.hpp"
+#include "ike/message.hpp"
+#include "ike/proposal.hpp"
+
+namespace aronet::ike::test {
+
+class Stranger {
+public:
+    explicit Stranger(Dialogue& dialogue, std::uint64_t seed = 77);
+
+    Header init_header() const;
+    std::vector<Payload> init_payloads() const;
+    // Sends an IKE_SA_INIT request (init_payloads() unless given) and takes the answer's SPI and keys.
+    bool init();
+    bool init(const std::vector<Payload>& payloads);
+    // IDi, IDr, AUTH, SA, TSi, TSr as they should be.
+    std::vector<Payload> auth_payloads(const Identity& own, const Identity& other) const;
+    std::vector<Payload> auth_payloads() const;
+    AuthPayload auth_over(ByteView id_body, const Secret& key) const;
+    bool establish();
+
+    // A sealed request with the next message ID; its answer, opened.
+    std::optional<Message> request(ExchangeType exchange, const std::vector<Payload>& payloads);
+    Bytes seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id);
+    // Delivers a message from a's address and returns what b sent at once, without markers.
+    std::vector<Bytes> deliver(const Bytes& message);
+    std::vector<Bytes> deliver_from(const Endpoint& from, const Bytes& message);
+    std::optional<Message> open_answer(const std::vector<Bytes>& answers) const;
+    std::uint32_t child_spi(const Message& answer) const;  // of the SA payload
+
+    Dialogue& d;
+    base::Random random;
+    std::uint64_t spi_i, spi_r = 0;
+    std::uint32_t next_id = 1, esp_spi = 0x11111111;
+    KeyPair ke;
+    Nonces nonces;
+    SaPayload offer = offer_ike(false), esp_offer;
+    Bytes init_request, init_response;
+    IkeCipherSuite suite;
+    std::optional<IkeKeys> keys;
+    std::uint64_t next_iv = 0;
+};
+
+Bytes id_body(const Identity& identity);
+
+}  // namespace aronet::ike::test
