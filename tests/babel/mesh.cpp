@@ -27,11 +27,13 @@ Mesh::NodeId Mesh::add_node() {
 
 void Mesh::start(NodeId id) {
     Node& node = nodes_[id];
+    // As a daemon does that kept its seqno: the next is newer than all it said before. A new router-id would serve too,
+    // but prefixes with two origins may loop for a moment (RFC 8966 section 1.1).
+    const SeqNo seqno = node.speaker ? static_cast<SeqNo>(node.speaker->seqno() + 1) : static_cast<SeqNo>(random_.u32());
     node.speaker.reset();
     node.forwarding = {};
     node.random.reset(new base::Random(base::Random::from_number(random_.u64())));
-    // As a daemon does: a new router-id, since the seqno of the life before is lost (RFC 8966 3.2.1).
-    const SpeakerConfig speaker{.router_id = (random_.u64() << 16) + id + 1, .seqno = static_cast<SeqNo>(random_.u32())};
+    const SpeakerConfig speaker{.router_id = 0x1000 + id, .seqno = seqno};
     node.speaker = std::make_unique<Speaker>(speaker, *node.random);
     node.speaker->announce(own(id), 0, now_, actions_);
     perform(id);
