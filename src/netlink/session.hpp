@@ -2,7 +2,7 @@
 
 // One conversation with the kernel over netlink: Changes become requests, replies and multicasts become Notices.
 // Pure: the shell owns the sockets and only moves bytes. Keeps changes in order, resolves link names to indexes,
-// moves tunnel interfaces between namespaces, batches requests, and holds at most kWindow of them in flight.
+// moves tunnel interfaces between namespaces, batches requests, and holds at most kWindow changes in flight.
 
 #include "base/time.hpp"
 #include "netlink/change.hpp"
@@ -32,6 +32,7 @@ struct SessionOutput {
 class Session {
 public:
     static constexpr std::size_t kWindow = 32;
+    static constexpr base::Duration kAnswerTime = std::chrono::seconds(5);
 
     Session();
     ~Session();
@@ -42,7 +43,7 @@ public:
     void handle(Change change, base::Instant now, SessionOutput& out);  // not the namespace and sysctl wishes
     void handle(Channel channel, base::ByteView bytes, base::Instant now, SessionOutput& out);
     void lost(Channel channel, base::Instant now, SessionOutput& out);  // the socket said ENOBUFS
-    void tick(base::Instant now, SessionOutput& out);                   // requests without an answer for 5 s fail
+    void tick(base::Instant now, SessionOutput& out);  // changes without an answer for kAnswerTime fail with ETIMEDOUT
     std::optional<base::Deadline> deadline() const;
     bool idle() const;  // nothing in flight, nothing waiting
 

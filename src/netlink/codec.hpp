@@ -1,0 +1,78 @@
+#pragma once
+
+// What each wish is in netlink's words, and what the kernel's words mean. Indexes of links are given and found by the
+// session; nothing here remembers anything.
+
+#include "netlink/change.hpp"
+#include "netlink/wire.hpp"
+
+namespace aronet::netlink {
+
+// --- links (rtnetlink)
+Bytes get_link(const std::string& name);
+Bytes create_link(const Link& link, int peer_namespace_fd);         // peer_namespace_fd: of a veth's other end, or -1
+Bytes move_link(const std::string& name, int namespace_fd);
+Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index);
+Bytes set_link_up(std::uint32_t index, bool multicast);
+Bytes set_link_up_by_name(const std::string& name);
+Bytes delete_link(const std::string& name);
+
+// --- addresses, routes, rules
+Bytes add_address(const LinkAddress& address, std::uint32_t index);
+Bytes remove_address(const LinkAddress& address, std::uint32_t index);
+Bytes add_route(const Route& route, std::uint32_t index);           // index 0: no link
+Bytes remove_route(const RouteKey& key);
+Bytes add_rule(const Rule& rule);
+Bytes remove_rule(const Rule& rule);
+
+// --- XFRM
+Bytes add_sa(const base::Sa& sa);
+Bytes remove_sa(const base::SaId& id, const Address& source);
+// in, fwd and out of both families; a policy that is there is replaced.
+std::vector<Bytes> set_policies(const Policies& policies);
+std::vector<Bytes> remove_policies(std::uint32_t if_id);
+
+// --- dumps; `type` is a RTM_GET* or XFRM_MSG_GET*
+Bytes dump(std::uint16_t type, std::uint8_t family = 0);
+
+// --- what comes in
+struct LinkState {
+    std::uint32_t index = 0;
+    bool up = false;       // administratively up with a carrier
+    std::uint32_t master_index = 0;
+    Link link;             // `master` is left to the session
+    bool kind_known = false;
+};
+std::optional<LinkState> read_link(const nlmsghdr* message);
+
+struct AddressState {
+    std::uint32_t index = 0;
+    LinkAddress address;   // `link` is left to the session
+};
+std::optional<AddressState> read_address(const nlmsghdr* message);
+
+struct RouteState {
+    std::uint32_t index = 0;
+    std::uint8_t protocol = 0;
+    Route route;           // `link` is left to the session
+};
+std::optional<RouteState> read_route(const nlmsghdr* message);
+
+struct RuleState {
+    std::uint8_t protocol = 0;
+    Rule rule;
+};
+std::optional<RuleState> read_rule(const nlmsghdr* message);
+
+std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message);
+std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
+std::optional<SaExpiring> read_expire(const nlmsghdr* message);
+std::optional<Mapping> read_mapping(const nlmsghdr* message);
+
+struct Acknowledgement {
+    int error = 0;         // errno
+    std::string text;      // of the extended acknowledgement
+};
+std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message);
+
+}  // namespace aronet::netlink

@@ -1,0 +1,248 @@
+#include "netlink/task.hpp"
+
+#include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
+
+#include <cerrno>
+
+namespace aronet::netlink {
+namespace {
+
+using Requests = base::Result<std::vector<Request>, Errno>;
+
+Request on(Space space, Bytes bytes, std::vector<int> fine = {}) {
+    return {route_channel(space), std::move(bytes), std::move(fine), false};
+}
+
+std::vector<Request> one(Request request) {
+    std::vector<Request> list;
+    list.push_back(std::move(request));
+    return list;
+}
+
+Task::Phase look_up(Space space, const std::string& name, std::vector<int> fine) {
+    return [request = on(space, get_link(name), std::move(fine))](const Surroundings&) -> Requests {
+        return one(request);
+    };
+}
+
+// A link of ours that somebody, or an earlier run, made differently has to be made anew.
+bool is_as_wished(const LinkState& found, const Link& wished) {
+    if (std::holds_alternative<Veth>(wished.kind)) return std::holds_alternative<Veth>(found.link.kind);
+    return found.kind_known && found.link.kind == wished.kind;
+}
+
+Requests make_link(const Link& link, const Surroundings& around) {
+    std::vector<Request> requests;
+    if (const LinkState* found = around.links.find(link.space, link.name)) {
+        if (is_as_wished(*found, link)) return requests;
+        requests.push_back(on(link.space, delete_link(link.name), {ENODEV}));
+    }
+    if (std::holds_alternative<Tun>(link.kind)) return Errno{ENODEV};
+    const auto* veth = std::get_if<Veth>(&link.kind);
+    const bool peer_elsewhere = veth != nullptr && veth->peer_space != link.space;
+    // The SAs of a tunnel live where the interface was created: it is made in the underlay, then moved.
+    const bool moves = std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
+    if (moves) requests.push_back(on(Space::underlay, delete_link(link.name), {ENODEV}));
+    const Space made_in = moves ? Space::underlay : link.space;
+    requests.push_back(on(made_in, create_link(link, peer_elsewhere ? around.overlay_fd : -1)));
+    if (moves) requests.push_back(on(Space::underlay, move_link(link.name, around.overlay_fd)));
+    return requests;
+}
+
+Requests give_properties(const Link& link, const Surroundings& around) {
+    const LinkState* found = around.links.find(link.space, link.name);
+    if (found == nullptr) return Errno{ENODEV};
+    std::uint32_t master = 0;
+    if (!link.master.empty()) {
+        const LinkState* vrf = around.links.find(link.space, link.master);
+        if (vrf == nullptr) return Errno{ENODEV};
+        master = vrf->index;
+    }
+    std::vector<Request> requests;
+    requests.push_back(on(link.space, set_link_properties(link, found->index, master)));
+    requests.push_back(on(link.space, set_link_up(found->index, link.multicast)));
+    if (const auto* veth = std::get_if<Veth>(&link.kind)) {
+        requests.push_back(on(veth->peer_space, set_link_up_by_name(veth->peer)));
+        requests.push_back(on(veth->peer_space, get_link(veth->peer)));
+    }
+    return requests;
+}
+
+void plan(Task& task, AddLink wish) {
+    const Link& link = wish.link;
+    task.is_exclusive = true;
+    task.announces = {link.space, link.name};
+    task.phases.push_back(look_up(link.space, link.name, {ENODEV}));
+    if (!link.master.empty()) task.phases.push_back(look_up(link.space, link.master, {}));
+    task.phases.push_back([link](const Surroundings& around) { return make_link(link, around); });
+    task.phases.push_back(look_up(link.space, link.name, {}));
+    task.phases.push_back([link](const Surroundings& around) { return give_properties(link, around); });
+    task.phases.push_back(look_up(link.space, link.name, {}));
+}
+
+void plan(Task& task, RemoveLink wish) {
+    task.is_exclusive = true;
+    task.requests = one(on(wish.space, delete_link(wish.name), {ENODEV}));
+}
+
+// Requests that need the index of a link: asks for it first where it is not known yet.
+void plan_with_index(
+    Task& task, Space space, const std::string& link, std::vector<int> fine,
+    std::function<Bytes(std::uint32_t index)> encode
+) {
+    task.phases.push_back([space, link, fine](const Surroundings& around) -> Requests {
+        if (around.links.find(space, link) != nullptr) return std::vector<Request>();
+        return one(on(space, get_link(link), fine));
+    });
+    task.phases.push_back([space, link, fine, encode](const Surroundings& around) -> Requests {
+        const LinkState* found = around.links.find(space, link);
+        if (found != nullptr) return one(on(space, encode(found->index), fine));
+        if (fine.empty()) return Errno{ENODEV};
+        return std::vector<Request>();  // what was on a link that is gone is gone
+    });
+}
+
+void plan(Task& task, AddAddress wish) {
+    plan_with_index(task, wish.address.space, wish.address.link, {}, [address = wish.address](std::uint32_t index) {
+        return add_address(address, index);
+    });
+}
+
+void plan(Task& task, RemoveAddress wish) {
+    plan_with_index(
+        task, wish.address.space, wish.address.link, {ENODEV, EADDRNOTAVAIL},
+        [address = wish.address](std::uint32_t index) { return remove_address(address, index); }
+    );
+}
+
+void plan(Task& task, AddRoute wish) {
+    const Space space = wish.route.key.space;
+    if (wish.route.link.empty()) {
+        task.requests = one(on(space, add_route(wish.route, 0)));
+    } else {
+        plan_with_index(task, space, wish.route.link, {}, [route = wish.route](std::uint32_t index) {
+            return add_route(route, index);
+        });
+    }
+}
+
+void plan(Task& task, RemoveRoute wish) {
+    task.removes = wish.key;
+    // ENETUNREACH: IPv6 has not even that table.
+    task.requests = one(on(wish.key.space, remove_route(wish.key), {ESRCH, ENOENT, ENETUNREACH}));
+}
+
+void plan(Task& task, AddRule wish) {
+    task.requests = one(on(wish.rule.space, add_rule(wish.rule), {EEXIST}));
+}
+
+void plan(Task& task, RemoveRule wish) {
+    task.requests = one(on(wish.rule.space, remove_rule(wish.rule), {ENOENT, ESRCH}));
+}
+
+Request xfrm(Bytes bytes, std::vector<int> fine = {}) {
+    return {Channel::xfrm, std::move(bytes), std::move(fine), false};
+}
+
+void plan(Task& task, AddSa wish) {
+    task.requests.push_back(xfrm(remove_sa(wish.sa.id(), wish.sa.source.address), {ESRCH}));
+    task.requests.push_back(xfrm(add_sa(wish.sa)));
+}
+
+void plan(Task& task, RemoveSa wish) {
+    task.requests = one(xfrm(remove_sa(wish.id, wish.source), {ESRCH}));
+}
+
+void plan(Task& task, SetPolicies wish) {
+    for (Bytes& message : set_policies(wish.policies)) task.requests.push_back(xfrm(std::move(message)));
+}
+
+void plan(Task& task, RemovePolicies wish) {
+    for (Bytes& message : remove_policies(wish.if_id)) task.requests.push_back(xfrm(std::move(message), {ENOENT}));
+}
+
+// Links first: everything else is told by index. A socket answers one dump at a time.
+void plan(Task& task, TakeSnapshot wish) {
+    task.is_exclusive = true;
+    task.snapshot.emplace();
+    task.link_prefix = std::move(wish.link_prefix);
+    const auto ask = [&](Channel channel, std::uint16_t type, std::uint8_t family, std::vector<int> fine = {}) {
+        const Request request{channel, dump(type, family), std::move(fine), true};
+        task.phases.push_back([request](const Surroundings& around) -> Requests {
+            if (request.channel == Channel::overlay_route && around.overlay_fd < 0) return std::vector<Request>();
+            return one(request);
+        });
+    };
+    for (const Channel channel : {Channel::underlay_route, Channel::overlay_route}) {
+        ask(channel, RTM_GETLINK, AF_UNSPEC);
+        ask(channel, RTM_GETADDR, AF_UNSPEC);
+        for (const auto family : {std::uint8_t(AF_INET), std::uint8_t(AF_INET6)}) {
+            ask(channel, RTM_GETROUTE, family);
+            ask(channel, RTM_GETRULE, family, {EOPNOTSUPP});
+        }
+    }
+    ask(Channel::xfrm, XFRM_MSG_GETSA, 0, {EOPNOTSUPP});
+    ask(Channel::xfrm, XFRM_MSG_GETPOLICY, 0, {EOPNOTSUPP});
+}
+
+template <class T>
+void plan(Task& task, T) {  // namespaces and sysctls are no netlink
+    task.phases.push_back([](const Surroundings&) -> Requests { return Errno{EOPNOTSUPP}; });
+}
+
+}  // namespace
+
+Task::~Task() {
+    for (Request& request : requests) base::wipe(request.bytes);
+}
+
+Channel route_channel(Space space) {
+    return space == Space::overlay ? Channel::overlay_route : Channel::underlay_route;
+}
+
+Task make_task(Change change) {
+    Task task;
+    task.id = change.id;
+    std::visit([&](auto&& wish) { plan(task, std::move(wish)); }, std::move(change.wish));
+    return task;
+}
+
+std::optional<Notice> KnownLinks::learn(Space space, const LinkState& state) {
+    const auto [it, is_new] = links_.try_emplace({space, state.index});
+    const LinkState before = std::exchange(it->second, state);
+    const bool same = !is_new && before.up == state.up && before.link.name == state.link.name &&
+                      before.link.mtu == state.link.mtu;
+    if (!is_new) indexes_.erase({space, before.link.name});
+    indexes_[{space, state.link.name}] = state.index;
+    if (same) return std::nullopt;
+    if (state.up) return LinkUp{space, state.link.name, state.index, state.link.mtu};
+    if (is_new || !before.up) return std::nullopt;
+    return LinkDown{space, before.link.name};
+}
+
+std::optional<Notice> KnownLinks::forget(Space space, std::uint32_t index) {
+    const auto it = links_.find({space, index});
+    if (it == links_.end()) return std::nullopt;
+    LinkDown notice{space, it->second.link.name};
+    indexes_.erase({space, notice.name});
+    links_.erase(it);
+    return notice;
+}
+
+const LinkState* KnownLinks::find(Space space, const std::string& name) const {
+    const auto it = indexes_.find({space, name});
+    return it == indexes_.end() ? nullptr : find(space, it->second);
+}
+
+void KnownLinks::clear() {
+    links_.clear();
+    indexes_.clear();
+}
+
+const LinkState* KnownLinks::find(Space space, std::uint32_t index) const {
+    const auto it = links_.find({space, index});
+    return it == links_.end() ? nullptr : &it->second;
+}
+
+}  // namespace aronet::netlink

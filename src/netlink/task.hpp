@@ -1,0 +1,77 @@
+#pragma once
+
+// A change on its way: phases of requests, each phase sent as one burst when the one before has been answered.
+// For src/netlink alone.
+
+#include "base/result.hpp"
+#include "netlink/codec.hpp"
+#include "netlink/session.hpp"
+
+#include <map>
+#include <set>
+
+namespace aronet::netlink {
+
+// What the session knows of links, from answers and notices.
+class KnownLinks {
+public:
+    // The notices that follow from it, if the link changed.
+    std::optional<Notice> learn(Space space, const LinkState& state);
+    std::optional<Notice> forget(Space space, std::uint32_t index);
+
+    const LinkState* find(Space space, const std::string& name) const;
+    const LinkState* find(Space space, std::uint32_t index) const;
+    void clear();
+
+private:
+    std::map<std::pair<Space, std::uint32_t>, LinkState> links_;
+    std::map<std::pair<Space, std::string>, std::uint32_t> indexes_;
+};
+
+struct Request {
+    Channel channel = Channel::underlay_route;
+    Bytes bytes;
+    std::vector<int> fine;   // errors that are as good as success
+    bool is_dump = false;
+};
+
+// What a task may look at when it makes its next requests.
+struct Surroundings {
+    const KnownLinks& links;
+    int overlay_fd;
+};
+
+struct Errno {
+    int value = 0;
+};
+
+struct Task {
+    // Makes the requests of a phase. An error instead ends the task.
+    using Phase = std::function<base::Result<std::vector<Request>, Errno>(const Surroundings&)>;
+
+    Task() = default;
+    Task(Task&&) = default;
+    Task& operator=(Task&&) = default;
+    ~Task();  // wipes what it was to send: it may hold keys
+
+    ChangeId id = 0;
+    std::vector<Request> requests;  // sent before the first phase
+    std::vector<Phase> phases;
+    std::size_t next_phase = 0;
+    std::size_t unanswered = 0;
+    base::Instant sent_at;
+    int error = 0;           // the first
+    std::string text;
+    std::optional<Snapshot> snapshot;             // being collected
+    std::string link_prefix;                      // of the snapshot
+    std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done
+    std::optional<RouteKey> removes;
+    bool is_exclusive = false;                    // changes links or asks in turns: nothing runs beside it
+
+    bool is_all_sent() const { return next_phase == phases.size(); }
+};
+
+Task make_task(Change change);
+Channel route_channel(Space space);
+
+}  // namespace aronet::netlink

@@ -1,0 +1,266 @@
+// Security associations and policies (linux/xfrm.h); docs/netlink.md has what each field is for.
+
+#include "netlink/codec.hpp"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/udp.h>
+#include <linux/xfrm.h>
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace aronet::netlink {
+namespace {
+
+using base::EspSuite;
+using base::Sa;
+
+constexpr std::uint8_t kEsp = 50;
+constexpr std::uint32_t kPriority = 399999;      // what others on the same host use for 0/0 policies: any constant would do
+constexpr unsigned kIcvAead = 128;               // bits
+constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
+
+std::uint16_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
+
+void set(xfrm_address_t& out, const Address& address) {
+    out = {};
+    std::memcpy(&out, address.bytes().data(), address.bytes().size());
+}
+
+Address address_of(const xfrm_address_t& address, std::uint16_t family) {
+    const auto* bytes = reinterpret_cast<const Byte*>(&address);
+    return *Address::from_bytes({bytes, family == AF_INET ? 4u : 16u});
+}
+
+void set_no_limits(xfrm_lifetime_cfg& limits) {
+    limits.soft_byte_limit = limits.hard_byte_limit = kForever;
+    limits.soft_packet_limit = limits.hard_packet_limit = kForever;
+}
+
+// The names the kernel's crypto API gives the transforms, and where the key material is cut.
+struct Algorithm {
+    const char* aead = nullptr;
+    const char* integrity = nullptr;
+    std::size_t encryption_key = 0;  // octets, for CBC
+    unsigned icv = kIcvAead;         // bits
+};
+
+Algorithm algorithm_of(EspSuite suite) {
+    switch (suite) {
+        case EspSuite::aes_gcm_128:
+        case EspSuite::aes_gcm_192:
+        case EspSuite::aes_gcm_256: return {"rfc4106(gcm(aes))"};
+        case EspSuite::chacha20_poly1305: return {"rfc7539esp(chacha20,poly1305)"};
+        case EspSuite::aes_cbc_128_sha256: return {nullptr, "hmac(sha256)", 16, 128};
+        case EspSuite::aes_cbc_256_sha256: return {nullptr, "hmac(sha256)", 32, 128};
+        case EspSuite::aes_cbc_256_sha512: return {nullptr, "hmac(sha512)", 32, 256};
+    }
+    return {};
+}
+
+template <class Header>
+void put_algorithm(Builder& out, std::uint16_t type, const char* name, ByteView key, unsigned icv_bits) {
+    Header header{};
+    std::strncpy(header.alg_name, name, sizeof header.alg_name - 1);
+    header.alg_key_len = static_cast<unsigned>(key.size() * 8);
+    if constexpr (requires { header.alg_icv_len; }) header.alg_icv_len = icv_bits;
+    if constexpr (requires { header.alg_trunc_len; }) header.alg_trunc_len = icv_bits;
+    Bytes value(sizeof header);
+    std::memcpy(value.data(), &header, sizeof header);
+    value.insert(value.end(), key.begin(), key.end());
+    out.put(type, value);
+    base::wipe(value);
+}
+
+void put_algorithms(Builder& out, const Sa& sa) {
+    const Algorithm algorithm = algorithm_of(sa.suite);
+    const ByteView key = sa.key.view();
+    if (algorithm.aead != nullptr) {
+        return put_algorithm<xfrm_algo_aead>(out, XFRMA_ALG_AEAD, algorithm.aead, key, algorithm.icv);
+    }
+    put_algorithm<xfrm_algo>(out, XFRMA_ALG_CRYPT, "cbc(aes)", key.first(algorithm.encryption_key), 0);
+    put_algorithm<xfrm_algo_auth>(
+        out, XFRMA_ALG_AUTH_TRUNC, algorithm.integrity, key.subspan(algorithm.encryption_key), algorithm.icv
+    );
+}
+
+// A window over 32 packets and ESN need the long form of the replay state, an outbound SA with ESN a window of one.
+void put_replay_state(Builder& out, const Sa& sa, xfrm_usersa_info& info) {
+    const std::uint32_t window = sa.direction == base::Direction::in ? sa.replay_window : sa.esn ? 1 : 0;
+    if (!sa.esn && window <= 32) {
+        info.replay_window = static_cast<__u8>(window);
+        return;
+    }
+    const std::uint32_t words = (window + 31) / 32;
+    Bytes value(sizeof(xfrm_replay_state_esn) + 4 * words);
+    xfrm_replay_state_esn state{};
+    state.bmp_len = words;
+    state.replay_window = window;
+    std::memcpy(value.data(), &state, sizeof state);
+    out.put(XFRMA_REPLAY_ESN_VAL, value);
+}
+
+xfrm_user_tmpl make_template(const Policies& policies, bool outbound) {
+    xfrm_user_tmpl tmpl{};
+    const Address& from = outbound ? policies.local : policies.remote;
+    const Address& to = outbound ? policies.remote : policies.local;
+    set(tmpl.saddr, from);
+    set(tmpl.id.daddr, to);
+    tmpl.id.proto = kEsp;
+    tmpl.id.spi = outbound ? htonl(policies.spi_out) : 0;
+    tmpl.family = af(from.family());
+    tmpl.reqid = policies.reqid;
+    tmpl.mode = XFRM_MODE_TUNNEL;
+    tmpl.aalgos = tmpl.ealgos = tmpl.calgos = ~0u;
+    return tmpl;
+}
+
+constexpr std::array<std::uint8_t, 3> kDirections{XFRM_POLICY_IN, XFRM_POLICY_FWD, XFRM_POLICY_OUT};
+constexpr std::array<Family, 2> kFamilies{Family::v4, Family::v6};
+
+Bytes set_policy(const Policies& policies, std::uint8_t direction, Family family) {
+    // Creates it or replaces it in one step: traffic switches from one outbound SA to the next without a gap.
+    Builder out(XFRM_MSG_UPDPOLICY, NLM_F_ACK);
+    auto& info = out.header<xfrm_userpolicy_info>();
+    info.sel.family = af(family);
+    set_no_limits(info.lft);
+    info.priority = kPriority;
+    info.dir = direction;
+    info.action = XFRM_POLICY_ALLOW;
+    info.share = XFRM_SHARE_ANY;
+    out.put_struct(XFRMA_TMPL, make_template(policies, direction == XFRM_POLICY_OUT));
+    out.put_u32(XFRMA_IF_ID, policies.if_id);
+    return out.take();
+}
+
+Bytes remove_policy(std::uint32_t if_id, std::uint8_t direction, Family family) {
+    Builder out(XFRM_MSG_DELPOLICY, NLM_F_ACK);
+    auto& id = out.header<xfrm_userpolicy_id>();
+    id.sel.family = af(family);
+    id.dir = direction;
+    out.put_u32(XFRMA_IF_ID, if_id);
+    return out.take();
+}
+
+template <class Each>
+std::vector<Bytes> for_all_policies(const Each& each) {
+    std::vector<Bytes> messages;
+    // Inbound first: the peer may send as soon as it can.
+    for (const std::uint8_t direction : kDirections) {
+        for (const Family family : kFamilies) messages.push_back(each(direction, family));
+    }
+    return messages;
+}
+
+}  // namespace
+
+Bytes add_sa(const Sa& sa) {
+    Builder out(XFRM_MSG_NEWSA, NLM_F_ACK);
+    auto& info = out.header<xfrm_usersa_info>();
+    set(info.saddr, sa.source.address);
+    set(info.id.daddr, sa.destination.address);
+    info.id.spi = htonl(sa.spi);
+    info.id.proto = kEsp;
+    info.family = af(sa.destination.family());
+    info.mode = sa.mode == base::SaMode::tunnel ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
+    info.reqid = sa.reqid;
+    // One tunnel SA carries IPv4 and IPv6.
+    info.flags = static_cast<__u8>((sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0));
+    set_no_limits(info.lft);
+    put_replay_state(out, sa, info);
+    put_algorithms(out, sa);
+    if (sa.udp_encapsulation) {
+        xfrm_encap_tmpl encap{};
+        encap.encap_type = UDP_ENCAP_ESPINUDP;
+        encap.encap_sport = htons(sa.source.port);
+        encap.encap_dport = htons(sa.destination.port);
+        out.put_struct(XFRMA_ENCAP, encap);
+    }
+    out.put_u32(XFRMA_IF_ID, sa.if_id);
+    if (sa.mark && sa.direction == base::Direction::out) out.put_u32(XFRMA_SET_MARK, *sa.mark);
+    return out.take();
+}
+
+Bytes remove_sa(const base::SaId& id, const Address& source) {
+    Builder out(XFRM_MSG_DELSA, NLM_F_ACK);
+    auto& header = out.header<xfrm_usersa_id>();
+    set(header.daddr, id.destination);
+    header.spi = htonl(id.spi);
+    header.family = af(id.destination.family());
+    header.proto = kEsp;
+    xfrm_address_t from{};
+    set(from, source);
+    out.put_struct(XFRMA_SRCADDR, from);
+    return out.take();
+}
+
+std::vector<Bytes> set_policies(const Policies& policies) {
+    return for_all_policies([&](std::uint8_t direction, Family family) { return set_policy(policies, direction, family); });
+}
+
+std::vector<Bytes> remove_policies(std::uint32_t if_id) {
+    return for_all_policies([&](std::uint8_t direction, Family family) { return remove_policy(if_id, direction, family); });
+}
+
+std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
+    const auto info = fixed_header<xfrm_usersa_info>(message);
+    if (!info || (info->family != AF_INET && info->family != AF_INET6)) return std::nullopt;
+    const Attributes attributes(message, sizeof(xfrm_usersa_info));
+    Snapshot::KnownSa sa;
+    sa.id = {address_of(info->id.daddr, info->family), ntohl(info->id.spi)};
+    sa.source = address_of(info->saddr, info->family);
+    sa.reqid = info->reqid;
+    sa.if_id = attributes.u32(XFRMA_IF_ID).value_or(0);
+    return sa;
+}
+
+std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message) {
+    if (!fixed_header<xfrm_userpolicy_info>(message)) return std::nullopt;
+    return Attributes(message, sizeof(xfrm_userpolicy_info)).u32(XFRMA_IF_ID);
+}
+
+std::optional<SaExpiring> read_expire(const nlmsghdr* message) {
+    const auto expire = fixed_header<xfrm_user_expire>(message);
+    if (!expire || (expire->state.family != AF_INET && expire->state.family != AF_INET6)) return std::nullopt;
+    const base::SaId id{address_of(expire->state.id.daddr, expire->state.family), ntohl(expire->state.id.spi)};
+    return SaExpiring{id, expire->hard != 0};
+}
+
+std::optional<Mapping> read_mapping(const nlmsghdr* message) {
+    const auto mapping = fixed_header<xfrm_user_mapping>(message);
+    if (!mapping || (mapping->id.family != AF_INET && mapping->id.family != AF_INET6)) return std::nullopt;
+    const base::SaId id{address_of(mapping->id.daddr, mapping->id.family), ntohl(mapping->id.spi)};
+    return Mapping{id, {address_of(mapping->new_saddr, mapping->id.family), ntohs(mapping->new_sport)}};
+}
+
+Bytes dump(std::uint16_t type, std::uint8_t family) {
+    Builder out(type, NLM_F_DUMP);
+    // Strict checking wants the header of the message's own kind, with nothing but the family in it.
+    switch (type) {
+        case RTM_GETLINK: out.header<ifinfomsg>().ifi_family = family; break;
+        case RTM_GETADDR: out.header<ifaddrmsg>().ifa_family = family; break;
+        case RTM_GETROUTE: out.header<rtmsg>().rtm_family = family; break;
+        case RTM_GETRULE: out.header<rtmsg>().rtm_family = family; break;
+        default: break;
+    }
+    return out.take();
+}
+
+std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message) {
+    const auto error = fixed_header<nlmsgerr>(message);
+    if (!error) return std::nullopt;
+    Acknowledgement answer{-error->error, {}};
+    if ((message->nlmsg_flags & NLM_F_ACK_TLVS) != 0) {
+        // Behind the error stands our own message, whole unless it was capped.
+        const bool capped = (message->nlmsg_flags & NLM_F_CAPPED) != 0;
+        const std::size_t echoed = capped ? sizeof(nlmsghdr) : std::max<std::size_t>(error->msg.nlmsg_len, sizeof(nlmsghdr));
+        answer.text = Attributes(message, sizeof error->error + MNL_ALIGN(echoed)).text(NLMSGERR_ATTR_MSG);
+    }
+    return answer;
+}
+
+}  // namespace aronet::netlink
