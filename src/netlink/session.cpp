@@ -160,7 +160,14 @@ void Session::State::send(std::list<Task>::iterator task, Request request) {
 
 void Session::State::flush(SessionOutput& out) {
     for (auto& [channel, bytes] : burst) {
-        if (!bytes.empty()) out.send.push_back({channel, std::move(bytes)});
+        const bool joins = !out.send.empty() && out.send.back().channel == channel;
+        if (joins) {
+            Bytes& datagram = out.send.back().bytes;
+            datagram.insert(datagram.end(), bytes.begin(), bytes.end());
+            base::wipe(bytes);
+        } else {
+            out.send.push_back({channel, std::move(bytes)});
+        }
     }
     burst.clear();
 }

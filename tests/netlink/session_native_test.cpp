@@ -1,0 +1,177 @@
+// The Session against this machine's kernel, inside namespaces made for each test.
+
+#include "host.hpp"
+
+#include <cerrno>
+
+using namespace aronet;
+using namespace aronet::netlink;
+
+namespace {
+
+Route route_to(const char* destination, const char* link, Space space = Space::underlay) {
+    Route route;
+    route.key.space = space;
+    route.key.destination = prefix(destination);
+    route.link = link;
+    return route;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a veth pair across the namespaces is made, addressed and routed as in netns mode", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    CHECK(host.wait_for<LinkUp>().name == "ov");
+    const LinkAddress inside{Space::overlay, "ov", address("fd66::ffff:0:0:2"), 128, address("fd66::ffff:0:0:1")};
+    const LinkAddress outside{Space::underlay, "ov", address("fd66::ffff:0:0:1"), 128, address("fd66::ffff:0:0:2")};
+    REQUIRE(host.perform(AddAddress{outside}).error == 0);
+    REQUIRE(host.perform(AddAddress{inside}).error == 0);
+    REQUIRE(host.perform(AddAddress{inside}).error == 0);  // idempotent
+
+    Route default_v6 = route_to("::/0", "ov", Space::overlay), default_v4 = route_to("0.0.0.0/0", "ov", Space::overlay);
+    default_v6.via = default_v4.via = address("fd66::ffff:0:0:1");
+    REQUIRE(host.perform(AddRoute{default_v6}).error == 0);
+    REQUIRE(host.perform(AddRoute{default_v4}).error == 0);
+    CHECK(has(host.run(Space::overlay, "ip route"), "default via inet6 fd66::ffff:0:0:1 dev ov proto 197"));
+    CHECK(has(host.run(Space::overlay, "ip -6 route"), "default via fd66::ffff:0:0:1 dev ov proto 197"));
+    CHECK(has(host.run(Space::underlay, "ping -c1 -W2 fd66::ffff:0:0:2"), "1 received"));
+
+    REQUIRE(host.perform(RemoveRoute{default_v4.key}).error == 0);
+    REQUIRE(host.perform(RemoveRoute{default_v4.key}).error == 0);
+    CHECK_FALSE(has(host.run(Space::overlay, "ip route"), "default"));
+    REQUIRE(host.perform(RemoveAddress{inside}).error == 0);
+    REQUIRE(host.perform(RemoveAddress{inside}).error == 0);
+    REQUIRE(host.perform(RemoveLink{Space::underlay, "ov"}).error == 0);
+    REQUIRE(host.perform(RemoveLink{Space::underlay, "ov"}).error == 0);
+    CHECK_FALSE(has(host.run(Space::overlay, "ip link"), "ov"));
+}
+
+TEST_CASE("a route is replaced in place and carries its metric, MTU, source and encapsulation", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    Route route = route_to("fd67::/64", "ov");
+    route.key.metric = 32;
+    route.key.table = 128;
+    route.via = address("fe80::1");
+    REQUIRE(host.perform(AddRoute{route}).error == 0);
+    route.via = address("fe80::2");
+    route.mtu = 1336;
+    REQUIRE(host.perform(AddRoute{route}).error == 0);
+    const std::string text = host.run(Space::underlay, "ip -6 route show table 128");
+    CHECK(has(text, "via fe80::2 dev ov proto 197 metric 32 mtu 1336"));
+    CHECK_FALSE(has(text, "fe80::1 "));
+
+    Route specific = route_to("::/0", "ov");
+    specific.key.source = prefix("fd66::/64");
+    specific.via = address("fe80::3");
+    REQUIRE(host.perform(AddRoute{specific}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip -6 route"), "default from fd66::/64 via fe80::3"));
+
+    Route end = route_to("fd66::ffff:0:0:a/128", "ov"), dx4 = route_to("fd66::ffff:0:0:b/128", "ov");
+    end.encap = Seg6LocalEnd{};
+    dx4.encap = Seg6LocalEndDx4{};
+    REQUIRE(host.perform(AddRoute{end}).error == 0);
+    REQUIRE(host.perform(AddRoute{dx4}).error == 0);
+    Route seg6 = route_to("192.168.9.0/24", "ov");
+    seg6.encap = Seg6Encap{{address("fd67::1"), address("fd68::2")}, false};
+    REQUIRE(host.perform(AddRoute{seg6}).error == 0);
+    const std::string all = host.run(Space::underlay, "ip -6 route; ip route");
+    CHECK(has(all, "encap seg6local action End dev ov"));
+    CHECK(has(all, "action End.DX4 nh4 0.0.0.0 dev ov"));
+    CHECK(has(all, "encap seg6 mode encap segs 2 [ fd67::1 fd68::2 ]"));
+
+    Route unreachable;
+    unreachable.key.destination = prefix("10.9.0.0/16");
+    unreachable.kind = RouteKind::unreachable;
+    REQUIRE(host.perform(AddRoute{unreachable}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip route"), "unreachable 10.9.0.0/16 proto 197"));
+
+    const Snapshot snapshot = host.snapshot("ov");
+    const auto known = [&](const Route& wanted) {
+        return std::any_of(snapshot.routes.begin(), snapshot.routes.end(), [&](const Route& found) {
+            return found.key.destination == wanted.key.destination && found.encap == wanted.encap &&
+                   found.via == wanted.via && found.mtu == wanted.mtu && found.kind == wanted.kind &&
+                   found.key.source == wanted.key.source && found.key.table == wanted.key.table;
+        });
+    };
+    CHECK(known(route));
+    CHECK(known(specific));
+    CHECK(known(end));
+    CHECK(known(dx4));
+    CHECK(known(seg6));
+    CHECK(known(unreachable));
+    CHECK(snapshot.routes.size() == 6);
+}
+
+TEST_CASE("routes removed by others or with their link are reported as lost, our own removals are not", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    const Route ours = route_to("fd67::/64", "ov"), mine = route_to("fd68::/64", "ov");
+    REQUIRE(host.perform(AddRoute{ours}).error == 0);
+    REQUIRE(host.perform(AddRoute{mine}).error == 0);
+    REQUIRE(host.perform(RemoveRoute{mine.key}).error == 0);
+    host.run(Space::underlay, "ip -6 route del fd67::/64");
+    CHECK(host.wait_for<RouteLost>().key.destination == prefix("fd67::/64"));
+    host.run(Space::underlay, "ip link del ov");
+    CHECK(host.wait_for<LinkDown>().name == "ov");
+}
+
+TEST_CASE("a link that is there with another kind is made anew, a TUN device only gets its properties", "[native]") {
+    Host host;
+    host.run(Space::underlay, "ip link add ov type bridge");
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip -d link show ov"), "veth"));
+
+    Link tun;
+    tun.name = "tunnel";
+    tun.kind = Tun{};
+    tun.mtu = 1400;
+    tun.keep_link_local = false;
+    CHECK(host.perform(AddLink{tun}).error == ENODEV);
+    host.run(Space::underlay, "ip tuntap add tunnel mode tun");
+    host.perform(AddLink{tun});
+    const std::string text = host.run(Space::underlay, "ip -d link show tunnel");
+    CHECK(has(text, "mtu 1400"));
+    CHECK(has(text, "addrgenmode none"));
+    CHECK(has(text, "UP"));
+}
+
+TEST_CASE("rules are added once, found again and removed", "[native]") {
+    Host host;
+    const Rule rule{Space::underlay, Family::v6, 500, prefix("fd66::/16"), std::nullopt, std::nullopt, 128};
+    REQUIRE(host.perform(AddRule{rule}).error == 0);
+    REQUIRE(host.perform(AddRule{rule}).error == 0);
+    const Snapshot snapshot = host.snapshot("ov");
+    REQUIRE(snapshot.rules.size() == 1);
+    CHECK(snapshot.rules.front() == rule);
+    REQUIRE(host.perform(RemoveRule{rule}).error == 0);
+    REQUIRE(host.perform(RemoveRule{rule}).error == 0);
+    CHECK(host.snapshot("ov").rules.empty());
+}
+
+TEST_CASE("an error comes with the kernel's own words, and a thousand changes are each answered once", "[native]") {
+    Host host;
+    Route nowhere = route_to("fd67::/64", "ov");
+    CHECK(host.perform(AddRoute{nowhere}).error == ENODEV);
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    Route bad = route_to("10.0.0.0/8", "ov");
+    bad.via = address("192.0.2.1");
+    const Done refused = host.perform(AddRoute{bad});
+    CHECK(refused.error == ENETUNREACH);
+    CHECK(has(refused.text, "Nexthop has invalid gateway"));
+
+    std::vector<Wish> routes;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+        Route route = route_to("fd00::/64", "ov");
+        route.key.destination = Prefix(address("fd00::").plus(i << 32), 96);
+        routes.push_back(AddRoute{route});
+    }
+    const auto answers = host.perform_all(std::move(routes));
+    CHECK(answers.size() == 1000);
+    CHECK(std::all_of(answers.begin(), answers.end(), [](const Done& done) { return done.error == 0; }));
+    CHECK(host.snapshot("ov").routes.size() == 1000);
+    CHECK(host.session().idle());
+}

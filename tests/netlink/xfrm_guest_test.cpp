@@ -1,0 +1,156 @@
+// VRF, XFRM interfaces, SAs and policies: on a kernel that has them (tests/guest).
+
+#include "host.hpp"
+
+using namespace aronet;
+using namespace aronet::netlink;
+
+namespace {
+
+base::Sa make_sa(base::Direction direction, base::EspSuite suite) {
+    base::Sa sa;
+    sa.direction = direction;
+    const bool out = direction == base::Direction::out;
+    sa.source = {address(out ? "192.0.2.1" : "192.0.2.2"), 12025};
+    sa.destination = {address(out ? "192.0.2.2" : "192.0.2.1"), 12026};
+    sa.spi = out ? 0xc1000001 : 0xc1000002;
+    sa.reqid = 7;
+    sa.if_id = 0x2a;
+    sa.suite = suite;
+    base::Bytes key(base::key_size(suite));
+    for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<base::Byte>(i);
+    sa.key = base::Secret(base::ByteView(key));
+    return sa;
+}
+
+Link tunnel_link(Space space, const std::string& master) {
+    Link link;
+    link.space = space;
+    link.name = "ov-2a";
+    link.kind = Tunnel{0x2a};
+    link.mtu = 1400;
+    link.multicast = true;
+    link.keep_link_local = false;
+    link.master = master;
+    return link;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a VRF with an enslaved tunnel interface is made, adopted and remade when it differs", "[.guest]") {
+    Host host;
+    Link vrf;
+    vrf.name = "ov";
+    vrf.kind = Vrf{128};
+    REQUIRE(host.perform(AddLink{vrf}).error == 0);
+    REQUIRE(host.perform(AddLink{tunnel_link(Space::underlay, "ov")}).error == 0);
+    const std::string text = host.run(Space::underlay, "ip -d link show ov-2a");
+    CHECK(has(text, "master ov"));
+    CHECK(has(text, "MULTICAST"));
+    CHECK(has(text, "mtu 1400"));
+    CHECK(has(text, "xfrm if_id 0x2a"));
+    CHECK(has(text, "addrgenmode none"));
+    CHECK_FALSE(has(host.run(Space::underlay, "ip -6 addr show ov-2a"), "fe80"));
+    const std::string before = host.run(Space::underlay, "cat /sys/class/net/ov-2a/ifindex");
+    REQUIRE(host.perform(AddLink{tunnel_link(Space::underlay, "ov")}).error == 0);
+    const Snapshot snapshot = host.snapshot("ov");
+    CHECK(snapshot.links.size() == 2);
+
+    Link other = tunnel_link(Space::underlay, "ov");
+    other.kind = Tunnel{0x2b};
+    REQUIRE(host.perform(AddLink{other}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip -d link show ov-2a"), "if_id 0x2b"));
+}
+
+TEST_CASE("a tunnel interface of the overlay keeps its SAs in the underlay", "[.guest]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{tunnel_link(Space::overlay, "")}).error == 0);
+    CHECK(has(host.run(Space::overlay, "ip -d link show ov-2a"), "xfrm if_id 0x2a"));
+    CHECK_FALSE(has(host.run(Space::underlay, "ip link"), "ov-2a"));
+    CHECK(has(host.run(Space::overlay, "ip link show ov-2a"), "UP"));
+    REQUIRE(host.perform(RemoveLink{Space::overlay, "ov-2a"}).error == 0);
+}
+
+TEST_CASE("SAs of every suite and both directions are installed, replaced, listed and removed", "[.guest]") {
+    Host host;
+    using base::EspSuite;
+    for (const EspSuite suite :
+         {EspSuite::aes_gcm_128, EspSuite::aes_gcm_256, EspSuite::chacha20_poly1305, EspSuite::aes_cbc_128_sha256,
+          EspSuite::aes_cbc_256_sha256, EspSuite::aes_cbc_256_sha512}) {
+        INFO("suite " << int(suite));
+        REQUIRE(host.perform(AddSa{make_sa(base::Direction::in, suite)}).error == 0);
+        REQUIRE(host.perform(AddSa{make_sa(base::Direction::out, suite)}).error == 0);
+    }
+    const std::string text = host.run(Space::underlay, "ip xfrm state");
+    CHECK(has(text, "src 192.0.2.1 dst 192.0.2.2"));
+    CHECK(has(text, "spi 0xc1000001 reqid 7 mode tunnel"));
+    CHECK(has(text, "flag af-unspec"));
+    CHECK(has(text, "encap type espinudp sport 12025 dport 12026"));
+    CHECK(has(text, "if_id 0x2a"));
+    CHECK(host.snapshot("ov").sas.size() == 2);
+    for (const auto direction : {base::Direction::in, base::Direction::out}) {
+        const base::Sa sa = make_sa(direction, EspSuite::aes_gcm_256);
+        REQUIRE(host.perform(RemoveSa{sa.id(), sa.source.address}).error == 0);
+        REQUIRE(host.perform(RemoveSa{sa.id(), sa.source.address}).error == 0);
+    }
+    CHECK(host.run(Space::underlay, "ip xfrm state").empty());
+}
+
+TEST_CASE("a window of 4096 packets, ESN and a mark reach the kernel", "[.guest]") {
+    Host host;
+    base::Sa in = make_sa(base::Direction::in, base::EspSuite::aes_gcm_256);
+    in.esn = true;
+    in.replay_window = 4096;
+    REQUIRE(host.perform(AddSa{std::move(in)}).error == 0);
+    base::Sa out = make_sa(base::Direction::out, base::EspSuite::aes_gcm_256);
+    out.esn = true;
+    out.mark = 0x77;
+    REQUIRE(host.perform(AddSa{std::move(out)}).error == 0);
+    const std::string text = host.run(Space::underlay, "ip xfrm state");
+    CHECK(has(text, "replay_window 4096"));
+    CHECK(has(text, "esn"));
+    CHECK(has(text, "output-mark 0x77"));
+}
+
+TEST_CASE("the six policies of a tunnel are set, switched to another SA and removed", "[.guest]") {
+    Host host;
+    Policies policies{0x2a, 7, address("192.0.2.1"), address("192.0.2.2"), 0xc1000001};
+    REQUIRE(host.perform(SetPolicies{policies}).error == 0);
+    policies.spi_out = 0xc1000009;
+    REQUIRE(host.perform(SetPolicies{policies}).error == 0);
+    const std::string text = host.run(Space::underlay, "ip xfrm policy");
+    CHECK(has(text, "spi 0xc1000009"));
+    CHECK_FALSE(has(text, "spi 0xc1000001"));
+    std::size_t count = 0;
+    for (auto at = text.find("if_id 0x2a"); at != std::string::npos; at = text.find("if_id 0x2a", at + 1)) ++count;
+    CHECK(count == 6);
+    CHECK(host.snapshot("ov").policy_if_ids == std::vector<std::uint32_t>{0x2a});
+    REQUIRE(host.perform(RemovePolicies{0x2a}).error == 0);
+    REQUIRE(host.perform(RemovePolicies{0x2a}).error == 0);
+    CHECK(host.run(Space::underlay, "ip xfrm policy").empty());
+}
+
+TEST_CASE("End.DT46 of a VRF table is a route", "[.guest]") {
+    Host host;
+    Link vrf;
+    vrf.name = "ov";
+    vrf.kind = Vrf{128};
+    host.run(Space::underlay, "sysctl -qw net.vrf.strict_mode=1");
+    REQUIRE(host.perform(AddLink{vrf}).error == 0);
+    Route route;
+    route.key.destination = prefix("fd66::ffff:0:0:c/128");
+    route.key.table = 128;
+    route.link = "ov";
+    route.encap = Seg6LocalEndDt46{128};
+    REQUIRE(host.perform(AddRoute{route}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip -6 route show table 128"), "action End.DT46 vrftable 128"));
+    Route reduced;
+    reduced.key.destination = prefix("192.168.9.0/24");
+    reduced.link = "ov";
+    reduced.mtu = 1360;
+    reduced.encap = Seg6Encap{{address("fd67::b")}, true};
+    REQUIRE(host.perform(AddRoute{reduced}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip route"), "mode encap.red segs 1 [ fd67::b ] dev ov proto 197 scope link mtu 1360"));
+}
