@@ -222,24 +222,27 @@ void Speaker::State::tell(Entry& entry, const Turn& turn) {
     if (const Route* route = entry.selected_route()) {
         now = {true, route->router_id, metric(*route), neighbours[route->neighbour]->on, false};
     } else if (entry.own) {
-        now = {true, config.router_id, *entry.own, 0, true};
+        now = {true, config.router_id, *entry.own, kNowhere, true};
     }
     const Told before = std::exchange(entry.told, now);
     if (!before.reachable && !now.reachable) return;
+    // Where split horizon keeps silent before and after, there is nothing to say.
+    const bool moved = before.reachable && now.reachable && before.via != now.via;
+    const InterfaceId silent = moved ? kNowhere : now.reachable ? now.via : before.via;
     if (before.reachable != now.reachable || before.router_id != now.router_id) {
-        queue(entry.about, Outbox::Class::urgent, turn);
-        if (before.reachable) queue(entry.about, Outbox::Class::repeat, turn);
+        queue(entry.about, Outbox::Class::urgent, silent, turn);
+        if (before.reachable) queue(entry.about, Outbox::Class::repeat, silent, turn);
         return;
     }
-    if (before.own == now.own && before.via != now.via) {  // by split horizon each of the two is told otherwise now
+    if (moved) {  // the one interface has its first route now, the other its last
         for (const InterfaceId id : {before.via, now.via}) {
             const auto it = interfaces.find(id);
             if (it != interfaces.end()) queue(it->second, entry.about, Outbox::Class::urgent, turn);
         }
     }
     const bool own_changed = now.own && before.metric != now.metric;
-    if (own_changed || much_worse(before.metric, now.metric)) queue(entry.about, Outbox::Class::urgent, turn);
-    else if (significant(before.metric, now.metric)) queue(entry.about, Outbox::Class::normal, turn);
+    if (own_changed || much_worse(before.metric, now.metric)) queue(entry.about, Outbox::Class::urgent, silent, turn);
+    else if (significant(before.metric, now.metric)) queue(entry.about, Outbox::Class::normal, silent, turn);
     else entry.told.metric = before.metric;  // small steps add up
 }
 

@@ -44,8 +44,10 @@ void Speaker::State::queue(Interface& on, const Destination& about, Outbox::Clas
     arm(Due::outbox, on.id, due);
 }
 
-void Speaker::State::queue(const Destination& about, Outbox::Class c, const Turn& turn) {
-    for (auto& [id, interface] : interfaces) queue(interface, about, c, turn);
+void Speaker::State::queue(const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn) {
+    for (auto& [id, interface] : interfaces) {
+        if (!interface.splits(learned_on)) queue(interface, about, c, turn);
+    }
 }
 
 void Speaker::State::start_dump(Interface& on, const Turn& turn) {

@@ -112,7 +112,8 @@ struct Speaker::State {
     void queue(Neighbour& to, const Tlv& tlv, const Turn& turn);
     void queue(Neighbour& to, const Destination& about, const Turn& turn);       // urgent
     void queue(Interface& on, const Destination& about, Outbox::Class c, const Turn& turn);
-    void queue(const Destination& about, Outbox::Class c, const Turn& turn);     // on all interfaces
+    // On all interfaces but the one that split horizon keeps silent about what was `learned_on` it.
+    void queue(const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn);
     void start_dump(Interface& on, const Turn& turn);
     void start_dump(Neighbour& to, const Turn& turn);
     void flush(Interface& interface, const Turn& turn);

@@ -62,11 +62,13 @@ struct Installed {  // what the forwarding table was last told
     bool operator==(const Installed&) const = default;
 };
 
+inline constexpr InterfaceId kNowhere = ~InterfaceId(0);
+
 struct Told {  // what the neighbours were last told
     bool reachable = false;
     RouterId router_id = 0;
     Metric metric = kInfinity;
-    InterfaceId via = 0;               // the interface it was not told on (split horizon); 0 for our own
+    InterfaceId via = kNowhere;        // the interface it was learned on; nowhere for our own
     bool own = false;
 };
 

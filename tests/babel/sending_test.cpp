@@ -1,0 +1,187 @@
+// What is sent, when, and in how many packets.
+
+#include "babel/constants.hpp"
+#include "babel/desk.hpp"
+
+using namespace aronet;
+using namespace aronet::babel;
+
+namespace {
+const Address kA = ip("fe80::a");
+const Address kB = ip("fe80::b");
+const Destination kD = to("fd00::/64");
+
+Destination numbered(unsigned i) {
+    return Destination::of(Prefix(Address::v6({0xfd, 9, 0, 0, 0, 0, static_cast<base::Byte>(i >> 8),
+                                               static_cast<base::Byte>(i)}), 64));
+}
+
+struct Pair : Desk {
+    Pair() {
+        plug(1, link("fe80::1"));
+        plug(2, link("fe80::2"));
+        befriend(1, kA);
+        befriend(2, kB);
+        pass(2s);
+        forget();
+    }
+    std::size_t packets_with_updates() const {
+        std::size_t count = 0;
+        for (const Sent& s : sent) count += s.all<Announcement>().empty() ? 0 : 1;
+        return count;
+    }
+};
+}  // namespace
+
+TEST_CASE("a route is not announced where it was learned") {  // T64
+    Pair desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 60s});
+    desk.pass(40s);
+    CHECK(desk.announced(2, kD));
+    CHECK_FALSE(desk.announced(1, kD));
+}
+
+TEST_CASE("without split horizon it is announced everywhere") {
+    Desk desk;
+    InterfaceConfig open = Desk::link();
+    open.split_horizon = false;
+    desk.plug(1, open);
+    desk.befriend(1, kA);
+    desk.forget();
+    desk.say(1, kA, Announce{"fd00::/64", 100});
+    desk.pass(1s);
+    CHECK(desk.announced(1, kD)->metric == 196);
+}
+
+TEST_CASE("a route that moves to another interface is retracted there and announced where it was") {
+    Pair desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100});
+    desk.pass(1s);
+    CHECK(desk.announced(2, kD)->metric == 196);
+    desk.forget();
+    desk.say(2, kB, Announce{"fd00::/64", 10, 0xaa, 2});
+    desk.pass(1s);
+    CHECK(desk.forwarding.reaches(kD, kB));
+    CHECK(desk.announced(2, kD)->metric == kInfinity);
+    CHECK(desk.announced(1, kD)->metric == 106);
+}
+
+TEST_CASE("the first way to a prefix is told within the same turn") {
+    Pair desk;
+    const Instant start = desk.now;
+    desk.say(1, kA, Announce{"fd00::/64"});
+    REQUIRE(desk.announced(2, kD));
+    CHECK(desk.sent.front().at == start);
+}
+
+TEST_CASE("urgent news in quick succession share packets, and none is later than 200 ms") {
+    Pair desk;
+    for (unsigned i = 0; i < 100; ++i) {
+        desk.speaker.announce(numbered(i), 0, desk.now, desk.actions);
+        desk.pass(1ms);
+    }
+    desk.pass(100ms);
+    CHECK(desk.said<Announcement>(1).size() == 100);
+    CHECK(desk.packets_with_updates() <= 2 * 7);
+}
+
+TEST_CASE("a small change of a metric waits for the periodic update, a larger one is told soon") {
+    Pair desk;
+    desk.say(1, kA, Announce{"fd00::/64", 400, 0xaa, 1, 600s});
+    desk.pass(1s);
+    desk.forget();
+    desk.say(1, kA, Announce{"fd00::/64", 390, 0xaa, 1, 600s});
+    desk.say(1, kA, Announce{"fd00::/64", 300, 0xaa, 1, 600s});
+    CHECK_FALSE(desk.announced(2, kD));
+    desk.pass(1s);
+    CHECK(desk.announced(2, kD)->metric == 396);
+    desk.forget();
+    desk.say(1, kA, Announce{"fd00::/64", 290, 0xaa, 1, 600s});
+    desk.pass(20s);
+    CHECK(desk.announced(2, kD)->metric == 386);
+}
+
+TEST_CASE("everything is repeated within the update interval") {
+    Pair desk;
+    desk.speaker.announce(kD, 0, desk.now, desk.actions);
+    desk.pass(20s);
+    Instant last = desk.now;
+    desk.forget();
+    desk.pass(200s);
+    for (const Sent& s : desk.sent) {
+        if (s.on != 1 || s.all<Announcement>().empty()) continue;
+        CHECK(s.at - last <= 16s);
+        CHECK(s.all<Announcement>()[0].interval == Interval{1600});
+        last = s.at;
+    }
+    CHECK(desk.now - last <= 16s);
+}
+
+TEST_CASE("a new neighbour is told everything as soon as it is reachable, in paced portions") {
+    Desk desk;
+    desk.plug(1, Desk::link());
+    for (unsigned i = 0; i < 10000; ++i) desk.speaker.announce(numbered(i), 0, desk.now, desk.actions);
+    desk.pass(2s);
+    desk.forget();
+    const Instant start = desk.now;
+    desk.befriend(1, kA);
+    desk.pass(500ms);
+    CHECK(desk.said<Announcement>(1, kA).size() == 10000);
+    std::map<Instant, std::size_t> burst;
+    for (const Sent& s : desk.sent) burst[s.at] += s.all<Announcement>().empty() ? 0 : 1;
+    for (const auto& [at, packets] : burst) {
+        CHECK(packets <= 20);
+        CHECK(at - start <= 400ms);
+    }
+}
+
+TEST_CASE("no packet is larger than the interface carries, down to 512 octets") {
+    for (const std::size_t mtu : {100u, 576u, 1280u, 1400u, 9000u}) {
+        Desk desk;
+        InterfaceConfig c = Desk::link();
+        c.mtu = mtu;
+        desk.plug(1, c);
+        Actions out;
+        for (unsigned i = 0; i < 2000; ++i) desk.speaker.announce(numbered(i), 0, desk.now, out);
+        for (int i = 0; i < 2; ++i) {
+            PacketWriter writer(500);
+            writer.add(Tlv(Hello{.seqno = static_cast<SeqNo>(i), .interval = {400}}));
+            writer.add(Tlv(Ihu{.rxcost = 96, .interval = {1200}}));
+            const base::Bytes bytes = writer.finish();
+            desk.speaker.handle({.bytes = bytes, .from = kA, .to = multicast_group(), .in = 1, .received_at = desk.now}, desk.now, out);
+        }
+        for (int i = 0; i < 20; ++i) desk.speaker.tick(desk.now += 10ms, out);
+        std::size_t largest = 0, updates = 0;
+        for (const Action& a : out) {
+            const auto* send = std::get_if<Send>(&a);
+            if (send == nullptr) continue;
+            largest = std::max(largest, send->bytes.size());
+            PacketReader reader(send->bytes, ip("fe80::1"));
+            while (const auto e = reader.next()) updates += std::holds_alternative<Announcement>(*e) ? 1 : 0;
+        }
+        CHECK(updates >= 2000);
+        CHECK(largest <= std::max<std::size_t>(mtu - 48, 512));
+        if (mtu < 9000) CHECK(largest > std::max<std::size_t>(mtu - 48, 512) * 9 / 10);  // else a portion is less
+    }
+}
+
+TEST_CASE("many neighbours' IHUs that fill a packet each stand behind a Hello") {
+    Desk desk({.router_id = kUs, .neighbours_per_interface_max = 100});
+    InterfaceConfig c = Desk::link("fe80::1", LinkType::tunnel);
+    c.mtu = 560;
+    desk.plug(1, c);
+    for (unsigned i = 0; i < 60; ++i) {
+        const Address a = Address::v6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, static_cast<base::Byte>(i)});
+        desk.say(1, a, {Hello{.seqno = 1, .interval = {400}, .timestamp = 5}});
+    }
+    desk.forget();
+    desk.pass(4s);
+    std::set<SeqNo> seqnos;
+    for (const Sent& s : desk.sent) {
+        if (s.all<Ihu>().empty()) continue;
+        REQUIRE(std::holds_alternative<Hello>(s.events[0]));
+        CHECK(s.all<Hello>().size() == 1);
+        CHECK(seqnos.insert(s.all<Hello>()[0].seqno).second);
+    }
+    CHECK(seqnos.size() >= 4);
+}
