@@ -16,32 +16,54 @@ bool can_ed25519(const Message& message) {
 
 bool offers_group(const SaPayload& offer, std::uint16_t group) {
     return std::any_of(offer.proposals.begin(), offer.proposals.end(), [&](const Proposal& proposal) {
-        return std::any_of(proposal.transforms.begin(), proposal.transforms.end(), [&](const Transform& transform) {
-            return transform.type == TransformType::ke && transform.id == group;
-        });
+        return std::any_of(
+            proposal.transforms.begin(),
+            proposal.transforms.end(),
+            [&](const Transform& transform) {
+                return transform.type == TransformType::ke && transform.id == group;
+            }
+        );
     });
 }
 
 std::string notify_name(std::uint16_t type) {
     switch (type) {
-        case notify::unsupported_critical_payload: return "UNSUPPORTED_CRITICAL_PAYLOAD";
-        case notify::invalid_ike_spi: return "INVALID_IKE_SPI";
-        case notify::invalid_major_version: return "INVALID_MAJOR_VERSION";
-        case notify::invalid_syntax: return "INVALID_SYNTAX";
-        case notify::invalid_message_id: return "INVALID_MESSAGE_ID";
-        case notify::invalid_spi: return "INVALID_SPI";
-        case notify::no_proposal_chosen: return "NO_PROPOSAL_CHOSEN";
-        case notify::invalid_ke_payload: return "INVALID_KE_PAYLOAD";
-        case notify::authentication_failed: return "AUTHENTICATION_FAILED";
-        case notify::single_pair_required: return "SINGLE_PAIR_REQUIRED";
-        case notify::no_additional_sas: return "NO_ADDITIONAL_SAS";
-        case notify::internal_address_failure: return "INTERNAL_ADDRESS_FAILURE";
-        case notify::failed_cp_required: return "FAILED_CP_REQUIRED";
-        case notify::ts_unacceptable: return "TS_UNACCEPTABLE";
-        case notify::invalid_selectors: return "INVALID_SELECTORS";
-        case notify::temporary_failure: return "TEMPORARY_FAILURE";
-        case notify::child_sa_not_found: return "CHILD_SA_NOT_FOUND";
-        default: return "notify " + std::to_string(type);
+        case notify::unsupported_critical_payload:
+            return "UNSUPPORTED_CRITICAL_PAYLOAD";
+        case notify::invalid_ike_spi:
+            return "INVALID_IKE_SPI";
+        case notify::invalid_major_version:
+            return "INVALID_MAJOR_VERSION";
+        case notify::invalid_syntax:
+            return "INVALID_SYNTAX";
+        case notify::invalid_message_id:
+            return "INVALID_MESSAGE_ID";
+        case notify::invalid_spi:
+            return "INVALID_SPI";
+        case notify::no_proposal_chosen:
+            return "NO_PROPOSAL_CHOSEN";
+        case notify::invalid_ke_payload:
+            return "INVALID_KE_PAYLOAD";
+        case notify::authentication_failed:
+            return "AUTHENTICATION_FAILED";
+        case notify::single_pair_required:
+            return "SINGLE_PAIR_REQUIRED";
+        case notify::no_additional_sas:
+            return "NO_ADDITIONAL_SAS";
+        case notify::internal_address_failure:
+            return "INTERNAL_ADDRESS_FAILURE";
+        case notify::failed_cp_required:
+            return "FAILED_CP_REQUIRED";
+        case notify::ts_unacceptable:
+            return "TS_UNACCEPTABLE";
+        case notify::invalid_selectors:
+            return "INVALID_SELECTORS";
+        case notify::temporary_failure:
+            return "TEMPORARY_FAILURE";
+        case notify::child_sa_not_found:
+            return "CHILD_SA_NOT_FOUND";
+        default:
+            return "notify " + std::to_string(type);
     }
 }
 

@@ -4,7 +4,8 @@ namespace aronet::ike {
 
 namespace {
 
-// Cookies stay on this long after the last need: a mode that flickers makes initiators sign the wrong message.
+// Cookies stay on this long after the last need: a mode that flickers makes initiators sign the wrong
+// message.
 constexpr Duration kStrictness = 10s;
 
 // What one sender can be assumed to hold: an IPv4 address or an IPv6 /56.
@@ -20,7 +21,8 @@ Admission::Verdict Admission::judge(
     const std::size_t from_source = counted == per_source_.end() ? 0 : counted->second;
     if (half_open_.size() >= config.cookie_threshold) strict_until_ = turn.now + kStrictness;
     const bool wanted = turn.now < strict_until_ || from_source >= config.cookie_threshold_per_source;
-    if (wanted && !cookies_.check(cookie, nonce, from.address, spi_i, turn.now)) return Verdict::cookie_wanted;
+    if (wanted && !cookies_.check(cookie, nonce, from.address, spi_i, turn.now))
+        return Verdict::cookie_wanted;
     return half_open_.size() >= config.half_open_max ? Verdict::full : Verdict::admitted;
 }
 

@@ -11,9 +11,9 @@ enum class ChildState : std::uint8_t {
     installing,  // ChildUp is out, installed() or refused() is awaited
     standby,     // replaces another, whose DELETE by the peer makes this one send (ike.md 1.7)
     installed,
-    replaced,    // another stands by for it; still the one to send on
-    dying,       // deleted by the peer; inbound stays a little for what is under way
-    deleting,    // our DELETE is out or wanted
+    replaced,  // another stands by for it; still the one to send on
+    dying,     // deleted by the peer; inbound stays a little for what is under way
+    deleting,  // our DELETE is out or wanted
 };
 
 struct Child {

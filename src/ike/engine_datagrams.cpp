@@ -25,7 +25,8 @@ void reply(const Datagram& request, const Bytes& message, Turn& turn) {
 
 // Only as the first payload (ike.md fact 13): an initiator that puts it elsewhere has not read the RFC.
 ByteView cookie_of(const Message& message) {
-    const auto* first = message.payloads.empty() ? nullptr : std::get_if<NotifyPayload>(&message.payloads.front());
+    const auto* first =
+        message.payloads.empty() ? nullptr : std::get_if<NotifyPayload>(&message.payloads.front());
     return first != nullptr && first->type == notify::cookie ? ByteView(first->data) : ByteView();
 }
 
@@ -45,7 +46,8 @@ void Engine::State::handle(const Datagram& datagram, Turn& turn) {
         return turn.drop(to_string(raw.error()), datagram.from);
     }
     const Header& header = raw->header;
-    if (header.exchange == ExchangeType::ike_sa_init && !header.is_response()) return open(*raw, datagram, turn);
+    if (header.exchange == ExchangeType::ike_sa_init && !header.is_response())
+        return open(*raw, datagram, turn);
     const SessionKey key = header.from_initiator() ? header.spi_r : header.spi_i;
     if (!sessions.contains(key)) return turn.drop("unknown SPI", datagram.from);
     with(key, turn, [&](Session& session) { session.handle(*raw, datagram.from, datagram.to, turn); });
@@ -64,8 +66,8 @@ void Engine::State::answer_version(const Datagram& datagram, ByteView bytes, Tur
     reply(datagram, plain_answer(request, make_notify(notify::invalid_major_version)), turn);
 }
 
-// An IKE_SA_INIT request. Until the session is made nothing is kept, and nothing is answered that is larger than what
-// came.
+// An IKE_SA_INIT request. Until the session is made nothing is kept, and nothing is answered that is larger
+// than what came.
 void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& turn) {
     const Header& header = raw.header;
     if (stop_at) return turn.drop("stopping", datagram.from);
@@ -83,8 +85,10 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
         reply(datagram, plain_answer(header, std::move(what)), turn);
     };
     if (message->unsupported_critical) {
-        return refuse("unknown critical payload",
-                      make_notify(notify::unsupported_critical_payload, {*message->unsupported_critical}));
+        return refuse(
+            "unknown critical payload",
+            make_notify(notify::unsupported_critical_payload, {*message->unsupported_critical})
+        );
     }
     const auto* sa = message->find<SaPayload>();
     const auto* ke = message->find<KePayload>();
@@ -93,8 +97,10 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
         return refuse("IKE_SA_INIT without SA, KE or nonce", make_notify(notify::invalid_syntax));
     }
     switch (admission.judge(cookie_of(*message), nonce->data, header.spi_i, datagram.from, turn)) {
-        case Admission::Verdict::admitted: break;
-        case Admission::Verdict::full: return turn.drop("too many half-open SAs", datagram.from);
+        case Admission::Verdict::admitted:
+            break;
+        case Admission::Verdict::full:
+            return turn.drop("too many half-open SAs", datagram.from);
         case Admission::Verdict::cookie_wanted: {
             const Bytes cookie = admission.cookie(nonce->data, header.spi_i, datagram.from, turn);
             return refuse("cookie asked for", make_notify(notify::cookie, cookie));

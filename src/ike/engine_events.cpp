@@ -6,11 +6,12 @@ namespace aronet::ike {
 
 namespace {
 
-constexpr Duration kGrace = 2s;         // two sessions of one peer live side by side for so long at least
-constexpr Duration kCrossing = 10s;     // an INITIAL_CONTACT may have been sent before a session this young
+constexpr Duration kGrace = 2s;      // two sessions of one peer live side by side for so long at least
+constexpr Duration kCrossing = 10s;  // an INITIAL_CONTACT may have been sent before a session this young
 constexpr Duration kSecondLook = 500ms;
 
-// docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the newer.
+// docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the
+// newer.
 bool wins(const Session& a, const Session& b, const Peer& peer) {
     if (a.initiator() != b.initiator()) {
         const bool we_are_smaller = peer.local.encode() < peer.remote.encode();
@@ -56,8 +57,9 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
     leave_queue(*newcomer.peer(), turn);
 }
 
-// INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still have. A young
-// session that would win against the newcomer may have crossed with the message: it is asked, not dropped.
+// INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still
+// have. A young session that would win against the newcomer may have crossed with the message: it is asked,
+// not dropped.
 void Engine::State::start_anew(const Session& newcomer, Turn& turn) {
     const Peer& peer = *ground.peer(*newcomer.peer());
     for (const Session* other : established(peer.id)) {
@@ -102,7 +104,8 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     duplicates.stop(id);
     const Peer& peer = *ground.peer(id);
     Duration pause = peer.initiate_first ? ground.random.between(50ms, 200ms) : ground.random.between(1s, 3s);
-    if (event.ending == Ending::failed) pause = pause_after(++pursuit.failures, ground.config.retry_cap, ground.random);
+    if (event.ending == Ending::failed)
+        pause = pause_after(++pursuit.failures, ground.config.retry_cap, ground.random);
     pursuit.wide = event.proposal_refused;
     if (event.ending == Ending::by_peer) pause = ground.random.between(1s, 3s);
     plan_next(id, pause, event.why, turn);

@@ -11,8 +11,8 @@ Duration courtesy(const Peer& peer, base::Random& random) {
     return peer.initiate_first ? Duration(0) : random.between(1s, 3s);
 }
 
-// Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a reason: the
-// SA lives as long as it answers.
+// Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a
+// reason: the SA lives as long as it answers.
 bool fits(const Peer& before, const Peer& after) {
     return before.local == after.local && before.remote == after.remote &&
            before.local_port == after.local_port && before.local_address == after.local_address &&
@@ -71,7 +71,9 @@ void Engine::State::attempt(PeerId id, Turn& turn) {
     Pursuit& pursuit = pursuits[id];
     if (!pursuit.sessions.empty() || !peer->remote_endpoint) return;
     if (!queue.enter(id, peer->remote_endpoint->address)) {
-        pursuit.enter(PeerState::waiting, "waits for its turn: enough attempts towards this address", turn.now);
+        pursuit.enter(
+            PeerState::waiting, "waits for its turn: enough attempts towards this address", turn.now
+        );
         return;
     }
     ++pursuit.attempts;
@@ -98,7 +100,9 @@ void Engine::State::plan_next(PeerId id, Duration pause, std::string why, Turn& 
     }
     if (!peer.remote_endpoint) {
         attempts.stop(id);
-        pursuit.enter(PeerState::idle, why.empty() ? "its address is not known: it must come to us" : why, turn.now);
+        pursuit.enter(
+            PeerState::idle, why.empty() ? "its address is not known: it must come to us" : why, turn.now
+        );
         return;
     }
     pursuit.enter(PeerState::waiting, std::move(why), turn.now);

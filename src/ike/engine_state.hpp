@@ -1,8 +1,8 @@
 #pragma once
 
-// The inside of Engine: sessions by SPI, pursuits by peer, and the three clocks that wake them. Split over engine.cpp
-// (the door), engine_datagrams.cpp, engine_peers.cpp (who initiates, when, again) and engine_events.cpp (what sessions
-// report, duplicates).
+// The inside of Engine: sessions by SPI, pursuits by peer, and the three clocks that wake them. Split over
+// engine.cpp (the door), engine_datagrams.cpp, engine_peers.cpp (who initiates, when, again) and
+// engine_events.cpp (what sessions report, duplicates).
 
 #include "base/timers.hpp"
 #include "ike/admission.hpp"
@@ -36,12 +36,13 @@ struct Engine::State {
     void on(const Ended& event, Turn& turn);
     void on(Succeeded& event, Turn& turn);
     void start_anew(const Session& newcomer, Turn& turn);
-    std::vector<Session*> live(PeerId id) const;         // neither over nor on their way out; oldest first
+    std::vector<Session*> live(PeerId id) const;  // neither over nor on their way out; oldest first
     std::vector<Session*> established(PeerId id) const;
     void choose_sender(PeerId id, Turn& turn);
     void resolve_duplicates(PeerId id, Turn& turn);
 
-    // Calls `use` on a session, then arms its timer again, forgets it if it is over, and hears what it reports.
+    // Calls `use` on a session, then arms its timer again, forgets it if it is over, and hears what it
+    // reports.
     template <class Use>
     void with(SessionKey key, Turn& turn, Use use) {
         const auto it = sessions.find(key);

@@ -1,8 +1,8 @@
 #include "ike/exchange.hpp"
 
-#include <algorithm>
-
 #include <sodium.h>
+
+#include <algorithm>
 
 namespace aronet::ike {
 
@@ -36,7 +36,9 @@ Requester::Due Requester::tick(Instant now, base::Random& random) {
     return Due::repeat;
 }
 
-std::optional<Instant> Requester::deadline() const { return in_flight() ? std::optional(due_) : std::nullopt; }
+std::optional<Instant> Requester::deadline() const {
+    return in_flight() ? std::optional(due_) : std::nullopt;
+}
 
 Responder::Verdict Responder::judge(std::uint32_t id, ByteView datagram) const {
     if (id == expected_id_) return owes_answer_ ? Verdict::outside : Verdict::fresh;

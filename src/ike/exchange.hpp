@@ -1,8 +1,9 @@
 #pragma once
 
-// Message IDs and retransmission of one IKE SA (RFC 7296 2.1 to 2.3), window of one: at most one request of ours is in
-// flight, and a request of the peer that comes again gets the very bytes that answered it. Knows datagrams, not what
-// they say: it can neither encrypt nor parse, so a repetition is never encrypted a second time.
+// Message IDs and retransmission of one IKE SA (RFC 7296 2.1 to 2.3), window of one: at most one request of
+// ours is in flight, and a request of the peer that comes again gets the very bytes that answered it. Knows
+// datagrams, not what they say: it can neither encrypt nor parse, so a repetition is never encrypted a second
+// time.
 
 #include "base/bytes.hpp"
 #include "base/random.hpp"

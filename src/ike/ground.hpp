@@ -1,7 +1,8 @@
 #pragma once
 
-// What the sessions of one engine stand on together: configuration, randomness, the peers by identity, the numbers in
-// use, and the events by which a session tells the engine what became of it. Holds values only; decides nothing.
+// What the sessions of one engine stand on together: configuration, randomness, the peers by identity, the
+// numbers in use, and the events by which a session tells the engine what became of it. Holds values only;
+// decides nothing.
 
 #include "ike/engine.hpp"
 
@@ -11,21 +12,37 @@
 
 namespace aronet::ike {
 
-using base::ByteView;
 using base::Bytes;
+using base::ByteView;
 using namespace std::chrono_literals;
 using SessionKey = std::uint64_t;  // our own SPI of an IKE SA
 
 class Session;
 
 // What a session tells its engine.
-struct Authenticated { SessionKey session; bool initial_contact; };  // responder: the peer has proven who it is
-struct Established { SessionKey session; };
-struct ChildrenChanged { SessionKey session; };  // what can be sent on is another
+struct Authenticated {
+    SessionKey session;
+    bool initial_contact;
+};  // responder: the peer has proven who it is
+struct Established {
+    SessionKey session;
+};
+struct ChildrenChanged {
+    SessionKey session;
+};  // what can be sent on is another
 enum class Ending : std::uint8_t { failed, lost, by_us, by_peer };
 // The session is of no more use; it may still wait for the answer to its DELETE.
-struct Ended { SessionKey session; std::optional<PeerId> peer; Ending ending; std::string why; bool proposal_refused = false; };
-struct Succeeded { SessionKey session; std::unique_ptr<Session> heir; };  // rekeyed: the heir has the children
+struct Ended {
+    SessionKey session;
+    std::optional<PeerId> peer;
+    Ending ending;
+    std::string why;
+    bool proposal_refused = false;
+};
+struct Succeeded {
+    SessionKey session;
+    std::unique_ptr<Session> heir;
+};  // rekeyed: the heir has the children
 using SessionEvent = std::variant<Authenticated, Established, ChildrenChanged, Ended, Succeeded>;
 
 struct Ground {
@@ -34,7 +51,8 @@ struct Ground {
     EngineConfig config;
     base::Random& random;
     base::Drops drops;
-    // NAT_DETECTION_SOURCE_IP hashes this address: the peer sees a NAT and encapsulates in UDP (docs/ike.md, encap).
+    // NAT_DETECTION_SOURCE_IP hashes this address: the peer sees a NAT and encapsulates in UDP (docs/ike.md,
+    // encap).
     Address decoy;
     std::map<PeerId, Peer> peers;
     std::map<std::pair<Identity, Identity>, PeerId> by_identity;  // (local, remote)

@@ -1,7 +1,8 @@
 #pragma once
 
-// What the engine holds of each peer beyond its configuration, and the order in which peers get their turn: attempts
-// towards one address are few at a time (strongSwan drops silently from the fifth half-open SA of an address on).
+// What the engine holds of each peer beyond its configuration, and the order in which peers get their turn:
+// attempts towards one address are few at a time (strongSwan drops silently from the fifth half-open SA of an
+// address on).
 
 #include "ike/ground.hpp"
 
@@ -11,20 +12,21 @@ namespace aronet::ike {
 
 // The chase after one peer.
 struct Pursuit {
-    std::vector<SessionKey> sessions;  // neither closing nor ended; oldest first
-    ChildId sending = 0;               // the child of the last Switch; 0: none
-    std::optional<Instant> doubled_at; // since when two sessions are established
+    std::vector<SessionKey> sessions;   // neither closing nor ended; oldest first
+    ChildId sending = 0;                // the child of the last Switch; 0: none
+    std::optional<Instant> doubled_at;  // since when two sessions are established
     PeerState state = PeerState::idle;
     Instant since{};
-    std::string reason;                // why there is no tunnel, or ""
+    std::string reason;  // why there is no tunnel, or ""
     std::uint64_t attempts = 0;
-    unsigned failures = 0;             // since the last success
-    bool wide = false;                 // the last attempt's proposal was refused: offer more
+    unsigned failures = 0;  // since the last success
+    bool wide = false;      // the last attempt's proposal was refused: offer more
 
     void enter(PeerState next, std::string why, Instant now);
 };
 
-// The pause before the next attempt after so many failures in a row: none at first, then doubling up to the cap.
+// The pause before the next attempt after so many failures in a row: none at first, then doubling up to the
+// cap.
 Duration pause_after(unsigned failures, Duration cap, base::Random& random);
 
 // Whose turn it is per remote address.

@@ -6,12 +6,13 @@ namespace aronet::ike {
 
 namespace {
 
-constexpr Duration kHalfOpenLife = 30s;   // as long as an initiator tries
-constexpr Duration kLinger = 10s;         // how long an ended session repeats its last answer
-constexpr unsigned kExtensions = 3;       // while ESP comes in but no IKE answer
+constexpr Duration kHalfOpenLife = 30s;  // as long as an initiator tries
+constexpr Duration kLinger = 10s;        // how long an ended session repeats its last answer
+constexpr unsigned kExtensions = 3;      // while ESP comes in but no IKE answer
 constexpr unsigned kExtraTries = 3;
 
-// The integrity held, yet the payloads make no sense (RFC 7296 2.21.3): only the peer itself can have sent that.
+// The integrity held, yet the payloads make no sense (RFC 7296 2.21.3): only the peer itself can have sent
+// that.
 bool is_malformed(Drop drop) {
     return drop == Drop::bad_payload || drop == Drop::bad_payload_length || drop == Drop::too_many_payloads;
 }
@@ -42,9 +43,12 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
 void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn) {
     if (state_ == SessionState::auth_sent) return turn.drop("request before the IKE SA is established", from);
     switch (responder_.judge(raw.header.message_id, raw.bytes)) {
-        case Responder::Verdict::outside: return turn.drop("request outside of the window", from);
-        case Responder::Verdict::repeated: return send(responder_.last_answer(), from, turn);
-        case Responder::Verdict::fresh: break;
+        case Responder::Verdict::outside:
+            return turn.drop("request outside of the window", from);
+        case Responder::Verdict::repeated:
+            return send(responder_.last_answer(), from, turn);
+        case Responder::Verdict::fresh:
+            break;
     }
     if (state_ == SessionState::lingering) return;
     const bool first = state_ == SessionState::half_open;
@@ -85,8 +89,10 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
 
 // The message, once its integrity held and, of fragments, all of them came.
 base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
-    const Opener opener{&suite_, initiator_ ? keys_->er.view() : keys_->ei.view(),
-                        initiator_ ? keys_->ar.view() : keys_->ai.view()};
+    const Opener opener{
+        &suite_,
+        initiator_ ? keys_->er.view() : keys_->ei.view(),
+        initiator_ ? keys_->ar.view() : keys_->ai.view()};
     const bool response = raw.header.is_response();
     if (!is_fragment(raw)) {
         auto message = open(raw, opener);
@@ -107,25 +113,36 @@ base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
 
 void Session::on_request(const Message& message, Turn& turn) {
     if (message.unsupported_critical) {
-        return answer_error(message, notify::unsupported_critical_payload, {*message.unsupported_critical}, turn);
+        return answer_error(
+            message, notify::unsupported_critical_payload, {*message.unsupported_critical}, turn
+        );
     }
     switch (message.header.exchange) {
-        case ExchangeType::ike_auth: return on_auth_request(message, turn);
-        case ExchangeType::create_child_sa: return on_create_child(message, turn);
-        case ExchangeType::informational: return on_informational(message, turn);
-        default: return answer_error(message, notify::invalid_syntax, {}, turn);
+        case ExchangeType::ike_auth:
+            return on_auth_request(message, turn);
+        case ExchangeType::create_child_sa:
+            return on_create_child(message, turn);
+        case ExchangeType::informational:
+            return on_informational(message, turn);
+        default:
+            return answer_error(message, notify::invalid_syntax, {}, turn);
     }
 }
 
 void Session::on_response(const Message& message, Turn& turn) {
     switch (std::exchange(asked_, Asked::nothing)) {
-        case Asked::auth: return on_auth_response(message, turn);
-        case Asked::child: return on_child_response(message, turn);
-        case Asked::delete_session: return end(Ending::by_us, trouble_, turn);
-        case Asked::delete_children: return on_children_deleted(turn);
+        case Asked::auth:
+            return on_auth_response(message, turn);
+        case Asked::child:
+            return on_child_response(message, turn);
+        case Asked::delete_session:
+            return end(Ending::by_us, trouble_, turn);
+        case Asked::delete_children:
+            return on_children_deleted(turn);
         case Asked::liveness:
         case Asked::init:
-        case Asked::nothing: return;
+        case Asked::nothing:
+            return;
     }
 }
 
@@ -155,10 +172,15 @@ Datagrams Session::protect(
     header.spi_i = spi_i_;
     header.spi_r = spi_r_;
     header.exchange = exchange;
-    header.flags = static_cast<base::Byte>((initiator_ ? flag::initiator : 0) | (response ? flag::response : 0));
+    header.flags =
+        static_cast<base::Byte>((initiator_ ? flag::initiator : 0) | (response ? flag::response : 0));
     header.message_id = response ? responder_.owed_id() : requester_.next_id();
-    const Sealer sealer{&suite_, initiator_ ? keys_->ei.view() : keys_->er.view(),
-                        initiator_ ? keys_->ai.view() : keys_->ar.view(), &next_iv_, &turn.ground.random};
+    const Sealer sealer{
+        &suite_,
+        initiator_ ? keys_->ei.view() : keys_->er.view(),
+        initiator_ ? keys_->ai.view() : keys_->ar.view(),
+        &next_iv_,
+        &turn.ground.random};
     if (fragmentation_) return seal_in_fragments(header, payloads, sealer, turn.ground.config.fragment_size);
     return {seal(header, payloads, sealer)};
 }
@@ -185,7 +207,8 @@ void Session::answer(ExchangeType exchange, const std::vector<Payload>& payloads
 
 void Session::answer_error(const Message& request, std::uint16_t type, Bytes data, Turn& turn) {
     answer(request.header.exchange, {make_notify(type, std::move(data))}, turn);
-    if (request.header.exchange == ExchangeType::ike_auth) end_after_answer("IKE_AUTH was not acceptable", turn);
+    if (request.header.exchange == ExchangeType::ike_auth)
+        end_after_answer("IKE_AUTH was not acceptable", turn);
 }
 
 void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
@@ -204,11 +227,16 @@ void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>&
 void Session::next_wish(Turn& turn) {
     if (requester_.in_flight()) return;
     if (state_ == SessionState::closing) {
-        return ask(Asked::delete_session, ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}, turn);
+        return ask(
+            Asked::delete_session, ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}, turn
+        );
     }
     if (state_ != SessionState::established) return;
     if (!to_delete_.empty()) {
-        ask(Asked::delete_children, ExchangeType::informational, {DeletePayload{Protocol::esp, to_delete_}}, turn);
+        ask(Asked::delete_children,
+            ExchangeType::informational,
+            {DeletePayload{Protocol::esp, to_delete_}},
+            turn);
         to_delete_.clear();
     } else if (child_due_ && turn.now >= *child_due_) {
         create_child(turn);
@@ -227,27 +255,36 @@ void Session::probe(Turn& turn) {
 
 void Session::tick(Turn& turn) {
     switch (requester_.tick(turn.now, turn.ground.random)) {
-        case Requester::Due::nothing: break;
-        case Requester::Due::repeat: send(requester_.datagrams(), remote_, turn); break;
-        case Requester::Due::give_up: on_silence(turn); break;
+        case Requester::Due::nothing:
+            break;
+        case Requester::Due::repeat:
+            send(requester_.datagrams(), remote_, turn);
+            break;
+        case Requester::Due::give_up:
+            on_silence(turn);
+            break;
     }
     switch (state_) {
         case SessionState::half_open:
         case SessionState::authenticated:
-            if (turn.now >= opened_at_ + kHalfOpenLife) end(Ending::failed, "the handshake was not completed", turn);
+            if (turn.now >= opened_at_ + kHalfOpenLife)
+                end(Ending::failed, "the handshake was not completed", turn);
             return;
         case SessionState::lingering:
         case SessionState::superseded:
             if (turn.now >= linger_until_) state_ = SessionState::closed;
             return;
-        case SessionState::established: return tick_established(turn);
-        default: return;
+        case SessionState::established:
+            return tick_established(turn);
+        default:
+            return;
     }
 }
 
 void Session::tick_established(Turn& turn) {
     tick_children(turn);
-    if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_) probe_wanted_ = true;
+    if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_)
+        probe_wanted_ = true;
     next_wish(turn);
     if (behind_nat_ && turn.now >= sent_at_ + keepalive_interval_) {
         turn.out.push_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
@@ -277,9 +314,14 @@ void Session::on_silence(Turn& turn) {
     const std::string where = remote_.to_string();
     if (state_ == SessionState::init_sent) {
         const std::string& hint = handshake_->hint;
-        return end(Ending::failed, hint.empty() ? "no answer from " + where : hint + " (unverified, " + where + ")", turn);
+        return end(
+            Ending::failed,
+            hint.empty() ? "no answer from " + where : hint + " (unverified, " + where + ")",
+            turn
+        );
     }
-    if (state_ == SessionState::auth_sent) return end(Ending::failed, "no answer to IKE_AUTH from " + where, turn);
+    if (state_ == SessionState::auth_sent)
+        return end(Ending::failed, "no answer to IKE_AUTH from " + where, turn);
     if (state_ == SessionState::closing) return end(Ending::by_us, trouble_, turn);
     if (heard_at_ > asked_at_ && extensions_ < kExtensions) {
         ++extensions_;

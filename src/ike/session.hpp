@@ -1,8 +1,8 @@
 #pragma once
 
-// One IKE SA and its children as explicit states. Knows its own peer and no other session; what concerns several
-// sessions (duplicates, attempts, who sends) it reports as events. State is written only after a message verified:
-// whatever an outsider sends costs at most one check of its integrity.
+// One IKE SA and its children as explicit states. Knows its own peer and no other session; what concerns
+// several sessions (duplicates, attempts, who sends) it reports as events. State is written only after a
+// message verified: whatever an outsider sends costs at most one check of its integrity.
 
 #include "ike/child.hpp"
 #include "ike/exchange.hpp"
@@ -17,9 +17,9 @@ enum class SessionState : std::uint8_t {
     half_open,      // responder: IKE_SA_INIT is answered
     authenticated,  // responder: IKE_AUTH verified; its answer waits for the child
     established,
-    superseded,     // rekeyed by the peer, whose DELETE is awaited
-    closing,        // our DELETE is out, or waits for the request before it
-    lingering,      // over; repetitions of the last request still get their answer
+    superseded,  // rekeyed by the peer, whose DELETE is awaited
+    closing,     // our DELETE is out, or waits for the request before it
+    lingering,   // over; repetitions of the last request still get their answer
     closed,
 };
 
@@ -32,8 +32,8 @@ struct Handshake {
     SaPayload ike_offer, esp_offer;
     std::uint32_t esp_spi = 0;
     Bytes cookie;
-    unsigned rounds = 0;                // COOKIE and INVALID_KE_PAYLOAD answers followed so far
-    std::string hint;                   // an unauthenticated error: believed only when nothing better comes
+    unsigned rounds = 0;  // COOKIE and INVALID_KE_PAYLOAD answers followed so far
+    std::string hint;     // an unauthenticated error: believed only when nothing better comes
     bool proposal_refused = false;
 };
 
@@ -163,8 +163,9 @@ private:
     unsigned extensions_ = 0;  // of the request in flight, because ESP kept coming
     Responder responder_;
     Fragments request_fragments_, response_fragments_;
-    Fingerprint first_fragment_{}, request_print_{};  // of the request being reassembled; of the one just received
-    bool fragmentation_ = false;   // the peer can (RFC 7383 2.3)
+    Fingerprint first_fragment_{},
+        request_print_{};         // of the request being reassembled; of the one just received
+    bool fragmentation_ = false;  // the peer can (RFC 7383 2.3)
 
     // The answer to a request that waits for its child: as it is with it, and without.
     struct Owed {
@@ -180,13 +181,14 @@ private:
         SaPayload offer;
     };
     std::optional<Wanted> wanted_;
-    std::vector<Child> children_;            // oldest first
-    std::vector<std::uint32_t> to_delete_;   // our SPIs of children whose DELETE is still to be sent
-    std::optional<Instant> child_due_;       // ask for a child again
+    std::vector<Child> children_;           // oldest first
+    std::vector<std::uint32_t> to_delete_;  // our SPIs of children whose DELETE is still to be sent
+    std::optional<Instant> child_due_;      // ask for a child again
     unsigned child_failures_ = 0;
     bool probe_wanted_ = false;
 
-    Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{}, linger_until_{};
+    Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{},
+        linger_until_{};
     Duration dpd_interval_{}, keepalive_interval_{};
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

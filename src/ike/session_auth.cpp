@@ -1,5 +1,5 @@
-// IKE_AUTH (RFC 7296 1.2, 2.15; RFC 7427, RFC 8420): raw Ed25519 keys of the registry, identities compared by value,
-// AUTH verified over the bytes that came.
+// IKE_AUTH (RFC 7296 1.2, 2.15; RFC 7427, RFC 8420): raw Ed25519 keys of the registry, identities compared by
+// value, AUTH verified over the bytes that came.
 
 #include "ike/abilities.hpp"
 #include "ike/session.hpp"
@@ -41,12 +41,16 @@ void Session::send_auth(Turn& turn) {
     hs.esp_spi = turn.ground.new_esp_spi();
     hs.esp_offer = offer_esp(hs.esp_spi);
     const IdPayload own{false, id_body(peer.local)};
-    const Bytes octets =
-        signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, own.body);
-    ask(Asked::auth, ExchangeType::ike_auth,
-        {own, make_notify(notify::initial_contact), IdPayload{true, id_body(peer.remote)},
+    const Bytes octets = signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, own.body);
+    ask(Asked::auth,
+        ExchangeType::ike_auth,
+        {own,
+         make_notify(notify::initial_contact),
+         IdPayload{true, id_body(peer.remote)},
          AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)},
-         hs.esp_offer, any_selectors(false), any_selectors(true)},
+         hs.esp_offer,
+         any_selectors(false),
+         any_selectors(true)},
         turn);
 }
 
@@ -61,8 +65,15 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     if (!signed_by_peer) return end(Ending::failed, "the peer says " + notify_name(error->type), turn);
     if (!verify_responder(message, *peer)) {
         // RFC 7296 2.21.2: told in an exchange of its own, whose answer nobody waits for.
-        send(protect(ExchangeType::informational, false, {make_notify(notify::authentication_failed)}, turn), remote_, turn);
-        turn.note(base::Level::warning, peer->remote.to_string() + " at " + remote_.to_string() + " failed to authenticate");
+        send(
+            protect(ExchangeType::informational, false, {make_notify(notify::authentication_failed)}, turn),
+            remote_,
+            turn
+        );
+        turn.note(
+            base::Level::warning,
+            peer->remote.to_string() + " at " + remote_.to_string() + " failed to authenticate"
+        );
         return end(Ending::failed, "the peer failed to authenticate", turn);
     }
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
@@ -71,11 +82,14 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     const auto* tsi = message.find_ts(false);
     const auto* tsr = message.find_ts(true);
     const auto choice = sa == nullptr ? std::nullopt : accept_esp(hs->esp_offer, *sa);
-    const bool selectors = tsi != nullptr && tsr != nullptr && !narrow(*tsi).selectors.empty() && !narrow(*tsr).selectors.empty();
+    const bool selectors = tsi != nullptr && tsr != nullptr && !narrow(*tsi).selectors.empty() &&
+                           !narrow(*tsr).selectors.empty();
     if (!choice || !selectors) {
         turn.ground.esp_spis.erase(hs->esp_spi);
         if (sa != nullptr) return close("the peer chose a CHILD SA that was not offered", turn);
-        return child_failed(error == nullptr ? "no CHILD SA" : "no CHILD SA: " + notify_name(error->type), turn);
+        return child_failed(
+            error == nullptr ? "no CHILD SA" : "no CHILD SA: " + notify_name(error->type), turn
+        );
     }
     const Accepted accepted{
         *choice, hs->esp_spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, hs->nonces), true, 0};
@@ -87,8 +101,9 @@ bool Session::verify_responder(const Message& message, const Peer& peer) {
     const auto* auth = message.find<AuthPayload>();
     if (id == nullptr || identity_of(*id) != peer.remote || message.count<AuthPayload>() != 1) return false;
     const Handshake& hs = *handshake_;
-    proven_key_ =
-        signer(peer, signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, id->body), *auth);
+    proven_key_ = signer(
+        peer, signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, id->body), *auth
+    );
     return proven_key_.has_value();
 }
 
@@ -109,7 +124,8 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
     const auto* idr = message.find_id(true);
     const auto* auth = message.find<AuthPayload>();
     const std::size_t ids = message.count<IdPayload>();
-    const bool shape = idi != nullptr && auth != nullptr && ids == (idr == nullptr ? 1u : 2u) && message.count<AuthPayload>() == 1;
+    const bool shape = idi != nullptr && auth != nullptr && ids == (idr == nullptr ? 1u : 2u) &&
+                       message.count<AuthPayload>() == 1;
     if (!shape) {
         turn.drop("IKE_AUTH without the payloads it needs", remote_);
         return nullptr;
@@ -131,7 +147,10 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
     proven_key_ = signer(*peer, octets, *auth);
     if (!proven_key_) {
         turn.drop("IKE_AUTH with a wrong signature", remote_);
-        turn.note(base::Level::warning, remote->to_string() + " at " + remote_.to_string() + " failed to authenticate");
+        turn.note(
+            base::Level::warning,
+            remote->to_string() + " at " + remote_.to_string() + " failed to authenticate"
+        );
         return nullptr;
     }
     return peer;
@@ -142,9 +161,11 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
     const Handshake& hs = *handshake_;
     const auto* echoed = message.find_id(true);
     const IdPayload own{true, echoed == nullptr ? id_body(peer.local) : echoed->body};
-    const Bytes octets = signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, own.body);
+    const Bytes octets =
+        signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, own.body);
     std::vector<Payload> payloads{
-        own, AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)}};
+        own,
+        AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)}};
     const auto finish = [&](std::optional<std::uint16_t> error) {
         if (error) payloads.push_back(make_notify(*error));
         answer(ExchangeType::ike_auth, payloads, turn);
@@ -161,7 +182,11 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
     add_child(owed.with, offer, spi);
     owed.without.push_back(make_notify(notify::no_proposal_chosen));
     const Accepted accepted{
-        *offer.choice, spi, derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, hs.nonces), false, 0};
+        *offer.choice,
+        spi,
+        derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, hs.nonces),
+        false,
+        0};
     owed.child = raise_child(accepted, turn);
     owed_ = std::move(owed);
 }
@@ -172,8 +197,11 @@ void Session::become_established(Turn& turn) {
     handshake_.reset();
     trouble_ = "no CHILD SA yet";
     turn.ground.events.push_back(Established{key()});
-    turn.note(base::Level::info, "IKE SA with " + turn.ground.peer(*peer_)->remote.to_string() + " at " +
-                                     remote_.to_string() + " established, " + suite_.to_string());
+    turn.note(
+        base::Level::info,
+        "IKE SA with " + turn.ground.peer(*peer_)->remote.to_string() + " at " + remote_.to_string() +
+            " established, " + suite_.to_string()
+    );
 }
 
 }  // namespace aronet::ike

@@ -10,10 +10,10 @@ namespace aronet::ike {
 
 namespace {
 
-constexpr Duration kOldInbound = 5s;        // an old inbound SA outlives its DELETE so long: packets under way
-constexpr Duration kStandby = 30s;          // for a peer that never deletes the child it rekeyed
+constexpr Duration kOldInbound = 5s;  // an old inbound SA outlives its DELETE so long: packets under way
+constexpr Duration kStandby = 30s;    // for a peer that never deletes the child it rekeyed
 constexpr Duration kRetryFirst = 1s, kRetryCap = 30s, kRetryResponder = 4s;
-constexpr unsigned kChildFailuresMax = 8;   // then the IKE SA is made anew
+constexpr unsigned kChildFailuresMax = 8;  // then the IKE SA is made anew
 constexpr std::size_t kChildrenMax = 8;
 
 Bytes spi_bytes(std::uint32_t spi) {
@@ -56,8 +56,10 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
         sa->suite = accepted.choice.suite;
         sa->replay_window = turn.ground.config.replay_window;
     }
-    const Secret& ours = accepted.by_us ? accepted.keys.initiator_to_responder : accepted.keys.responder_to_initiator;
-    const Secret& theirs = accepted.by_us ? accepted.keys.responder_to_initiator : accepted.keys.initiator_to_responder;
+    const Secret& ours =
+        accepted.by_us ? accepted.keys.initiator_to_responder : accepted.keys.responder_to_initiator;
+    const Secret& theirs =
+        accepted.by_us ? accepted.keys.responder_to_initiator : accepted.keys.initiator_to_responder;
     in.direction = base::Direction::in;
     in.source = remote_;
     in.destination = local_;
@@ -129,8 +131,10 @@ void Session::create_child(Turn& turn) {
     child_due_.reset();
     const std::uint32_t spi = turn.ground.new_esp_spi();
     wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi)};
-    ask(Asked::child, ExchangeType::create_child_sa,
-        {wanted_->offer, NoncePayload{wanted_->nonce}, any_selectors(false), any_selectors(true)}, turn);
+    ask(Asked::child,
+        ExchangeType::create_child_sa,
+        {wanted_->offer, NoncePayload{wanted_->nonce}, any_selectors(false), any_selectors(true)},
+        turn);
 }
 
 void Session::on_child_response(const Message& message, Turn& turn) {
@@ -142,10 +146,14 @@ void Session::on_child_response(const Message& message, Turn& turn) {
         turn.ground.esp_spis.erase(wanted.spi);
         if (sa != nullptr) to_delete_.push_back(wanted.spi);
         const NotifyPayload* error = message.find_error();
-        return child_failed("no CHILD SA: " + (error == nullptr ? "bad answer" : notify_name(error->type)), turn);
+        return child_failed(
+            "no CHILD SA: " + (error == nullptr ? "bad answer" : notify_name(error->type)), turn
+        );
     }
     const Nonces nonces{wanted.nonce, nonce->data};
-    raise_child({*choice, wanted.spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces), true, 0}, turn);
+    raise_child(
+        {*choice, wanted.spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces), true, 0}, turn
+    );
 }
 
 void Session::child_failed(std::string why, Turn& turn) {
@@ -160,7 +168,8 @@ void Session::child_failed(std::string why, Turn& turn) {
 void Session::plan_child(Turn& turn) {
     if (sending_child() || child_due_) return;
     const Duration pause = std::min<Duration>(kRetryFirst * (1u << std::min(child_failures_, 8u)), kRetryCap);
-    child_due_ = turn.now + turn.ground.random.jitter(pause, 30) + (initiator_ ? Duration(0) : kRetryResponder);
+    child_due_ =
+        turn.now + turn.ground.random.jitter(pause, 30) + (initiator_ ? Duration(0) : kRetryResponder);
 }
 
 // --- The peer's to ask for ---
@@ -171,7 +180,8 @@ void Session::on_create_child(const Message& message, Turn& turn) {
     if (sa == nullptr || nonce == nullptr || sa->proposals.empty()) {
         return answer_error(message, notify::invalid_syntax, {}, turn);
     }
-    if (state_ != SessionState::established) return answer_error(message, notify::temporary_failure, {}, turn);
+    if (state_ != SessionState::established)
+        return answer_error(message, notify::temporary_failure, {}, turn);
     if (sa->proposals.front().protocol == Protocol::ike) return on_rekey_session(message, turn);
 
     ChildId replaced = 0;
@@ -217,7 +227,11 @@ void Session::agree(const Message& message, const Offer& offer, ChildId replaced
     add_child(owed.with, offer, spi);
     owed.with.insert(owed.with.begin() + 1, tail.begin(), tail.end());  // SA, Nr, [KEr], TSi, TSr
     owed.child = raise_child(
-        {*offer.choice, spi, derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, nonces, secret), false, replaced},
+        {*offer.choice,
+         spi,
+         derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, nonces, secret),
+         false,
+         replaced},
         turn
     );
     owed_ = std::move(owed);
@@ -244,8 +258,8 @@ void Session::on_informational(const Message& message, Turn& turn) {
     if (session_deleted) return end_after_answer("the peer closed the IKE SA", turn);
 }
 
-// The peer's inbound SPIs go; ours of the same children are what the answer deletes. A child that we are deleting
-// ourselves is not named: both DELETEs crossed (RFC 7296 1.4.1).
+// The peer's inbound SPIs go; ours of the same children are what the answer deletes. A child that we are
+// deleting ourselves is not named: both DELETEs crossed (RFC 7296 1.4.1).
 std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload, Turn& turn) {
     std::vector<std::uint32_t> ours;
     if (payload.protocol != Protocol::esp) return ours;
@@ -289,7 +303,8 @@ void Session::on_children_deleted(Turn& turn) {
 // --- The children ---
 
 void Session::take_down(ChildId id, Turn& turn) {
-    const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
+    const auto it =
+        std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
     if (it == children_.end()) return;
     if (owed_ && owed_->child == id) {
         // Whoever removes what an answer waits for still owes the answer, but another one.
@@ -328,7 +343,8 @@ void Session::tick_children(Turn& turn) {
 }
 
 Child* Session::find_child(ChildId id) {
-    const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
+    const auto it =
+        std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.id == id; });
     return it == children_.end() ? nullptr : &*it;
 }
 
@@ -340,7 +356,9 @@ std::optional<ChildId> Session::sending_child() const {
 }
 
 bool Session::has_child(ChildId id) const {
-    return std::any_of(children_.begin(), children_.end(), [&](const Child& child) { return child.id == id; });
+    return std::any_of(children_.begin(), children_.end(), [&](const Child& child) {
+        return child.id == id;
+    });
 }
 
 }  // namespace aronet::ike

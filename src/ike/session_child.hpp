@@ -1,6 +1,7 @@
 #pragma once
 
-// What the two exchanges that make CHILD SAs (IKE_AUTH, CREATE_CHILD_SA) have in common; inside of Session only.
+// What the two exchanges that make CHILD SAs (IKE_AUTH, CREATE_CHILD_SA) have in common; inside of Session
+// only.
 
 #include "ike/session.hpp"
 
@@ -9,9 +10,9 @@ namespace aronet::ike {
 // A child both sides agreed on.
 struct Session::Accepted {
     EspChoice choice;
-    std::uint32_t spi = 0;       // ours
+    std::uint32_t spi = 0;  // ours
     ChildKeys keys;
-    bool by_us = false;          // we initiated the exchange: its directions are named after its initiator
+    bool by_us = false;  // we initiated the exchange: its directions are named after its initiator
     ChildId replaces = 0;
 };
 

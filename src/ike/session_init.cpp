@@ -1,5 +1,5 @@
-// IKE_SA_INIT (RFC 7296 1.2, 2.6, 2.7, 2.23), both sides of it. Nothing here is authenticated: an error is a hint, and
-// whatever is believed wrongly makes IKE_AUTH fail and costs one attempt.
+// IKE_SA_INIT (RFC 7296 1.2, 2.6, 2.7, 2.23), both sides of it. Nothing here is authenticated: an error is a
+// hint, and whatever is believed wrongly makes IKE_AUTH fail and costs one attempt.
 
 #include "ike/abilities.hpp"
 #include "ike/session.hpp"
@@ -20,11 +20,17 @@ Bytes natd_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Address& address
     return Bytes(digest.begin(), digest.end());
 }
 
-// The source hash is wrong on purpose: both sides then encapsulate in UDP, whatever is between them (docs/ike.md, encap).
+// The source hash is wrong on purpose: both sides then encapsulate in UDP, whatever is between them
+// (docs/ike.md, encap).
 void add_nat_detection(
-    std::vector<Payload>& payloads, std::uint64_t spi_i, std::uint64_t spi_r, const Endpoint& to, const Ground& ground
+    std::vector<Payload>& payloads,
+    std::uint64_t spi_i,
+    std::uint64_t spi_r,
+    const Endpoint& to,
+    const Ground& ground
 ) {
-    payloads.push_back(make_notify(notify::nat_detection_source_ip, natd_hash(spi_i, spi_r, ground.decoy, 0)));
+    payloads.push_back(make_notify(notify::nat_detection_source_ip, natd_hash(spi_i, spi_r, ground.decoy, 0))
+    );
     payloads.push_back(
         make_notify(notify::nat_detection_destination_ip, natd_hash(spi_i, spi_r, to.address, to.port))
     );
@@ -90,7 +96,8 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     }
     const auto choice = accept_ike(hs.ike_offer, *sa);
     if (!choice) return turn.drop("the answer chose what was not offered", from);
-    const bool same_group = choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
+    const bool same_group =
+        choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
     if (!same_group || !shared_secret(hs.ke, ke->data)) return turn.drop("unusable KE value", from);
     if (!can_ed25519(*message)) {
         hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
@@ -157,7 +164,8 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     session->detect_nat(opening.message, opening.remote, opening.local);
 
     std::vector<Payload> payloads{
-        SaPayload{{opening.choice.answer}}, KePayload{static_cast<std::uint16_t>(hs.ke.group), hs.ke.public_value},
+        SaPayload{{opening.choice.answer}},
+        KePayload{static_cast<std::uint16_t>(hs.ke.group), hs.ke.public_value},
         NoncePayload{hs.nonces.responder}};
     if (opening.message.find_notify(notify::nat_detection_source_ip) != nullptr) {
         add_nat_detection(payloads, session->spi_i_, session->spi_r_, opening.remote, turn.ground);
@@ -177,7 +185,8 @@ void Session::repeat_init_response(const Endpoint& to, Turn& turn) const {
     if (half_open()) send_plain(handshake_->init_response, to, turn);
 }
 
-// RFC 7296 2.23. Several source hashes may be there; one that is right says that there is no NAT on that side.
+// RFC 7296 2.23. Several source hashes may be there; one that is right says that there is no NAT on that
+// side.
 void Session::detect_nat(const Message& message, const Endpoint& from, const Endpoint& to) {
     const std::uint64_t spi_r = message.header.spi_r;
     const Bytes theirs = natd_hash(spi_i_, spi_r, from.address, from.port);
@@ -197,7 +206,8 @@ void Session::detect_nat(const Message& message, const Endpoint& from, const End
     fragmentation_ = message.find_notify(notify::fragmentation_supported) != nullptr;
 }
 
-// At a responder only when the first protected message comes: a flood of IKE_SA_INIT then costs no shared secret.
+// At a responder only when the first protected message comes: a flood of IKE_SA_INIT then costs no shared
+// secret.
 void Session::derive_keys() {
     const auto secret = shared_secret(handshake_->ke, handshake_->peer_ke);
     if (!secret) return;

@@ -1,10 +1,10 @@
-// The peer rekeys the IKE SA (RFC 7296 1.3.2, 2.8, 2.18): a new session takes the children over, the old one waits for
-// the peer's DELETE and for repetitions of the request.
-
-#include <algorithm>
+// The peer rekeys the IKE SA (RFC 7296 1.3.2, 2.8, 2.18): a new session takes the children over, the old one
+// waits for the peer's DELETE and for repetitions of the request.
 
 #include "ike/abilities.hpp"
 #include "ike/session.hpp"
+
+#include <algorithm>
 
 namespace aronet::ike {
 
@@ -30,9 +30,10 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
         const Bytes advice{static_cast<base::Byte>(wanted >> 8), static_cast<base::Byte>(wanted)};
         return answer_error(message, notify::invalid_ke_payload, advice, turn);
     }
-    const auto chosen = std::find_if(offered.proposals.begin(), offered.proposals.end(), [&](const Proposal& proposal) {
-        return proposal.number == choice->answer.number;
-    });
+    const auto chosen =
+        std::find_if(offered.proposals.begin(), offered.proposals.end(), [&](const Proposal& proposal) {
+            return proposal.number == choice->answer.number;
+        });
     const std::uint64_t peer_spi = chosen == offered.proposals.end() ? 0 : base::Reader(chosen->spi).u64();
     if (peer_spi == 0) return answer_error(message, notify::invalid_syntax, {}, turn);
     const KeyPair own = generate(choice->suite.group, turn.ground.random);
@@ -42,19 +43,24 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
     const Nonces nonces{message.find<NoncePayload>()->data, turn.ground.random.bytes(kNonceSize)};
     auto heir = bequeath(peer_spi, turn);
     heir->suite_ = choice->suite;
-    heir->keys_ = derive_rekeyed_keys(suite_.prf, keys_->d, heir->suite_, nonces, *secret, heir->spi_i_, heir->spi_r_);
+    heir->keys_ =
+        derive_rekeyed_keys(suite_.prf, keys_->d, heir->suite_, nonces, *secret, heir->spi_i_, heir->spi_r_);
     Proposal accepted = choice->answer;
     accepted.spi.clear();
     base::Writer(accepted.spi).u64(heir->spi_r_);
-    answer(ExchangeType::create_child_sa,
-           {SaPayload{{accepted}}, NoncePayload{nonces.responder}, KePayload{wanted, own.public_value}}, turn);
+    answer(
+        ExchangeType::create_child_sa,
+        {SaPayload{{accepted}}, NoncePayload{nonces.responder}, KePayload{wanted, own.public_value}},
+        turn
+    );
     state_ = SessionState::superseded;
     linger_until_ = turn.now + kSupersededLife;
     requester_.forget();
     turn.ground.events.push_back(Succeeded{key(), std::move(heir)});
 }
 
-// The peer started the rekeying, so it is the original initiator of the new SA; message IDs begin at 0 both ways.
+// The peer started the rekeying, so it is the original initiator of the new SA; message IDs begin at 0 both
+// ways.
 std::unique_ptr<Session> Session::bequeath(std::uint64_t peer_spi, Turn& turn) {
     std::unique_ptr<Session> heir(new Session);
     heir->state_ = SessionState::established;

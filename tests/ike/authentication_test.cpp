@@ -51,7 +51,10 @@ TEST_CASE("a correct stranger is let in and answered with the identity it asked 
     REQUIRE(answer->find_id(true) != nullptr);
     CHECK(answer->find_id(true)->body == std::get<IdPayload>(payloads[1]).body);
     const Bytes octets = signed_octets(
-        desk.stranger.suite.prf, desk.stranger.init_response, desk.stranger.nonces.initiator, desk.stranger.keys->pr,
+        desk.stranger.suite.prf,
+        desk.stranger.init_response,
+        desk.stranger.nonces.initiator,
+        desk.stranger.keys->pr,
         answer->find_id(true)->body
     );
     CHECK(verify_auth_data(public_key_of(key_of(desk.d.b)), octets, answer->find<AuthPayload>()->data));
@@ -60,7 +63,9 @@ TEST_CASE("a correct stranger is let in and answered with the identity it asked 
 
 TEST_CASE("B1: other AUTH methods and damaged signatures fail authentication") {
     for (const std::uint8_t method : std::initializer_list<std::uint8_t>{0, 1, 2, 9, 13}) {
-        CHECK(refused_with([&](auto& payloads, Stranger&) { std::get<AuthPayload>(payloads[2]).method = method; }));
+        CHECK(refused_with([&](auto& payloads, Stranger&) {
+            std::get<AuthPayload>(payloads[2]).method = method;
+        }));
     }
     CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.clear(); }));
     CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[0] = 0; }));
@@ -70,8 +75,9 @@ TEST_CASE("B1: other AUTH methods and damaged signatures fail authentication") {
     CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.push_back(0); }));
     CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data.back() ^= 0xff; }));
     CHECK(refused_with([](auto& p, Stranger& s) {  // signed in the other role
-        const Bytes octets =
-            signed_octets(s.suite.prf, s.init_response, s.nonces.initiator, s.keys->pr, std::get<IdPayload>(p[0]).body);
+        const Bytes octets = signed_octets(
+            s.suite.prf, s.init_response, s.nonces.initiator, s.keys->pr, std::get<IdPayload>(p[0]).body
+        );
         std::get<AuthPayload>(p[2]).data = make_auth_data(key_of(s.d.a), octets);
     }));
 }

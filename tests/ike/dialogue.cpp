@@ -52,7 +52,8 @@ std::uint32_t Passing::id() const {
 }
 
 Side::Side(const char* side_name, const char* address, std::uint64_t seed, EngineConfig config)
-    : name(side_name), endpoint{*Address::parse(address), 12025},
+    : name(side_name),
+      endpoint{*Address::parse(address), 12025},
       random(new base::Random(base::Random::from_number(seed))),
       engine(std::make_unique<Engine>(std::move(config), *random)) {}
 
@@ -70,7 +71,8 @@ std::uint64_t Side::drops(std::string_view reason) const {
 
 Dialogue::Dialogue(std::uint64_t seed, EngineConfig for_a, EngineConfig for_b)
     : a("a", "192.0.2.1", 2 * seed, with_key(copy(for_a), kKeyOfA)),
-      b("b", "192.0.2.2", 2 * seed + 1, with_key(copy(for_b), kKeyOfB)), config_a_(with_key(std::move(for_a), kKeyOfA)),
+      b("b", "192.0.2.2", 2 * seed + 1, with_key(copy(for_b), kKeyOfB)),
+      config_a_(with_key(std::move(for_a), kKeyOfA)),
       config_b_(with_key(std::move(for_b), kKeyOfB)) {}
 
 Peer Dialogue::peer_of_a() const {
@@ -125,13 +127,15 @@ Dialogue& Dialogue::advance_until(Duration at_most, const std::function<bool()>&
         Instant next = end;
         for (const Flight& flight : flights_) next = std::min(next, flight.at);
         for (const Side* side : {&a, &b}) {
-            if (const auto deadline = side->engine->deadline()) next = std::min(next, std::max(now, deadline->at));
+            if (const auto deadline = side->engine->deadline())
+                next = std::min(next, std::max(now, deadline->at));
         }
         now = next;
         for (;;) {
-            const auto due = std::min_element(flights_.begin(), flights_.end(), [](const Flight& x, const Flight& y) {
-                return std::pair(x.at, x.order) < std::pair(y.at, y.order);
-            });
+            const auto due =
+                std::min_element(flights_.begin(), flights_.end(), [](const Flight& x, const Flight& y) {
+                    return std::pair(x.at, x.order) < std::pair(y.at, y.order);
+                });
             if (due == flights_.end() || due->at > now) break;
             const Passing message = std::move(due->message);
             flights_.erase(due);
@@ -152,7 +156,8 @@ Dialogue& Dialogue::advance_until(Duration at_most, const std::function<bool()>&
 // After tick(now) the deadline lies ahead, and another tick does nothing.
 void Dialogue::check_contract(Side& side) {
     const auto deadline = side.engine->deadline();
-    if (deadline && deadline->at <= now) FAIL("deadline of " << side.name << " does not move on: " << deadline->why);
+    if (deadline && deadline->at <= now)
+        FAIL("deadline of " << side.name << " does not move on: " << deadline->why);
     const std::size_t before = side.actions.size();
     side.engine->tick(now, side.actions);
     if (side.actions.size() != before) FAIL("a spurious tick of " << side.name << " acted");
@@ -255,8 +260,10 @@ bool Dialogue::single() const {
 }
 
 void Dialogue::expect_tunnel(const char* where) const {
-    INFO(where << ": a " << a.children.size() << " children, " << a.view().reason << "; b " << b.children.size()
-               << " children, " << b.view().reason);
+    INFO(
+        where << ": a " << a.children.size() << " children, " << a.view().reason << "; b "
+              << b.children.size() << " children, " << b.view().reason
+    );
     REQUIRE(single());
 }
 
@@ -269,7 +276,12 @@ void for_each_fault(const std::function<void(Dialogue&)>& script) {
     }
     for (const Fate fault : {Fate::lost, Fate::doubled, Fate::late}) {
         for (std::size_t i = 0; i < count; ++i) {
-            INFO("message " << i << (fault == Fate::lost ? " lost" : fault == Fate::doubled ? " doubled" : " late"));
+            INFO(
+                "message " << i
+                           << (fault == Fate::lost      ? " lost"
+                               : fault == Fate::doubled ? " doubled"
+                                                        : " late")
+            );
             Dialogue faulty;
             faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
             script(faulty);

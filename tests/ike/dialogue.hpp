@@ -1,8 +1,8 @@
 #pragma once
 
-// Two engines and the wire between them, in virtual time. A test is a script: who connects, what happens to which
-// message, how long it takes, what must hold then. for_each_fault() runs a script again and again, losing, doubling and
-// swapping each of its messages in turn.
+// Two engines and the wire between them, in virtual time. A test is a script: who connects, what happens to
+// which message, how long it takes, what must hold then. for_each_fault() runs a script again and again,
+// losing, doubling and swapping each of its messages in turn.
 
 #include "ike/engine.hpp"
 
@@ -26,8 +26,8 @@ struct Side {
     std::unique_ptr<Engine> engine;
     Actions actions;
 
-    bool obedient = true;   // answers every ChildUp with installed()
-    bool refuses = false;   // or with refused()
+    bool obedient = true;                                       // answers every ChildUp with installed()
+    bool refuses = false;                                       // or with refused()
     std::map<ChildId, std::pair<base::Sa, base::Sa>> children;  // in, out
     std::map<ChildId, bool> replacing;
     std::optional<ChildId> sending;
@@ -41,7 +41,7 @@ struct Side {
 struct Passing {
     std::size_t number = 0;  // since the dialogue began
     Endpoint from, to;
-    Bytes bytes;             // the datagram
+    Bytes bytes;  // the datagram
     bool by_a = false;
 
     std::uint8_t exchange() const { return at(22); }
@@ -57,10 +57,10 @@ public:
     Side a, b;
     Instant now{};
     Duration delay = std::chrono::milliseconds(10);
-    bool cut = false;                                     // nothing arrives
-    std::function<Fate(const Passing&)> fate;             // what becomes of a message; empty: arrives
-    std::function<bool(Passing&)> middle;                 // a box on the path: rewrites, or swallows (false)
-    std::vector<Passing> sent;                            // everything, in order
+    bool cut = false;                          // nothing arrives
+    std::function<Fate(const Passing&)> fate;  // what becomes of a message; empty: arrives
+    std::function<bool(Passing&)> middle;      // a box on the path: rewrites, or swallows (false)
+    std::vector<Passing> sent;                 // everything, in order
 
     Peer peer_of_a() const;  // b, as a is told of it
     Peer peer_of_b() const;
@@ -70,15 +70,19 @@ public:
     Dialogue& advance(Duration d);
     Dialogue& advance_until(Duration at_most, const std::function<bool()>& reached);
     Dialogue& call(Side& side, const std::function<void(Engine&, Actions&)>& what);
-    void deliver(const Passing& message);                 // now, to whoever has that address
+    void deliver(const Passing& message);  // now, to whoever has that address
     void restart(Side& side, std::uint64_t seed, bool forgets_address = false);
 
-    bool tunnel() const;     // both sides send on SAs that the other side holds with the same keys
-    bool single() const;     // and there is exactly one child on each side
+    bool tunnel() const;  // both sides send on SAs that the other side holds with the same keys
+    bool single() const;  // and there is exactly one child on each side
     void expect_tunnel(const char* where = "") const;
 
 private:
-    struct Flight { Instant at; std::uint64_t order; Passing message; };
+    struct Flight {
+        Instant at;
+        std::uint64_t order;
+        Passing message;
+    };
     void perform(Side& side);
     void post(Side& side, const Send& send);
     void check_contract(Side& side);

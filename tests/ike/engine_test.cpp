@@ -83,8 +83,10 @@ TEST_CASE("attempts go on for ever with new SPIs, at most thirty seconds apart")
     d.advance(45s);
     CHECK(d.sent.size() > first);
     CHECK(d.sent.front().bytes != d.sent.back().bytes);
-    CHECK(Bytes(d.sent.front().bytes.begin() + 4, d.sent.front().bytes.begin() + 12) !=
-          Bytes(d.sent.back().bytes.begin() + 4, d.sent.back().bytes.begin() + 12));
+    CHECK(
+        Bytes(d.sent.front().bytes.begin() + 4, d.sent.front().bytes.begin() + 12) !=
+        Bytes(d.sent.back().bytes.begin() + 4, d.sent.back().bytes.begin() + 12)
+    );
 }
 
 TEST_CASE("a peer without a known address is waited for") {
@@ -211,7 +213,9 @@ TEST_CASE("a refused child leaves the IKE SA, and is tried again") {
         CHECK(d.a.children.empty());
         CHECK(d.b.children.empty());
         CHECK(d.a.view().state == PeerState::connecting);
-        CHECK(d.a.view().reason.find(responder_refuses ? "NO_PROPOSAL_CHOSEN" : "refused") != std::string::npos);
+        CHECK(
+            d.a.view().reason.find(responder_refuses ? "NO_PROPOSAL_CHOSEN" : "refused") != std::string::npos
+        );
         refusing.refuses = false;
         d.advance(10s).expect_tunnel();
         CHECK(count(d, 34, true) == 1);  // on the same IKE SA
@@ -333,7 +337,9 @@ TEST_CASE("B5: a key that is no longer listed ends the session, one more key doe
     d.both_connect().advance(1s).expect_tunnel();
     Peer more = d.peer_of_a();
     more.remote_keys.push_back(PublicKey{});
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(more, d.now, out); }).advance(1s).expect_tunnel();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(more, d.now, out); })
+        .advance(1s)
+        .expect_tunnel();
     CHECK(d.a.downs == 0);
     Peer rotated = d.peer_of_a();
     rotated.remote_keys = {PublicKey{}};
@@ -404,14 +410,16 @@ TEST_CASE("who is behind a NAT sends keepalives every twenty seconds, the other 
 TEST_CASE("every datagram carries the non-ESP marker, unless a port is 500") {
     Dialogue d;
     d.both_connect().advance(1s);
-    for (const Passing& message : d.sent) CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) == Bytes(4, 0));
+    for (const Passing& message : d.sent)
+        CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) == Bytes(4, 0));
     Dialogue e;
     e.b.endpoint.port = 500;
     Peer peer = e.peer_of_b();
     peer.local_port = 500;
     e.call(e.b, [&](Engine& engine, Actions& out) { engine.connect(peer, e.now, out); });
     e.a_connects().advance(1s).expect_tunnel();
-    for (const Passing& message : e.sent) CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) != Bytes(4, 0));
+    for (const Passing& message : e.sent)
+        CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) != Bytes(4, 0));
 }
 
 TEST_CASE("large messages go and come in fragments (RFC 7383), whichever fragment is lost, doubled or late") {

@@ -12,8 +12,11 @@ Bytes id_body(const Identity& identity) {
 }
 
 Stranger::Stranger(Dialogue& dialogue, std::uint64_t seed)
-    : d(dialogue), random(base::Random::from_number(seed)), spi_i(random.u64()),
-      ke(generate(DhGroup::curve25519, random)), esp_offer(offer_esp(esp_spi)) {
+    : d(dialogue),
+      random(base::Random::from_number(seed)),
+      spi_i(random.u64()),
+      ke(generate(DhGroup::curve25519, random)),
+      esp_offer(offer_esp(esp_spi)) {
     nonces.initiator = random.bytes(kNonceSize);
 }
 
@@ -25,10 +28,14 @@ Header Stranger::init_header() const {
 }
 
 std::vector<Payload> Stranger::init_payloads() const {
-    return {offer, KePayload{static_cast<std::uint16_t>(ke.group), ke.public_value}, NoncePayload{nonces.initiator},
-            make_notify(notify::signature_hash_algorithms, {0, 5}), make_notify(notify::fragmentation_supported),
-            make_notify(notify::nat_detection_source_ip, Bytes(20, 1)),
-            make_notify(notify::nat_detection_destination_ip, Bytes(20, 2))};
+    return {
+        offer,
+        KePayload{static_cast<std::uint16_t>(ke.group), ke.public_value},
+        NoncePayload{nonces.initiator},
+        make_notify(notify::signature_hash_algorithms, {0, 5}),
+        make_notify(notify::fragmentation_supported),
+        make_notify(notify::nat_detection_source_ip, Bytes(20, 1)),
+        make_notify(notify::nat_detection_destination_ip, Bytes(20, 2))};
 }
 
 bool Stranger::init() { return init(init_payloads()); }
@@ -58,9 +65,13 @@ AuthPayload Stranger::auth_over(ByteView id, const Secret& key) const {
 }
 
 std::vector<Payload> Stranger::auth_payloads(const Identity& own, const Identity& other) const {
-    return {IdPayload{false, id_body(own)}, IdPayload{true, id_body(other)}, auth_over(id_body(own), key_of(d.a)),
-            esp_offer, TsPayload{false, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}},
-            TsPayload{true, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}}};
+    return {
+        IdPayload{false, id_body(own)},
+        IdPayload{true, id_body(other)},
+        auth_over(id_body(own), key_of(d.a)),
+        esp_offer,
+        TsPayload{false, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}},
+        TsPayload{true, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}}};
 }
 
 std::vector<Payload> Stranger::auth_payloads() const {

@@ -1,7 +1,7 @@
 #pragma once
 
-// An initiator made of parts, for what no honest engine would send: it speaks to side b from a's address, with a's key,
-// and every payload on the way can be replaced.
+// An initiator made of parts, for what no honest engine would send: it speaks to side b from a's address,
+// with a's key, and every payload on the way can be replaced.
 
 #include "dialogue.hpp"
 #include "ike/keys.hpp"
