@@ -1,4 +1,5 @@
-// What anybody can send (docs/ike.md, catalogue A): no crash, no state beyond the caps, no harm to honest peers.
+// What anybody can send (docs/ike.md, catalogue A): no crash, no state beyond the caps, no harm to honest
+// peers.
 
 #include "stranger.hpp"
 
@@ -100,7 +101,9 @@ TEST_CASE("A11: a wrong, an old, a borrowed and a misplaced cookie are all asked
     REQUIRE(cookie != nullptr);
     const auto with_cookie = [&](Bytes value, bool first) {
         auto payloads = s.init_payloads();
-        payloads.insert(first ? payloads.begin() : payloads.end(), make_notify(notify::cookie, std::move(value)));
+        payloads.insert(
+            first ? payloads.begin() : payloads.end(), make_notify(notify::cookie, std::move(value))
+        );
         return encode(s.init_header(), payloads);
     };
     Bytes wrong = cookie->data;
@@ -211,8 +214,13 @@ TEST_CASE("A15: forged errors in answers to IKE_SA_INIT cost nothing") {
     d.both_connect();
     REQUIRE(d.sent.size() == 1);
     for (const std::uint16_t type :
-         {notify::no_proposal_chosen, notify::authentication_failed, notify::invalid_syntax,
-          notify::invalid_major_version, notify::redirect, notify::invalid_ike_spi, notify::temporary_failure}) {
+         {notify::no_proposal_chosen,
+          notify::authentication_failed,
+          notify::invalid_syntax,
+          notify::invalid_major_version,
+          notify::redirect,
+          notify::invalid_ike_spi,
+          notify::temporary_failure}) {
         inject(d, forged(d.sent[0], {make_notify(type)}));
     }
     inject(d, forged(d.sent[0], {make_notify(notify::invalid_ke_payload, {0, 31})}));  // what we sent
@@ -230,11 +238,21 @@ TEST_CASE("A15: an answer that chooses what was not offered is dropped") {
     d.both_connect();
     Stranger s(d);
     Proposal weak;
-    weak.transforms = {{TransformType::encr, encr::aes_cbc, 128}, {TransformType::prf, prf_id::hmac_sha2_256, {}},
-                       {TransformType::integ, integ::hmac_sha2_256_128, {}}, {TransformType::ke, group::curve25519, {}}};
+    weak.transforms = {
+        {TransformType::encr, encr::aes_cbc, 128},
+        {TransformType::prf, prf_id::hmac_sha2_256, {}},
+        {TransformType::integ, integ::hmac_sha2_256_128, {}},
+        {TransformType::ke, group::curve25519, {}}};
     Proposal doubled = offer_ike(false).proposals.front();  // every transform of it
     for (const Proposal& chosen : {weak, doubled}) {
-        inject(d, forged(d.sent[0], {SaPayload{{chosen}}, KePayload{31, s.ke.public_value}, NoncePayload{Bytes(32, 1)}}, 7));
+        inject(
+            d,
+            forged(
+                d.sent[0],
+                {SaPayload{{chosen}}, KePayload{31, s.ke.public_value}, NoncePayload{Bytes(32, 1)}},
+                7
+            )
+        );
     }
     CHECK(d.a.drops("the answer chose what was not offered") == 2);
     d.advance(1s).expect_tunnel();
@@ -244,7 +262,8 @@ TEST_CASE("A15: cookies without end are followed five times, and the attempt beg
     Dialogue d;
     d.cut = true;
     d.a_connects();
-    for (base::Byte i = 0; i < 20; ++i) inject(d, forged(d.sent[0], {make_notify(notify::cookie, Bytes(8, i))}));
+    for (base::Byte i = 0; i < 20; ++i)
+        inject(d, forged(d.sent[0], {make_notify(notify::cookie, Bytes(8, i))}));
     CHECK(d.sent.size() == 6);
     inject(d, forged(d.sent[0], {make_notify(notify::cookie, Bytes(8, 4))}));
     CHECK(d.sent.size() == 6);
@@ -258,10 +277,17 @@ TEST_CASE("A15: a complete forged answer costs one attempt, not the tunnel") {
     d.both_connect();
     Stranger s(d);
     const auto choice = choose_ike(offer_ike(false), 31);
-    inject(d, forged(d.sent[0],
-                     {SaPayload{{choice->answer}}, KePayload{31, s.ke.public_value}, NoncePayload{Bytes(32, 1)},
-                      make_notify(notify::signature_hash_algorithms, {0, 5})},
-                     7));
+    inject(
+        d,
+        forged(
+            d.sent[0],
+            {SaPayload{{choice->answer}},
+             KePayload{31, s.ke.public_value},
+             NoncePayload{Bytes(32, 1)},
+             make_notify(notify::signature_hash_algorithms, {0, 5})},
+            7
+        )
+    );
     d.advance(45s).expect_tunnel();
 }
 
@@ -288,7 +314,9 @@ TEST_CASE("as initiator INVALID_KE_PAYLOAD is followed once ECP-256 is on offer,
     Dialogue d;
     d.cut = true;
     d.a_connects();
-    inject(d, forged(d.sent[0], {make_notify(notify::no_proposal_chosen)}));  // believed only when nothing better comes
+    inject(
+        d, forged(d.sent[0], {make_notify(notify::no_proposal_chosen)})
+    );  // believed only when nothing better comes
     d.advance(12s);
     const Passing wide = d.sent.back();
     const std::size_t before = d.sent.size();
@@ -323,7 +351,8 @@ TEST_CASE("A16: a repeated IKE_SA_INIT gets the same answer a thousand times and
     CHECK(other[0] != first);
     auto payloads = s.init_payloads();
     payloads[2] = NoncePayload{Bytes(32, 9)};
-    s.deliver(encode(s.init_header(), payloads));  // another body: another SA, the third, which needs a cookie
+    s.deliver(encode(s.init_header(), payloads)
+    );  // another body: another SA, the third, which needs a cookie
     CHECK(w.d.b.drops("cookie asked for") == 1);
 }
 
@@ -337,7 +366,8 @@ TEST_CASE("A17: malformed and foreign datagrams leave no trace but counters") {
     base::Random random = base::Random::from_number(9);
     for (int i = 0; i < 20000; ++i) {
         Bytes bytes = good;
-        for (int k = 0; k < 4; ++k) bytes[28 + random.below(bytes.size() - 28)] = static_cast<base::Byte>(random.u32());
+        for (int k = 0; k < 4; ++k)
+            bytes[28 + random.below(bytes.size() - 28)] = static_cast<base::Byte>(random.u32());
         s.deliver(bytes);
     }
     CHECK(w.d.b.engine->drops().totals().size() < 40);
@@ -350,7 +380,9 @@ TEST_CASE("A18: what strangers say is fit to print") {
     Waiting w;
     Stranger s(w.d);
     REQUIRE(s.init());
-    s.request(ExchangeType::ike_auth, s.auth_payloads({"ac\nme", "\x1b[2J%s", "0", false}, w.d.peer_of_a().remote));
+    s.request(
+        ExchangeType::ike_auth, s.auth_payloads({"ac\nme", "\x1b[2J%s", "0", false}, w.d.peer_of_a().remote)
+    );
     for (const std::string& note : w.d.b.notes) {
         for (const char c : note) CHECK((c >= 0x20 && c < 0x7f));
     }
@@ -380,7 +412,8 @@ TEST_CASE("C11: an unprotected error for an established SA is ignored") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
     const auto view = d.a.view();
-    for (const ExchangeType exchange : {ExchangeType::informational, ExchangeType::ike_auth, ExchangeType::ike_sa_init}) {
+    for (const ExchangeType exchange :
+         {ExchangeType::informational, ExchangeType::ike_auth, ExchangeType::ike_sa_init}) {
         for (const std::uint8_t flags : {std::uint8_t{0}, flag::response}) {
             Header header;
             header.spi_i = view.spi_i;
@@ -389,7 +422,8 @@ TEST_CASE("C11: an unprotected error for an established SA is ignored") {
             header.flags = flags;
             for (std::uint32_t id = 0; id < 4; ++id) {
                 header.message_id = id;
-                const std::vector<Payload> payloads{make_notify(notify::invalid_ike_spi), DeletePayload{Protocol::ike, {}}};
+                const std::vector<Payload> payloads{
+                    make_notify(notify::invalid_ike_spi), DeletePayload{Protocol::ike, {}}};
                 Bytes bytes(4, 0);
                 const Bytes message = encode(header, payloads);
                 bytes.insert(bytes.end(), message.begin(), message.end());
