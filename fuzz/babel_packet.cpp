@@ -1,5 +1,6 @@
-// Any bytes as a packet to a Speaker with two interfaces, a neighbour and a route: nothing crashes, time stays sound,
-// no unfeasible route is selected, and every TLV that is read is written as it was and read the same again.
+// Any bytes as a packet to a Speaker with two interfaces, a neighbour and a route: nothing crashes, time
+// stays sound, no unfeasible route is selected, and every TLV that is read is written as it was and read the
+// same again.
 
 #include "babel/constants.hpp"
 #include "babel/packet.hpp"
@@ -49,7 +50,9 @@ struct Stage {
                 writer.add(Tlv(Hello{.seqno = i, .interval = {400}, .timestamp = 5}));
                 writer.add(Tlv(Ihu{.rxcost = 96, .interval = {1200}}));
                 const Destination about = Destination::of(*Prefix::parse("fd00::/64"));
-                writer.add(Announcement{about, 0xaa, peer, 1, {400}, static_cast<Metric>(100 * id)}, Encoding::v4);
+                writer.add(
+                    Announcement{about, 0xaa, peer, 1, {400}, static_cast<Metric>(100 * id)}, Encoding::v4
+                );
                 hear(id, writer.finish());
             }
         }
@@ -57,11 +60,14 @@ struct Stage {
     }
 
     void hear(InterfaceId on, const base::Bytes& bytes) {
-        speaker.handle({.bytes = bytes, .from = peer, .to = multicast_group(), .in = on, .received_at = now}, now, out);
+        speaker.handle(
+            {.bytes = bytes, .from = peer, .to = multicast_group(), .in = on, .received_at = now}, now, out
+        );
     }
 
     void check() {
-        for (const RouteView& r : speaker.routes()) require(!r.selected || (r.feasible && r.metric < kInfinity));
+        for (const RouteView& r : speaker.routes())
+            require(!r.selected || (r.feasible && r.metric < kInfinity));
         for (const Action& action : out) {
             const auto* send = std::get_if<Send>(&action);
             if (send == nullptr) continue;
@@ -92,7 +98,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Stage stage;
     const std::size_t packets = 1 + data[0] % 4;
     for (std::size_t i = 0; i < packets; ++i) {
-        const base::ByteView part = input.subspan(input.size() * i / packets, input.size() * (i + 1) / packets - input.size() * i / packets);
+        const base::ByteView part = input.subspan(
+            input.size() * i / packets, input.size() * (i + 1) / packets - input.size() * i / packets
+        );
         base::Bytes bytes(part.begin(), part.end());
         if ((data[0] & 0x80) != 0 && bytes.size() >= kHeaderSize) {  // a header that fits, to get past it
             const std::size_t length = bytes.size() - kHeaderSize;

@@ -1,6 +1,7 @@
 #pragma once
 
-// The numbers of the protocol (RFC 8966 appendix B unless said otherwise) and the arithmetic of its small types.
+// The numbers of the protocol (RFC 8966 appendix B unless said otherwise) and the arithmetic of its small
+// types.
 
 #include "babel/types.hpp"
 
@@ -14,33 +15,34 @@ inline constexpr std::uint16_t kPort = 6696;
 inline constexpr base::Byte kMagic = 42;
 inline constexpr base::Byte kVersion = 2;
 inline constexpr std::size_t kHeaderSize = 4;
-inline constexpr std::size_t kIpAndUdpSize = 48;     // an IPv6 and a UDP header
-inline constexpr std::size_t kPacketSizeMin = 512;   // what every interface must be able to carry (section 4)
+inline constexpr std::size_t kIpAndUdpSize = 48;    // an IPv6 and a UDP header
+inline constexpr std::size_t kPacketSizeMin = 512;  // what every interface must be able to carry (section 4)
 
 inline constexpr std::uint8_t kInitialHopCount = 64;
 inline constexpr unsigned kHistoryBits = 16;
-inline constexpr int kSeqnoTolerance = 16;             // hello seqnos further off mean a restarted peer (A.1)
-inline constexpr Duration kNeighbourSilence = 60s;     // for one that never promised when its next Hello comes
+inline constexpr int kSeqnoTolerance = 16;          // hello seqnos further off mean a restarted peer (A.1)
+inline constexpr Duration kNeighbourSilence = 60s;  // for one that never promised when its next Hello comes
 inline constexpr Duration kSourceLifetime = 180s;
-inline constexpr Duration kRequestTimeout = 2s;        // doubled with each resend
+inline constexpr Duration kRequestTimeout = 2s;  // doubled with each resend
 inline constexpr unsigned kRequestResends = 3;
-inline constexpr Duration kForwardMemory = 10s;        // how long a forwarded request waits for its answer
-inline constexpr Duration kForwardSuppression = 1s;    // how long the same request is not forwarded again
+inline constexpr Duration kForwardMemory = 10s;      // how long a forwarded request waits for its answer
+inline constexpr Duration kForwardSuppression = 1s;  // how long the same request is not forwarded again
 inline constexpr Duration kUnreachableHoldMin = 2s;
 inline constexpr Duration kUnreachableHoldMax = 180s;
 
-inline constexpr unsigned kQuickHellos = 2;            // Hellos soon after the first, so that 2 of 3 arrive early
+inline constexpr unsigned kQuickHellos = 2;  // Hellos soon after the first, so that 2 of 3 arrive early
 inline constexpr Duration kQuickHelloGap = 80ms;
-inline constexpr Duration kHelloGap = 10ms;            // Hellos wanted within this time are one
-inline constexpr Duration kUrgentGap = 20ms;           // urgent updates wait this long after the last, and then together
-inline constexpr Duration kNormalDelayMax = 1s;        // triggered updates; never more than half the hello interval
-inline constexpr Duration kRepeatDelay = 1s;           // second copy of what must not get lost
-inline constexpr Duration kDumpPause = 10ms;           // between the portions of a full dump
-inline constexpr std::size_t kDumpPortion = 500;       // destinations, about 20 packets
-inline constexpr Duration kDumpInterval = 1s;          // full dumps asked for by one neighbour
+inline constexpr Duration kHelloGap = 10ms;  // Hellos wanted within this time are one
+inline constexpr Duration kUrgentGap =
+    20ms;  // urgent updates wait this long after the last, and then together
+inline constexpr Duration kNormalDelayMax = 1s;  // triggered updates; never more than half the hello interval
+inline constexpr Duration kRepeatDelay = 1s;     // second copy of what must not get lost
+inline constexpr Duration kDumpPause = 10ms;     // between the portions of a full dump
+inline constexpr std::size_t kDumpPortion = 500;  // destinations, about 20 packets
+inline constexpr Duration kDumpInterval = 1s;     // full dumps asked for by one neighbour
 
-inline constexpr Duration kTimestampAgeMax = 180s;     // RFC 9616 section 4.3
-inline constexpr unsigned kRttGain = 42;               // of 256: 0.164 (RFC 9616 section 4.1)
+inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3
+inline constexpr unsigned kRttGain = 42;            // of 256: 0.164 (RFC 9616 section 4.1)
 
 inline constexpr std::size_t kRoutesPerNeighbourMax = 200000;
 inline constexpr std::size_t kRequestsPerDestinationMax = 32;
@@ -59,7 +61,9 @@ constexpr bool newer(SeqNo a, SeqNo b) {
     return ahead != 0 && ahead < 0x8000;
 }
 
-constexpr Metric plus(Metric a, unsigned b) { return static_cast<Metric>(std::min<unsigned>(kInfinity, a + b)); }
+constexpr Metric plus(Metric a, unsigned b) {
+    return static_cast<Metric>(std::min<unsigned>(kInfinity, a + b));
+}
 
 // Intervals on the wire: 16 bits of centiseconds.
 struct Interval {

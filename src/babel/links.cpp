@@ -12,12 +12,15 @@ Neighbour* Speaker::State::find_neighbour(const Interface& interface, const Addr
 }
 
 // Only a Hello makes a neighbour. Where there are too many, one that was never reached makes room.
-Neighbour* Speaker::State::neighbour_for_hello(Interface& interface, const Address& address, const Turn& turn) {
+Neighbour* Speaker::State::neighbour_for_hello(
+    Interface& interface, const Address& address, const Turn& turn
+) {
     if (Neighbour* known = find_neighbour(interface, address)) return known;
     if (interface.neighbours.size() >= config.neighbours_per_interface_max) {
-        const auto useless = std::find_if(interface.neighbours.begin(), interface.neighbours.end(), [&](const auto& n) {
-            return !neighbours[n.second]->reachable() && neighbours[n.second]->entries.empty();
-        });
+        const auto useless =
+            std::find_if(interface.neighbours.begin(), interface.neighbours.end(), [&](const auto& n) {
+                return !neighbours[n.second]->reachable() && neighbours[n.second]->entries.empty();
+            });
         drop("too many neighbours", interface.id, address, turn);
         if (useless == interface.neighbours.end()) return nullptr;
         remove_neighbour(useless->second, turn);
@@ -73,12 +76,15 @@ void Speaker::State::receive_hello(
         (hello.unicast ? from.unicast_interval : from.multicast_interval) = kNeighbourSilence;
         timers.set({timer, from.id}, turn.now + kNeighbourSilence);
     }
-    if (is_new) start_quick_hellos(interface, turn.now);
-    else if (anew) want_hello(interface, turn.now);
+    if (is_new)
+        start_quick_hellos(interface, turn.now);
+    else if (anew)
+        want_hello(interface, turn.now);
     update_cost(from, turn);
 }
 
-// A restarted neighbour has forgotten what it told us, and which feasibility kept its routes free of loops (A.1).
+// A restarted neighbour has forgotten what it told us, and which feasibility kept its routes free of loops
+// (A.1).
 void Speaker::State::forget_earlier_life(Neighbour& n, const Turn& turn) {
     n.rtt.forget();
     n.txcost = kInfinity;
@@ -175,7 +181,8 @@ void Speaker::State::write_hello(Interface& interface, Interval interval, Sender
         return Tlv(tlv);
     };
     sender.add(hello());
-    const bool every = with_rtt || interface.config.type == LinkType::lossy || interface.hellos_sent++ % 3 == 0;
+    const bool every =
+        with_rtt || interface.config.type == LinkType::lossy || interface.hellos_sent++ % 3 == 0;
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];
         if (!every && !n.ihu_wanted && !n.multicast.has_holes()) continue;

@@ -40,7 +40,9 @@ void HelloHistory::missed() {
     ++expected_;
 }
 
-bool HelloHistory::two_of_three() const { return std::popcount(static_cast<std::uint16_t>(bits_ & 0xe000)) >= 2; }
+bool HelloHistory::two_of_three() const {
+    return std::popcount(static_cast<std::uint16_t>(bits_ & 0xe000)) >= 2;
+}
 
 bool HelloHistory::has_holes() const {
     const unsigned due = std::min(seen_, 4u);
@@ -75,8 +77,10 @@ bool RoundTrip::echoed(const Ihu::Echo& echo) {
     if (!heard_ || away > age_max || kept > age_max) return false;
     if (since_last < 0 || since_last > std::int32_t(age_max)) return false;
     const auto sample = std::max<std::int64_t>(0, std::int64_t(away) - std::int64_t(kept)) * 1us;
-    if (!smoothed_) smoothed_ = sample;
-    else *smoothed_ += (sample - *smoothed_) * kRttGain / 256;
+    if (!smoothed_)
+        smoothed_ = sample;
+    else
+        *smoothed_ += (sample - *smoothed_) * kRttGain / 256;
     return true;
 }
 
@@ -94,7 +98,9 @@ std::uint16_t Neighbour::rxcost(const InterfaceConfig& config) const {
         return multicast.two_of_three() || unicast.two_of_three() ? config.rxcost : kInfinity;
     }
     if (multicast.received() < 2) return kInfinity;
-    return static_cast<std::uint16_t>(std::min(kEtxUnit * multicast.seen() / multicast.received(), kInfinity - 1u));
+    return static_cast<std::uint16_t>(
+        std::min(kEtxUnit * multicast.seen() / multicast.received(), kInfinity - 1u)
+    );
 }
 
 // Never 0: a metric that does not grow on every hop is no protection against loops (section 3.5.2).

@@ -20,15 +20,15 @@ public:
     std::uint16_t bits() const { return bits_; }
     bool empty() const { return bits_ == 0; }
     bool two_of_three() const;
-    bool has_holes() const;          // among the last four
-    unsigned received() const;       // of the last sixteen, or of those that could have been received
+    bool has_holes() const;     // among the last four
+    unsigned received() const;  // of the last sixteen, or of those that could have been received
     unsigned seen() const { return seen_; }
 
 private:
     void push(bool heard);
 
     std::uint16_t bits_ = 0;
-    unsigned seen_ = 0;              // Hellos due so far, at most kHistoryBits
+    unsigned seen_ = 0;  // Hellos due so far, at most kHistoryBits
     SeqNo expected_ = 0;
 };
 
@@ -38,7 +38,7 @@ public:
     void heard(std::uint32_t their_stamp, Instant received_at);  // the time stamp of a Hello
     // An echo of our own stamp, in the packet of the last Hello heard. False: implausible, not counted.
     bool echoed(const Ihu::Echo& echo);
-    std::optional<Ihu::Echo> echo(Instant now) const;            // what our next IHU returns
+    std::optional<Ihu::Echo> echo(Instant now) const;  // what our next IHU returns
     std::optional<Duration> smoothed() const { return smoothed_; }
     void forget() { *this = {}; }
 
@@ -46,7 +46,8 @@ private:
     std::uint32_t their_stamp_ = 0;
     Instant received_at_;
     bool heard_ = false;
-    std::optional<std::uint32_t> last_received_;  // the peer's stamp of the arrival of ours, from its last echo
+    std::optional<std::uint32_t>
+        last_received_;  // the peer's stamp of the arrival of ours, from its last echo
     std::optional<Duration> smoothed_;
 };
 
@@ -66,11 +67,11 @@ struct Neighbour {
     Duration multicast_interval{}, unicast_interval{};
     std::uint16_t txcost = kInfinity;
     RoundTrip rtt;
-    unsigned cost = kInfinity;            // of the link as last computed
+    unsigned cost = kInfinity;  // of the link as last computed
     std::uint16_t told_rxcost = kInfinity;
     bool ihu_wanted = true;
     Outbox outbox;
-    std::vector<Entry*> entries;          // that hold a route by this neighbour; Route::position is the index
+    std::vector<Entry*> entries;  // that hold a route by this neighbour; Route::position is the index
 
     bool reachable() const { return cost < kInfinity; }
     std::uint16_t rxcost(const InterfaceConfig& config) const;

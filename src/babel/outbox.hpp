@@ -1,7 +1,7 @@
 #pragma once
 
-// What waits to be sent on an interface or to one neighbour. Updates wait as the names of their destinations, in
-// sets: what is sent is the state at the time of sending, once, however often it changed meanwhile.
+// What waits to be sent on an interface or to one neighbour. Updates wait as the names of their destinations,
+// in sets: what is sent is the state at the time of sending, once, however often it changed meanwhile.
 
 #include "babel/tlv.hpp"
 
@@ -17,13 +17,13 @@ struct Outbox {
         std::set<Destination> destinations;
         std::optional<Instant> due;
     };
-    struct Dump {            // of the whole table, in portions
+    struct Dump {  // of the whole table, in portions
         Instant due;
         std::optional<Destination> after;
     };
 
     std::array<Queue, 3> queues;
-    std::vector<Tlv> tlvs;   // requests and acknowledgments, urgent
+    std::vector<Tlv> tlvs;  // requests and acknowledgments, urgent
     std::optional<Instant> tlvs_due;
     std::optional<Dump> dump;
     Instant dump_allowed_at{};
@@ -37,7 +37,8 @@ struct Outbox {
         if (!queue.due || due < *queue.due) queue.due = due;
     }
     void add(const Tlv& tlv, Instant due) {
-        if (std::find(tlvs.begin(), tlvs.end(), tlv) != tlvs.end() || tlvs.size() >= kRequestsQueuedMax) return;
+        if (std::find(tlvs.begin(), tlvs.end(), tlv) != tlvs.end() || tlvs.size() >= kRequestsQueuedMax)
+            return;
         tlvs.push_back(tlv);
         if (!tlvs_due || due < *tlvs_due) tlvs_due = due;
     }

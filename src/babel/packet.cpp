@@ -15,7 +15,8 @@ TlvWalker::TlvWalker(ByteView packet) {
     } else if (length > header.left()) {
         malformed_ = Malformed::bad_packet_length;
     } else {
-        in_ = Reader(header.take(length));  // what follows is the trailer: nothing there is ours (section 4.2)
+        in_ =
+            Reader(header.take(length));  // what follows is the trailer: nothing there is ours (section 4.2)
     }
 }
 
@@ -50,14 +51,18 @@ std::optional<Event> PacketReader::take(const Decoded& decoded) {
         if (!router_id_) return Malformed::bad_router_id;
     }
     if (const auto* hop = std::get_if<NextHop>(&*decoded.tlv)) {
-        if (hop->address.is_v4()) next_hop_v4_ = hop->address;
-        else next_hop_v6_ = hop->address;
+        if (hop->address.is_v4())
+            next_hop_v4_ = hop->address;
+        else
+            next_hop_v6_ = hop->address;
     }
     if (decoded.ignore) return *decoded.ignore;
     return std::visit(
         [](const auto& tlv) -> std::optional<Event> {
-            if constexpr (std::is_constructible_v<Event, decltype(tlv)>) return Event(tlv);
-            else return std::nullopt;
+            if constexpr (std::is_constructible_v<Event, decltype(tlv)>)
+                return Event(tlv);
+            else
+                return std::nullopt;
         },
         *decoded.tlv
     );
@@ -158,7 +163,8 @@ bool PacketWriter::write(const Announcement& announcement, Encoding v4) {
     return add(Tlv(compressed(announcement, encoding)));
 }
 
-// Every ordinary update becomes the default for the next: sorted prefixes have most in common with their neighbours.
+// Every ordinary update becomes the default for the next: sorted prefixes have most in common with their
+// neighbours.
 Update PacketWriter::compressed(const Announcement& announcement, Encoding encoding) {
     const Prefix& prefix = announcement.about->prefix;
     const ByteView octets = prefix.address().bytes();
@@ -174,7 +180,11 @@ Update PacketWriter::compressed(const Announcement& announcement, Encoding encod
         .seqno = announcement.seqno,
         .metric = announcement.metric,
     };
-    std::copy(octets.begin() + std::ptrdiff_t(omitted), octets.begin() + std::ptrdiff_t(count), update.octets.begin());
+    std::copy(
+        octets.begin() + std::ptrdiff_t(omitted),
+        octets.begin() + std::ptrdiff_t(count),
+        update.octets.begin()
+    );
     if (announcement.about->source_specific()) {
         update.source = announcement.about->source;  // peers without RFC 9079 need not keep state from these
     } else {

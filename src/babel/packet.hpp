@@ -1,7 +1,7 @@
 #pragma once
 
-// A Babel packet: its TLVs in order, and the state that one TLV leaves to the next (RFC 8966 4.2, 4.5, RFC 9229 4.1).
-// The reader completes what compression left out; the writer leaves out what it can.
+// A Babel packet: its TLVs in order, and the state that one TLV leaves to the next (RFC 8966 4.2, 4.5, RFC
+// 9229 4.1). The reader completes what compression left out; the writer leaves out what it can.
 
 #include "babel/tlv.hpp"
 
@@ -15,7 +15,7 @@ public:
         base::ByteView body;
     };
     explicit TlvWalker(base::ByteView packet);
-    std::optional<Item> next();                                 // nothing at the end and at a framing error
+    std::optional<Item> next();  // nothing at the end and at a framing error
     std::optional<Malformed> malformed() const { return malformed_; }
 
 private:
@@ -63,7 +63,7 @@ public:
     // `v4` tells how IPv4 prefixes are announced; false as above.
     bool add(const Announcement& announcement, Encoding v4);
     bool empty() const { return bytes_.size() == kHeaderSize; }
-    base::Bytes finish();      // the packet; the writer is then as new
+    base::Bytes finish();  // the packet; the writer is then as new
 
 private:
     bool write(const Announcement& announcement, Encoding v4);

@@ -6,8 +6,10 @@ namespace aronet::babel {
 
 // Section 3.8.1.1: an update, or a retraction where there is no route.
 void Speaker::State::receive_route_request(Neighbour& from, const RouteRequest& request, const Turn& turn) {
-    if (request.about) queue(from, *request.about, turn);
-    else if (from.reachable()) start_dump(from, turn);  // else it is told everything once it can be reached
+    if (request.about)
+        queue(from, *request.about, turn);
+    else if (from.reachable())
+        start_dump(from, turn);  // else it is told everything once it can be reached
 }
 
 // Section 3.8.1.2.
@@ -23,9 +25,12 @@ void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& 
         } else {
             queue(from, request.about, turn);
         }
-    } else if (route != nullptr && (route->router_id != request.router_id || !newer(request.seqno, route->seqno))) {
+        return;
+    }
+    if (route == nullptr) return;
+    if (route->router_id != request.router_id || !newer(request.seqno, route->seqno)) {
         queue(from, request.about, turn);
-    } else if (route != nullptr && request.hop_count >= 2 && request.router_id != config.router_id) {
+    } else if (request.hop_count >= 2 && request.router_id != config.router_id) {
         forward(entry, from, request, turn);
     }
 }
@@ -58,15 +63,18 @@ const Route* Speaker::State::way_to_forward(const Entry& entry, NeighbourId not_
     const Route* best = nullptr;
     for (const Route& route : entry.routes) {
         if (route.neighbour == not_to || metric(route) == kInfinity) continue;
-        const bool better = best == nullptr || (feasible(entry, route) && !feasible(entry, *best)) ||
-                            (feasible(entry, route) == feasible(entry, *best) && metric(route) < metric(*best));
+        const bool better =
+            best == nullptr || (feasible(entry, route) && !feasible(entry, *best)) ||
+            (feasible(entry, route) == feasible(entry, *best) && metric(route) < metric(*best));
         if (better) best = &route;
     }
     return best;
 }
 
 // One question to the neighbour with the unfeasible route, not repeated: its next update raises it again.
-void Speaker::State::ask_for_feasible(const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn) {
+void Speaker::State::ask_for_feasible(
+    const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn
+) {
     const Source* source = entry.source(router_id);
     if (source == nullptr || !to.reachable()) return;
     const auto wanted = static_cast<SeqNo>(source->seqno + 1);

@@ -10,13 +10,24 @@ namespace {
 bool martian(const Prefix& prefix) {
     static const auto forbidden = [] {
         std::vector<Prefix> list;
-        for (const char* text : {"127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255/32", "169.254.0.0/16",
-                                 "fe80::/10", "ff00::/8", "::/128", "::1/128", "::ffff:0.0.0.0/96"}) {
+        for (const char* text :
+             {"127.0.0.0/8",
+              "224.0.0.0/4",
+              "0.0.0.0/8",
+              "255.255.255.255/32",
+              "169.254.0.0/16",
+              "fe80::/10",
+              "ff00::/8",
+              "::/128",
+              "::1/128",
+              "::ffff:0.0.0.0/96"}) {
             if (const auto p = Prefix::parse(text)) list.push_back(*p);
         }
         return list;
     }();
-    return std::any_of(forbidden.begin(), forbidden.end(), [&](const Prefix& p) { return p.contains(prefix); });
+    return std::any_of(forbidden.begin(), forbidden.end(), [&](const Prefix& p) {
+        return p.contains(prefix);
+    });
 }
 
 // RFC 8966 3.7.2 leaves to us which changes of a metric are worth a packet.
@@ -86,7 +97,9 @@ void Speaker::State::apply(Entry& entry, Route& route, const Announcement& updat
     const bool usable = feasible(entry, update.router_id, update.seqno, update.metric);
     const bool is_selected = entry.selected == route.neighbour;
     if (is_selected && !usable && update.router_id == route.router_id) {
-        return ask_for_feasible(entry, update.router_id, *neighbours[route.neighbour], turn);  // section 3.8.2.2
+        return ask_for_feasible(
+            entry, update.router_id, *neighbours[route.neighbour], turn
+        );  // section 3.8.2.2
     }
     settle(route, turn.now);
     route.router_id = update.router_id;
@@ -143,7 +156,8 @@ void Speaker::State::tend(Entry& entry, const Turn& turn) {
     forget_if_idle(entry);
 }
 
-// Finite becomes infinite, infinite is forgotten. Before that, the selected one is asked for (section 3.8.2.3).
+// Finite becomes infinite, infinite is forgotten. Before that, the selected one is asked for
+// (section 3.8.2.3).
 bool Speaker::State::expire_routes(Entry& entry, const Turn& turn) {
     bool changed = false;
     for (std::size_t i = entry.routes.size(); i-- > 0;) {
@@ -155,7 +169,8 @@ bool Speaker::State::expire_routes(Entry& entry, const Turn& turn) {
             route.received = kInfinity;
             route.expires = turn.now + route.hold();
             changed = true;
-        } else if (route.neighbour == entry.selected && !route.refresh_asked && route.refresh_at() <= turn.now) {
+        } else if (route.neighbour == entry.selected && route.refresh_at() <= turn.now) {
+            if (route.refresh_asked) continue;
             route.refresh_asked = true;
             queue(*neighbours[route.neighbour], Tlv(RouteRequest{entry.about}), turn);
         }
@@ -171,7 +186,10 @@ void Speaker::State::reselect(Entry& entry, const Turn& turn) {
     Choice choice;
     if (!entry.own) {
         choice = select(
-            entry, [this](NeighbourId id) { return cost(id); }, [this](NeighbourId id) { return half_life(id); }, turn.now
+            entry,
+            [this](NeighbourId id) { return cost(id); },
+            [this](NeighbourId id) { return half_life(id); },
+            turn.now
         );
     }
     entry.selected = choice.best;
@@ -186,7 +204,8 @@ void Speaker::State::reselect(Entry& entry, const Turn& turn) {
     } else if (entry.own) {
         entry.hold_until.reset();
     } else if (lost != nullptr) {
-        entry.hold_until = turn.now + std::clamp<Duration>(lost->hold(), kUnreachableHoldMin, kUnreachableHoldMax);
+        entry.hold_until =
+            turn.now + std::clamp<Duration>(lost->hold(), kUnreachableHoldMin, kUnreachableHoldMax);
         arm(entry, *entry.hold_until);
     }
     install(entry, turn);
@@ -207,16 +226,20 @@ void Speaker::State::install(Entry& entry, const Turn& turn) {
     entry.installed = wanted;
     switch (wanted.kind) {
         case Installed::Kind::route:
-            turn.out.emplace_back(
-                InstallRoute{entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route())}
-            );
+            turn.out.emplace_back(InstallRoute{
+                entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route())});
             break;
-        case Installed::Kind::unreachable: turn.out.emplace_back(InstallUnreachable{entry.about}); break;
-        case Installed::Kind::nothing: turn.out.emplace_back(RemoveRoute{entry.about}); break;
+        case Installed::Kind::unreachable:
+            turn.out.emplace_back(InstallUnreachable{entry.about});
+            break;
+        case Installed::Kind::nothing:
+            turn.out.emplace_back(RemoveRoute{entry.about});
+            break;
     }
 }
 
-// Triggered updates (section 3.7.2): a loss or another origin is urgent and said twice, as is the first way there is.
+// Triggered updates (section 3.7.2): a loss or another origin is urgent and said twice, as is the first way
+// there is.
 void Speaker::State::tell(Entry& entry, const Turn& turn) {
     Told now;
     if (const Route* route = entry.selected_route()) {
@@ -241,9 +264,12 @@ void Speaker::State::tell(Entry& entry, const Turn& turn) {
         }
     }
     const bool own_changed = now.own && before.metric != now.metric;
-    if (own_changed || much_worse(before.metric, now.metric)) queue(entry.about, Outbox::Class::urgent, silent, turn);
-    else if (significant(before.metric, now.metric)) queue(entry.about, Outbox::Class::normal, silent, turn);
-    else entry.told.metric = before.metric;  // small steps add up
+    if (own_changed || much_worse(before.metric, now.metric))
+        queue(entry.about, Outbox::Class::urgent, silent, turn);
+    else if (significant(before.metric, now.metric))
+        queue(entry.about, Outbox::Class::normal, silent, turn);
+    else
+        entry.told.metric = before.metric;  // small steps add up
 }
 
 void Speaker::State::forget_if_idle(Entry& entry) {

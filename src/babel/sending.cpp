@@ -44,7 +44,9 @@ void Speaker::State::queue(Interface& on, const Destination& about, Outbox::Clas
     arm(Due::outbox, on.id, due);
 }
 
-void Speaker::State::queue(const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn) {
+void Speaker::State::queue(
+    const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn
+) {
     for (auto& [id, interface] : interfaces) {
         if (!interface.splits(learned_on)) queue(interface, about, c, turn);
     }
@@ -112,8 +114,10 @@ void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& se
         if (update.metric == kInfinity && !it->second.hold_until) continue;
         updates.push_back(std::move(update));
     }
-    if (it == table.end()) box.dump.reset();
-    else box.dump->due = turn.now + kDumpPause;
+    if (it == table.end())
+        box.dump.reset();
+    else
+        box.dump->due = turn.now + kDumpPause;
     write_updates(updates, interface, sender, turn);
 }
 

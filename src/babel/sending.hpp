@@ -9,8 +9,11 @@ namespace aronet::babel {
 class Sender {
 public:
     Sender(const Interface& interface, const Address& to, Actions& out)
-        : on_(interface.id), v4_(interface.config.v4 ? Encoding::v4 : Encoding::v4_via_v6), to_(to),
-          writer_(interface.payload_max()), out_(out) {}
+        : on_(interface.id),
+          v4_(interface.config.v4 ? Encoding::v4 : Encoding::v4_via_v6),
+          to_(to),
+          writer_(interface.payload_max()),
+          out_(out) {}
 
     void add(const Tlv& tlv) {
         if (writer_.add(tlv)) return;

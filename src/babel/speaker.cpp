@@ -12,7 +12,8 @@ Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
 
 Speaker::~Speaker() = default;
 
-// A start is told at once: those who knew us before forget it, and send what they know (section 3.8.2.1 and 4.6.9).
+// A start is told at once: those who knew us before forget it, and send what they know (section 3.8.2.1
+// and 4.6.9).
 void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out) {
     if (state_->stopped) return;
     remove_interface(id, now, out);
@@ -32,7 +33,8 @@ void Speaker::remove_interface(InterfaceId id, Instant now, Actions& out) {
     const auto it = state_->interfaces.find(id);
     if (it == state_->interfaces.end()) return;
     const Turn turn{now, out};
-    while (!it->second.neighbours.empty()) state_->remove_neighbour(it->second.neighbours.begin()->second, turn);
+    while (!it->second.neighbours.empty())
+        state_->remove_neighbour(it->second.neighbours.begin()->second, turn);
     for (const Due due : {Due::own_hello, Due::periodic, Due::outbox}) state_->timers.stop({due, id});
     state_->interfaces.erase(it);
     state_->run_due(turn);
@@ -151,8 +153,18 @@ std::vector<NeighbourView> Speaker::neighbours() const {
     for (const auto& [id, interface] : state_->interfaces) {
         for (const auto& [address, slot] : interface.neighbours) {
             const Neighbour& n = *state_->neighbours[slot];
-            views.push_back({id, address, n.multicast.bits(), n.rxcost(interface.config), n.txcost, n.cost,
-                             n.rtt.smoothed(), n.reachable(), n.since, n.entries.size()});
+            views.push_back(
+                {id,
+                 address,
+                 n.multicast.bits(),
+                 n.rxcost(interface.config),
+                 n.txcost,
+                 n.cost,
+                 n.rtt.smoothed(),
+                 n.reachable(),
+                 n.since,
+                 n.entries.size()}
+            );
         }
     }
     return views;
@@ -163,8 +175,19 @@ std::vector<RouteView> Speaker::routes() const {
     for (const auto& [about, entry] : state_->table) {
         for (const Route& r : entry.routes) {
             const Neighbour& n = *state_->neighbours[r.neighbour];
-            views.push_back({about, n.on, n.address, r.next_hop, r.router_id, r.seqno, r.received, state_->metric(r),
-                             feasible(entry, r), r.neighbour == entry.selected, r.since});
+            views.push_back(
+                {about,
+                 n.on,
+                 n.address,
+                 r.next_hop,
+                 r.router_id,
+                 r.seqno,
+                 r.received,
+                 state_->metric(r),
+                 feasible(entry, r),
+                 r.neighbour == entry.selected,
+                 r.since}
+            );
         }
     }
     return views;
@@ -179,7 +202,8 @@ const base::Drops& Speaker::drops() const { return state_->drops; }
 void Speaker::State::receive(const Packet& packet, Interface& interface, const Turn& turn) {
     PacketReader reader(packet.bytes, packet.from);
     const Instant received_at = std::min(packet.received_at, turn.now);
-    bool rtt_usable = false;  // RFC 9616 3.3: an echo counts with the time stamp of a Hello in the same packet
+    bool rtt_usable =
+        false;  // RFC 9616 3.3: an echo counts with the time stamp of a Hello in the same packet
     while (const auto event = reader.next()) {
         if (const auto* reason = std::get_if<Malformed>(&*event)) {
             drop(to_string(*reason), interface.id, packet.from, turn);
@@ -210,7 +234,8 @@ void Speaker::State::receive(const Packet& packet, Interface& interface, const T
 void Speaker::State::drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn) {
     std::uint64_t suppressed = 0;
     if (!drops.count(reason, turn.now, &suppressed)) return;
-    std::string text = "babel: dropped from " + from.to_string() + " on interface " + std::to_string(on) + ": ";
+    std::string text =
+        "babel: dropped from " + from.to_string() + " on interface " + std::to_string(on) + ": ";
     text += reason;
     if (suppressed > 0) text += " (and " + std::to_string(suppressed) + " more before)";
     turn.out.emplace_back(base::Note{base::Level::info, std::move(text)});
@@ -238,11 +263,16 @@ void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
             return hello_missed(id, &Neighbour::multicast, neighbours[id]->multicast_interval, what, turn);
         case Due::unicast_hello:
             return hello_missed(id, &Neighbour::unicast, neighbours[id]->unicast_interval, what, turn);
-        case Due::ihu: return ihu_expired(id, turn);
-        case Due::own_hello: return send_hello(interfaces.at(id), turn);
-        case Due::periodic: return start_dump(interfaces.at(id), turn);
-        case Due::outbox: return flush(interfaces.at(id), turn);
-        case Due::neighbour_outbox: return flush(*neighbours[id], turn);
+        case Due::ihu:
+            return ihu_expired(id, turn);
+        case Due::own_hello:
+            return send_hello(interfaces.at(id), turn);
+        case Due::periodic:
+            return start_dump(interfaces.at(id), turn);
+        case Due::outbox:
+            return flush(interfaces.at(id), turn);
+        case Due::neighbour_outbox:
+            return flush(*neighbours[id], turn);
     }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// A Babel speaker (RFC 8966) with RTT (RFC 9616), IPv4 via IPv6 (RFC 9229) and source-specific routes (RFC 9079).
-// It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no clock.
-// Bytes and the time go in, packets and wishes for the forwarding table come out.
+// A Babel speaker (RFC 8966) with RTT (RFC 9616), IPv4 via IPv6 (RFC 9229) and source-specific routes (RFC
+// 9079). It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no
+// clock. Bytes and the time go in, packets and wishes for the forwarding table come out.
 
 #include "babel/types.hpp"
 #include "base/log.hpp"
@@ -22,49 +22,70 @@ struct SpeakerConfig {
     std::size_t neighbours_per_interface_max = 8;
 };
 
-enum class LinkType : std::uint8_t { wired, tunnel, lossy };  // 2-out-of-3, 2-out-of-3 with RTT, ETX (RFC 8966 A.2)
+// How a link is judged (RFC 8966 A.2): 2-out-of-3, the same with RTT, ETX.
+enum class LinkType : std::uint8_t { wired, tunnel, lossy };
 
 struct InterfaceConfig {
-    Address link_local;               // our own, stable
-    std::optional<Address> v4;        // absent: IPv4 is announced with AE 4
+    Address link_local;         // our own, stable
+    std::optional<Address> v4;  // absent: IPv4 is announced with AE 4
     LinkType type = LinkType::tunnel;
     std::uint16_t rxcost = 32;
     Duration hello_interval = std::chrono::seconds(20);
     Duration update_interval = std::chrono::seconds(80);
-    std::uint16_t rtt_cost = 1024;    // added at rtt_max and above; 0: no RTT metric
+    std::uint16_t rtt_cost = 1024;  // added at rtt_max and above; 0: no RTT metric
     Duration rtt_min = std::chrono::milliseconds(10);
     Duration rtt_max = std::chrono::milliseconds(1024);
-    bool split_horizon = true;        // RFC 8966 3.7.4: only right on point-to-point links
-    std::size_t mtu = 1400;           // of the interface, headers included
+    bool split_horizon = true;  // RFC 8966 3.7.4: only right on point-to-point links
+    std::size_t mtu = 1400;     // of the interface, headers included
 };
 
 struct Packet {
-    base::ByteView bytes;   // UDP payload
-    Address from, to;       // to: our link-local or ff02::1:6
+    base::ByteView bytes;  // UDP payload
+    Address from, to;      // to: our link-local or ff02::1:6
     std::uint16_t from_port = 6696;
     InterfaceId in = 0;
-    Instant received_at;    // kernel time stamp, for the RTT
+    Instant received_at;  // kernel time stamp, for the RTT
 };
 
-struct Send { InterfaceId on; Address to; base::Bytes bytes; };      // `to` may be ff02::1:6; UDP 6696 both ports
-struct InstallRoute {                                                // atomically replaces that of the same destination
+struct Send {  // from and to UDP port 6696, hop limit 1
+    InterfaceId on;
+    Address to;  // a neighbour or ff02::1:6
+    base::Bytes bytes;
+};
+struct InstallRoute {  // atomically replaces whatever the same destination had
     Destination destination;
     InterfaceId on;
-    Address next_hop;       // IPv6 link-local, also for IPv4 prefixes unless the neighbour announced an IPv4 one
-    Metric metric;          // at this moment; that it changes is not worth another action
+    Address next_hop;  // IPv6 link-local, also for IPv4 prefixes unless the neighbour announced an IPv4 one
+    Metric metric;     // at this moment; that it changes is not worth another action
 };
-struct InstallUnreachable { Destination destination; };              // replaces too; held after a loss (RFC 8966 3.5.4)
-struct RemoveRoute { Destination destination; };
+struct InstallUnreachable {  // replaces as well; held after a loss (RFC 8966 3.5.4)
+    Destination destination;
+};
+struct RemoveRoute {
+    Destination destination;
+};
 using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
 using Actions = std::vector<Action>;
 
 struct NeighbourView {
-    InterfaceId on; Address address; std::uint16_t hello_history, rxcost, txcost; unsigned cost;
-    std::optional<Duration> rtt; bool reachable; Instant since; std::size_t routes;
+    InterfaceId on;
+    Address address;
+    std::uint16_t hello_history, rxcost, txcost;
+    unsigned cost;
+    std::optional<Duration> rtt;
+    bool reachable;
+    Instant since;
+    std::size_t routes;
 };
 struct RouteView {
-    Destination destination; InterfaceId on; Address neighbour, next_hop; RouterId router_id; SeqNo seqno;
-    Metric received_metric, metric; bool feasible, selected; Instant since;
+    Destination destination;
+    InterfaceId on;
+    Address neighbour, next_hop;
+    RouterId router_id;
+    SeqNo seqno;
+    Metric received_metric, metric;
+    bool feasible, selected;
+    Instant since;
 };
 
 class Speaker {
@@ -73,14 +94,16 @@ public:
     ~Speaker();
 
     void add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
-    void remove_interface(InterfaceId id, Instant now, Actions& out);          // its neighbours and routes go at once
+    void remove_interface(InterfaceId id, Instant now, Actions& out);  // its neighbours and routes go at once
     void announce(const Destination& own, Metric metric, Instant now, Actions& out);
     void withdraw(const Destination& own, Instant now, Actions& out);
     // Prefixes that may be learned: each update must lie within one. nullopt: everything but martians.
     void accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
     void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);
-    void stop(Instant now, Actions& out);  // wildcard retractions and a last Hello on every interface (section 4.9)
+    void stop(
+        Instant now, Actions& out
+    );  // wildcard retractions and a last Hello on every interface (section 4.9)
 
     void handle(const Packet& packet, Instant now, Actions& out);
     void tick(Instant now, Actions& out);

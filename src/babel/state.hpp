@@ -1,8 +1,8 @@
 #pragma once
 
 // The inside of a Speaker: its tables and timers, and the functions on them by subject.
-// links.cpp: Hellos, IHUs, costs. routes.cpp: updates, expiry, selection. requests.cpp: requests of both kinds.
-// sending.cpp: outboxes, dumps, packets. speaker.cpp: the door, packets in, time.
+// links.cpp: Hellos, IHUs, costs. routes.cpp: updates, expiry, selection. requests.cpp: requests of both
+// kinds. sending.cpp: outboxes, dumps, packets. speaker.cpp: the door, packets in, time.
 
 #include "babel/packet.hpp"
 #include "babel/table.hpp"
@@ -23,11 +23,21 @@ struct Interface {
     std::map<Address, NeighbourId> neighbours;
 
     bool splits(InterfaceId learned_on) const { return config.split_horizon && learned_on == id; }
-    std::size_t payload_max() const { return std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize; }
+    std::size_t payload_max() const {
+        return std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
+    }
 };
 
 // At equal times what changes the tables comes first, then what tells of it.
-enum class Due : std::uint8_t { multicast_hello, unicast_hello, ihu, own_hello, periodic, outbox, neighbour_outbox };
+enum class Due : std::uint8_t {
+    multicast_hello,
+    unicast_hello,
+    ihu,
+    own_hello,
+    periodic,
+    outbox,
+    neighbour_outbox
+};
 
 struct Turn {  // one call from outside
     Instant now;
@@ -51,7 +61,7 @@ struct Speaker::State {
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
     Table table;
     base::Timers<std::pair<Due, std::uint32_t>> timers;
-    base::Timers<Destination> entry_timers;              // no later than the entry's next event
+    base::Timers<Destination> entry_timers;  // no later than the entry's next event
     std::optional<AllowedPrefixes> allowed;
     base::Drops drops;
 
@@ -60,17 +70,23 @@ struct Speaker::State {
     void fire(Due what, std::uint32_t id, const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
     void drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn);
-    void arm(Due what, std::uint32_t id, Instant at);      // the earlier of this and what is set
+    void arm(Due what, std::uint32_t id, Instant at);  // the earlier of this and what is set
     void arm(const Entry& entry, Instant at);
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);
     Neighbour* neighbour_for_hello(Interface& interface, const Address& address, const Turn& turn);
     void remove_neighbour(NeighbourId id, const Turn& turn);
-    void receive_hello(Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn);
+    void receive_hello(
+        Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn
+    );
     void forget_earlier_life(Neighbour& neighbour, const Turn& turn);
-    void receive_ihu(Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn);
-    void hello_missed(NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn);
+    void receive_ihu(
+        Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn
+    );
+    void hello_missed(
+        NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn
+    );
     void ihu_expired(NeighbourId id, const Turn& turn);
     void update_cost(Neighbour& neighbour, const Turn& turn);
     void became_reachable(Neighbour& neighbour, const Turn& turn);
@@ -95,7 +111,7 @@ struct Speaker::State {
     unsigned cost(NeighbourId id) const { return neighbours[id]->cost; }
     Duration half_life(NeighbourId id) const;
     Metric metric(const Route& route) const { return plus(route.received, cost(route.neighbour)); }
-    void settle(Route& route, Instant now);                // the smoothed metric, before the true one changes
+    void settle(Route& route, Instant now);  // the smoothed metric, before the true one changes
 
     // requests.cpp
     void receive_route_request(Neighbour& from, const RouteRequest& request, const Turn& turn);
@@ -110,7 +126,7 @@ struct Speaker::State {
 
     // sending.cpp
     void queue(Neighbour& to, const Tlv& tlv, const Turn& turn);
-    void queue(Neighbour& to, const Destination& about, const Turn& turn);       // urgent
+    void queue(Neighbour& to, const Destination& about, const Turn& turn);  // urgent
     void queue(Interface& on, const Destination& about, Outbox::Class c, const Turn& turn);
     // On all interfaces but the one that split horizon keeps silent about what was `learned_on` it.
     void queue(const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn);
@@ -120,7 +136,9 @@ struct Speaker::State {
     void flush(Neighbour& neighbour, const Turn& turn);
     void empty(Outbox& box, Interface& interface, Sender& sender, const Turn& turn);
     void continue_dump(Outbox& box, Interface& interface, Sender& sender, const Turn& turn);
-    void write_updates(std::vector<Announcement>& updates, Interface& interface, Sender& sender, const Turn& turn);
+    void write_updates(
+        std::vector<Announcement>& updates, Interface& interface, Sender& sender, const Turn& turn
+    );
     Announcement announcement(const Destination& about, const Interface& on) const;
 };
 

@@ -21,9 +21,10 @@ void Smoothed::follow(Metric metric, Duration half_life, Instant now) {
 Duration Route::hold() const { return interval.duration() * 7 / 2; }
 
 const Route* Entry::route_by(NeighbourId neighbour) const {
-    const auto it = std::lower_bound(
-        routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) { return r.neighbour < id; }
-    );
+    const auto it =
+        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) {
+            return r.neighbour < id;
+        });
     return it == routes.end() || it->neighbour != neighbour ? nullptr : &*it;
 }
 
@@ -32,9 +33,10 @@ Route* Entry::route_by(NeighbourId neighbour) {
 }
 
 Route& Entry::add_route(NeighbourId neighbour) {
-    const auto it = std::lower_bound(
-        routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) { return r.neighbour < id; }
-    );
+    const auto it =
+        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) {
+            return r.neighbour < id;
+        });
     Route& route = *routes.insert(it, Route{});
     route.neighbour = neighbour;
     return route;
@@ -116,9 +118,11 @@ Choice select(const Entry& entry, const CostOf& cost, const HalfLifeOf& half_lif
         if (metric < best_metric) best = &route, best_metric = metric;
     }
     if (best == nullptr) return {};
-    if (present == nullptr || present_metric == best_metric) return {(present ? present : best)->neighbour, false};
+    if (present == nullptr || present_metric == best_metric)
+        return {(present ? present : best)->neighbour, false};
     if (best == present) return {present->neighbour, false};
-    const Metric present_smoothed = smoothed_now(*present, present_metric, half_life(present->neighbour), now);
+    const Metric present_smoothed =
+        smoothed_now(*present, present_metric, half_life(present->neighbour), now);
     const Metric best_smoothed = smoothed_now(*best, best_metric, half_life(best->neighbour), now);
     if (best_smoothed < present_smoothed) return {best->neighbour, false};
     return {present->neighbour, true};

@@ -1,7 +1,8 @@
 #pragma once
 
-// The routing table: one Entry per destination with everything known of it, so that an update costs one lookup.
-// Feasibility and selection are functions of an entry and the costs of the links (RFC 8966 3.2.5 to 3.2.7, 3.5, 3.6).
+// The routing table: one Entry per destination with everything known of it, so that an update costs one
+// lookup. Feasibility and selection are functions of an entry and the costs of the links (RFC 8966 3.2.5
+// to 3.2.7, 3.5, 3.6).
 
 #include "babel/neighbour.hpp"
 
@@ -24,14 +25,14 @@ struct Route {  // by one neighbour
     Instant since;
     Smoothed smoothed;
     NeighbourId neighbour = 0;
-    std::uint32_t position = 0;        // in Neighbour::entries
+    std::uint32_t position = 0;  // in Neighbour::entries
     Interval interval;
     SeqNo seqno = 0;
-    Metric received = kInfinity;       // the metric the neighbour announced
+    Metric received = kInfinity;  // the metric the neighbour announced
     Address next_hop;
     bool refresh_asked = false;
 
-    Duration hold() const;             // 3.5 intervals
+    Duration hold() const;  // 3.5 intervals
     Instant refresh_at() const { return expires - interval.duration(); }
 };
 
@@ -45,13 +46,13 @@ struct Source {  // the best we ever announced of this router's: what is not bet
 struct PendingRequest {
     RouterId router_id = 0;
     SeqNo seqno = 0;
-    bool ours = false;                 // else forwarded for `requester`, who may be gone by the time of the answer
+    bool ours = false;  // else forwarded for `requester`, who may be gone by the time of the answer
     InterfaceId requester_on = 0;
     Address requester;
     unsigned resends_left = 0;
-    Duration wait{};                   // before the next resend
+    Duration wait{};  // before the next resend
     Instant sent_at;
-    Instant due;                       // to resend or forget
+    Instant due;  // to resend or forget
 };
 
 struct Installed {  // what the forwarding table was last told
@@ -68,7 +69,7 @@ struct Told {  // what the neighbours were last told
     bool reachable = false;
     RouterId router_id = 0;
     Metric metric = kInfinity;
-    InterfaceId via = kNowhere;        // the interface it was learned on; nowhere for our own
+    InterfaceId via = kNowhere;  // the interface it was learned on; nowhere for our own
     bool own = false;
 };
 
@@ -76,10 +77,10 @@ inline constexpr NeighbourId kNobody = ~NeighbourId(0);
 
 struct Entry {
     Destination about;
-    std::vector<Route> routes;         // in the order of their neighbours' ids
+    std::vector<Route> routes;  // in the order of their neighbours' ids
     std::vector<Source> sources;
     std::vector<PendingRequest> requests;
-    std::optional<Metric> own;         // announced by us
+    std::optional<Metric> own;  // announced by us
     NeighbourId selected = kNobody;
     std::optional<Instant> hold_until;  // unreachable, after a loss
     std::optional<Instant> look_again;  // when hysteresis may let a better route win
@@ -94,7 +95,7 @@ struct Entry {
     void sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires);  // section 3.7.3
     PendingRequest* request(RouterId router_id, bool ours);
 
-    bool idle() const;                 // nothing left to remember
+    bool idle() const;  // nothing left to remember
     std::optional<Instant> next_event(bool refresh_wanted) const;
 };
 

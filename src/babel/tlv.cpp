@@ -62,9 +62,12 @@ void write_prefix(const Prefix& prefix, Writer& out) {
 std::optional<base::Family> family_of(std::uint8_t encoding) {
     switch (Encoding(encoding)) {
         case Encoding::v4:
-        case Encoding::v4_via_v6: return base::Family::v4;
-        case Encoding::v6: return base::Family::v6;
-        default: return std::nullopt;
+        case Encoding::v4_via_v6:
+            return base::Family::v4;
+        case Encoding::v6:
+            return base::Family::v6;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -105,8 +108,8 @@ SubTlvs read_sub_tlvs(Reader& in, Takes takes, std::optional<base::Family> famil
             take_source_prefix(body, family, out);
         } else if (type >= 128) {
             out.ignore = Malformed::unknown_mandatory_sub_tlv;
-        } else if (type == std::uint8_t(SubTlvType::timestamp) && takes == Takes::timestamp && !out.timestamp) {
-            out.timestamp = body;
+        } else if (type == std::uint8_t(SubTlvType::timestamp) && takes == Takes::timestamp) {
+            if (!out.timestamp) out.timestamp = body;
         }
     }
     return out;
@@ -207,7 +210,7 @@ void encode_body(const Ihu& tlv, Writer& out) {
 
 Decoded decode_router_id(Reader& in) {
     in.skip(2);
-    const RouterIdTlv tlv{in.u64()};  // whether the id is valid is the packet's concern: a bad one unsets the last
+    const RouterIdTlv tlv{in.u64()};  // a bad id is the packet's concern: it unsets the last one
     return {tlv, read_sub_tlvs(in, Takes::nothing).ignore};
 }
 
@@ -271,8 +274,9 @@ Decoded decode_update(Reader& in) {
 
 void encode_body(const Update& tlv, Writer& out) {
     out.u8(std::uint8_t(tlv.encoding));
-    out.u8(static_cast<std::uint8_t>((tlv.sets_default_prefix ? kDefaultPrefixFlag : 0) |
-                                     (tlv.sets_router_id ? kRouterIdFlag : 0)));
+    out.u8(static_cast<std::uint8_t>(
+        (tlv.sets_default_prefix ? kDefaultPrefixFlag : 0) | (tlv.sets_router_id ? kRouterIdFlag : 0)
+    ));
     out.u8(tlv.length);
     out.u8(tlv.omitted);
     out.u16(tlv.interval.centiseconds);
@@ -380,22 +384,38 @@ void encode(const Tlv& tlv, Writer& out) {
 
 std::string_view to_string(Malformed reason) {
     switch (reason) {
-        case Malformed::too_short: return "TLV too short";
-        case Malformed::bad_encoding: return "unknown address encoding";
-        case Malformed::bad_prefix_length: return "impossible prefix length";
-        case Malformed::bad_interval: return "interval of zero";
-        case Malformed::bad_router_id: return "invalid router-id";
-        case Malformed::no_hops_left: return "seqno request without hops left";
-        case Malformed::cut_sub_tlv: return "sub-TLV beyond its TLV";
-        case Malformed::unknown_mandatory_sub_tlv: return "unknown mandatory sub-TLV";
-        case Malformed::bad_source_prefix: return "bad source prefix";
-        case Malformed::no_default_prefix: return "compressed prefix without a default";
-        case Malformed::no_router_id: return "update without a router-id";
-        case Malformed::no_next_hop: return "update without a next hop";
-        case Malformed::bad_wildcard: return "wildcard update that is no retraction";
-        case Malformed::not_babel: return "not a Babel 2 packet";
-        case Malformed::bad_packet_length: return "packet shorter than its header says";
-        case Malformed::tlv_beyond_end: return "TLV beyond the end of the packet";
+        case Malformed::too_short:
+            return "TLV too short";
+        case Malformed::bad_encoding:
+            return "unknown address encoding";
+        case Malformed::bad_prefix_length:
+            return "impossible prefix length";
+        case Malformed::bad_interval:
+            return "interval of zero";
+        case Malformed::bad_router_id:
+            return "invalid router-id";
+        case Malformed::no_hops_left:
+            return "seqno request without hops left";
+        case Malformed::cut_sub_tlv:
+            return "sub-TLV beyond its TLV";
+        case Malformed::unknown_mandatory_sub_tlv:
+            return "unknown mandatory sub-TLV";
+        case Malformed::bad_source_prefix:
+            return "bad source prefix";
+        case Malformed::no_default_prefix:
+            return "compressed prefix without a default";
+        case Malformed::no_router_id:
+            return "update without a router-id";
+        case Malformed::no_next_hop:
+            return "update without a next hop";
+        case Malformed::bad_wildcard:
+            return "wildcard update that is no retraction";
+        case Malformed::not_babel:
+            return "not a Babel 2 packet";
+        case Malformed::bad_packet_length:
+            return "packet shorter than its header says";
+        case Malformed::tlv_beyond_end:
+            return "TLV beyond the end of the packet";
     }
     return "malformed";
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// The TLVs of Babel as values, and the bytes of each (RFC 8966 4.6; RFC 9079, 9229 and 9616 for the sub-TLVs).
-// A TLV alone knows nothing of those before it: what compression leaves out is completed in packet.hpp.
+// The TLVs of Babel as values, and the bytes of each (RFC 8966 4.6; RFC 9079, 9229 and 9616 for the
+// sub-TLVs). A TLV alone knows nothing of those before it: what compression leaves out is completed in
+// packet.hpp.
 
 #include "babel/constants.hpp"
 #include "base/bytes.hpp"
@@ -15,8 +16,17 @@
 namespace aronet::babel {
 
 enum class TlvType : std::uint8_t {
-    pad1 = 0, pad_n = 1, ack_request = 2, ack = 3, hello = 4, ihu = 5, router_id = 6, next_hop = 7,
-    update = 8, route_request = 9, seqno_request = 10,
+    pad1 = 0,
+    pad_n = 1,
+    ack_request = 2,
+    ack = 3,
+    hello = 4,
+    ihu = 5,
+    router_id = 6,
+    next_hop = 7,
+    update = 8,
+    route_request = 9,
+    seqno_request = 10,
 };
 
 enum class SubTlvType : std::uint8_t { pad1 = 0, pad_n = 1, timestamp = 3, source_prefix = 128 };
@@ -101,19 +111,34 @@ struct SeqnoRequest {
     bool operator==(const SeqnoRequest&) const = default;
 };
 
-using Tlv = std::variant<PadN, AckRequest, Ack, Hello, Ihu, RouterIdTlv, NextHop, Update, RouteRequest, SeqnoRequest>;
+using Tlv =
+    std::variant<PadN, AckRequest, Ack, Hello, Ihu, RouterIdTlv, NextHop, Update, RouteRequest, SeqnoRequest>;
 
 // Why something received was not taken.
 enum class Malformed : std::uint8_t {
-    too_short, bad_encoding, bad_prefix_length, bad_interval, bad_router_id, no_hops_left, cut_sub_tlv,
-    unknown_mandatory_sub_tlv, bad_source_prefix, no_default_prefix, no_router_id, no_next_hop, bad_wildcard,
-    not_babel, bad_packet_length, tlv_beyond_end,
+    too_short,
+    bad_encoding,
+    bad_prefix_length,
+    bad_interval,
+    bad_router_id,
+    no_hops_left,
+    cut_sub_tlv,
+    unknown_mandatory_sub_tlv,
+    bad_source_prefix,
+    no_default_prefix,
+    no_router_id,
+    no_next_hop,
+    bad_wildcard,
+    not_babel,
+    bad_packet_length,
+    tlv_beyond_end,
 };
 std::string_view to_string(Malformed reason);
 
 struct Decoded {
-    std::optional<Tlv> tlv;           // absent for a type that we do not know, and for what cannot be read at all
-    std::optional<Malformed> ignore;  // with a tlv: only what it does to the parser's state counts (section 4.5)
+    std::optional<Tlv> tlv;  // absent for a type that we do not know, and for what cannot be read at all
+    std::optional<Malformed>
+        ignore;  // with a tlv: only what it does to the parser's state counts (section 4.5)
     Encoding encoding = Encoding::wildcard;  // as written, for prefixes
 };
 

@@ -22,7 +22,8 @@ using InterfaceId = std::uint32_t;  // the caller's number for an interface
 
 inline constexpr Metric kInfinity = 0xffff;
 
-struct Destination {  // what an update is about (RFC 9079: the source is ::/0 or 0.0.0.0/0 for ordinary routes)
+struct Destination {  // what an update is about (RFC 9079: the source is ::/0 or 0.0.0.0/0 for ordinary
+                      // routes)
     Prefix prefix;
     Prefix source;
 

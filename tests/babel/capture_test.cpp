@@ -1,5 +1,5 @@
-// Conversations of babeld and BIRD, recorded by us (tests/vectors/babel), and the samples of tcpdump: what tcpdump
-// reads in each packet is what we read.
+// Conversations of babeld and BIRD, recorded by us (tests/vectors/babel), and the samples of tcpdump: what
+// tcpdump reads in each packet is what we read.
 
 #include "babel/constants.hpp"
 #include "babel/desk.hpp"
@@ -29,7 +29,8 @@ std::string slurp(const std::string& path) {
 
 std::uint32_t little(const std::string& bytes, std::size_t at) {
     std::uint32_t v = 0;
-    for (int i = 3; i >= 0; --i) v = v << 8 | static_cast<base::Byte>(bytes.at(at + static_cast<std::size_t>(i)));
+    for (int i = 3; i >= 0; --i)
+        v = v << 8 | static_cast<base::Byte>(bytes.at(at + static_cast<std::size_t>(i)));
     return v;
 }
 
@@ -42,12 +43,20 @@ std::vector<Captured> read_pcap(const std::string& path) {
     for (std::size_t at = 24; at + 16 <= file.size();) {
         const std::size_t length = little(file, at + 8);
         const Duration time = little(file, at) * 1s + little(file, at + 4) * 1us;
-        base::Bytes frame(file.begin() + std::ptrdiff_t(at + 16), file.begin() + std::ptrdiff_t(std::min(file.size(), at + 16 + length)));
+        base::Bytes frame(
+            file.begin() + std::ptrdiff_t(at + 16),
+            file.begin() + std::ptrdiff_t(std::min(file.size(), at + 16 + length))
+        );
         at += 16 + length;
-        if (frame.size() < before_ip + 48 || frame[before_ip] >> 4 != 6 || frame[before_ip + 6] != 17) continue;
+        if (frame.size() < before_ip + 48 || frame[before_ip] >> 4 != 6 || frame[before_ip + 6] != 17)
+            continue;
         const auto whole = base::ByteView(frame).subspan(before_ip);
-        packets.push_back({time, *Address::from_bytes(whole.subspan(8, 16)), *Address::from_bytes(whole.subspan(24, 16)),
-                           base::Bytes(whole.begin() + 48, whole.end())});
+        packets.push_back(
+            {time,
+             *Address::from_bytes(whole.subspan(8, 16)),
+             *Address::from_bytes(whole.subspan(24, 16)),
+             base::Bytes(whole.begin() + 48, whole.end())}
+        );
     }
     return packets;
 }
@@ -66,7 +75,8 @@ std::string stamp(std::uint32_t t) { return print("%.6fs", t / 1000000.0); }
 
 std::string id_of(RouterId id) {
     std::string text;
-    for (int shift = 56; shift >= 0; shift -= 8) text += print(shift == 56 ? "%02x" : ":%02x", unsigned(id >> shift & 0xff));
+    for (int shift = 56; shift >= 0; shift -= 8)
+        text += print(shift == 56 ? "%02x" : ":%02x", unsigned(id >> shift & 0xff));
     return text;
 }
 
@@ -93,8 +103,8 @@ private:
                (t.timestamp ? " sub-timestamp " + stamp(*t.timestamp) : "");
     }
     std::string words(const Ihu& t) {
-        return "IHU " + (t.address ? t.address->to_string() : "any") + print(" rxcost %u interval ", t.rxcost) +
-               seconds_of(t.interval) +
+        return "IHU " + (t.address ? t.address->to_string() : "any") +
+               print(" rxcost %u interval ", t.rxcost) + seconds_of(t.interval) +
                (t.echo ? " sub-timestamp " + stamp(t.echo->origin) + "|" + stamp(t.echo->received) : "");
     }
     std::string words(const RouterIdTlv& t) { return "Router Id " + id_of(t.id); }
@@ -116,10 +126,12 @@ private:
             std::copy_n(base.begin(), t.omitted, octets.begin());
             std::copy_n(t.octets.begin(), t.octet_count(), octets.begin() + t.omitted);
             if (t.sets_default_prefix) base = octets;
-            prefix = Prefix(*Address::from_bytes(base::ByteView(octets).first(v4 ? 4 : 16)), t.length).to_string();
+            prefix =
+                Prefix(*Address::from_bytes(base::ByteView(octets).first(v4 ? 4 : 16)), t.length).to_string();
         }
-        return std::string("Update") + (t.sets_default_prefix ? "/prefix" : "") + (t.sets_router_id ? "/id" : "") +
-               " " + prefix + print(" metric %u seqno %u interval ", t.metric, t.seqno) + seconds_of(t.interval);
+        return std::string("Update") + (t.sets_default_prefix ? "/prefix" : "") +
+               (t.sets_router_id ? "/id" : "") + " " + prefix +
+               print(" metric %u seqno %u interval ", t.metric, t.seqno) + seconds_of(t.interval);
     }
 
     std::array<base::Byte, 16> default_v4_{}, default_v6_{};
@@ -146,7 +158,15 @@ std::vector<std::string> tcpdumps_reading(const std::string& path) {
     for (std::string line; std::getline(text, line);) {
         while (!line.empty() && line[0] == '\t') line.erase(0, 1);
         line = line.substr(0, line.find(" sub-diversity"));
-        static const char* const ours[] = {"Hello ", "IHU ", "Router Id ", "Next Hop ", "Update", "Route Request ", "Seqno Request ", "Acknowledgment"};
+        static const char* const ours[] = {
+            "Hello ",
+            "IHU ",
+            "Router Id ",
+            "Next Hop ",
+            "Update",
+            "Route Request ",
+            "Seqno Request ",
+            "Acknowledgment"};
         for (const char* start : ours) {
             if (line.rfind(start, 0) == 0) lines.push_back(line);
         }
@@ -155,8 +175,11 @@ std::vector<std::string> tcpdumps_reading(const std::string& path) {
 }
 
 const std::string kVectors = std::string(ARONET_SOURCE_DIR) + "/tests/vectors/babel/";
-const char* const kOurs[] = {"babeld114-babeld114-tunnel-rtt", "babeld114-bird2192-mac-sha256",
-                             "babeld114-bird2192-tunnel-rtt", "babeld114-bird2192-wired"};
+const char* const kOurs[] = {
+    "babeld114-babeld114-tunnel-rtt",
+    "babeld114-bird2192-mac-sha256",
+    "babeld114-bird2192-tunnel-rtt",
+    "babeld114-bird2192-wired"};
 
 }  // namespace
 
@@ -193,9 +216,12 @@ TEST_CASE("what BIRD said to babeld teaches us its routes, its withdrawals and i
         for (const Captured& packet : packets) {
             desk.pass(std::max(Duration(0), zero + packet.at - desk.now));
             if (packet.from != bird) continue;
-            desk.deliver({.bytes = packet.payload, .from = bird, .to = packet.to, .in = 1, .received_at = desk.now});
+            desk.deliver(
+                {.bytes = packet.payload, .from = bird, .to = packet.to, .in = 1, .received_at = desk.now}
+            );
             const bool v6 = desk.forwarding.reaches(to("fd00::2/128"), bird);
-            const bool v4 = desk.forwarding.ways.count(to("192.0.2.2/32")) > 0 && !desk.forwarding.unreachable(to("192.0.2.2/32"));
+            const bool v4 = desk.forwarding.ways.count(to("192.0.2.2/32")) > 0 &&
+                            !desk.forwarding.unreachable(to("192.0.2.2/32"));
             had_v6 = had_v6 || v6;
             had_v4 = had_v4 || v4;
             lost_v6_while_v4 = lost_v6_while_v4 || (had_v6 && !v6 && v4);
@@ -221,12 +247,19 @@ TEST_CASE("tcpdump's own samples are read as it reads them, and crash nobody") {
         CHECK(our_reading(folder + name + ".pcap") == tcpdumps_reading(folder + name + ".out"));
     }
     CHECK(our_reading(folder + "babel.pcap") == tcpdumps_reading(folder + "babel1v.out"));
-    for (const std::string name : {"babel", "babel_auth", "babel_pad1", "babel_rfc6126bis", "babel_rtt", "babel_update_oobr"}) {
+    for (const std::string name :
+         {"babel", "babel_auth", "babel_pad1", "babel_rfc6126bis", "babel_rtt", "babel_update_oobr"}) {
         Desk desk;
         desk.plug(1, Desk::link());
         for (const Captured& packet : read_pcap(folder + name + ".pcap")) {
             desk.pass(100ms);
-            desk.deliver({.bytes = packet.payload, .from = packet.from, .to = multicast_group(), .in = 1, .received_at = desk.now});
+            desk.deliver(
+                {.bytes = packet.payload,
+                 .from = packet.from,
+                 .to = multicast_group(),
+                 .in = 1,
+                 .received_at = desk.now}
+            );
         }
         desk.pass(60s);
     }

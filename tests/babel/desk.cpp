@@ -53,7 +53,10 @@ void Desk::befriend(InterfaceId on, const Address& address, std::uint16_t rxcost
 
 void Desk::hello_from(const Address& address, Friend& f) {
     const Hello hello{.seqno = f.hello_seqno++, .interval = Interval::of(4s)};
-    say(f.on, address, {hello, Ihu{.address = links_.at(f.on).link_local, .rxcost = f.rxcost, .interval = Interval::of(12s)}});
+    say(f.on,
+        address,
+        {hello, Ihu{.address = links_.at(f.on).link_local, .rxcost = f.rxcost, .interval = Interval::of(12s)}}
+    );
     f.next_hello = now + 4s;
 }
 
@@ -107,7 +110,9 @@ void Desk::collect() {
         const auto* send = std::get_if<Send>(&action);
         if (send == nullptr) continue;
         Sent s{now, send->on, send->to, {}};
-        PacketReader reader(send->bytes, links_.count(send->on) ? links_.at(send->on).link_local : ip("fe80::1"));
+        PacketReader reader(
+            send->bytes, links_.count(send->on) ? links_.at(send->on).link_local : ip("fe80::1")
+        );
         while (auto event = reader.next()) {
             REQUIRE_FALSE(std::holds_alternative<Malformed>(*event));
             s.events.push_back(std::move(*event));

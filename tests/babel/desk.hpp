@@ -62,8 +62,12 @@ struct Announce {  // an update as the scripted neighbours write it
     Duration interval = std::chrono::seconds(4);
 
     Announcement operator()() const {
-        return {.about = to(prefix), .router_id = router_id, .seqno = seqno, .interval = Interval::of(interval),
-                .metric = metric};
+        return {
+            .about = to(prefix),
+            .router_id = router_id,
+            .seqno = seqno,
+            .interval = Interval::of(interval),
+            .metric = metric};
     }
 };
 
@@ -82,11 +86,13 @@ public:
     void say(InterfaceId on, const Address& from, const std::vector<Tlv>& tlvs);
     void say(InterfaceId on, const Address& from, const Announce& update) { announce(on, from, {update()}); }
     void announce(InterfaceId on, const Address& from, const std::vector<Announcement>& updates);
-    void retract(InterfaceId on, const Address& from, const char* prefix) { say(on, from, Announce{prefix, kInfinity}); }
+    void retract(InterfaceId on, const Address& from, const char* prefix) {
+        say(on, from, Announce{prefix, kInfinity});
+    }
     void say_raw(InterfaceId on, const Address& from, const base::Bytes& packet);
     void deliver(const Packet& packet);
 
-    void pass(Duration d);     // ticks whenever asked for, neighbours saying their Hellos
+    void pass(Duration d);  // ticks whenever asked for, neighbours saying their Hellos
     void forget() { sent.clear(); }
 
     template <class T>

@@ -93,7 +93,9 @@ TEST_CASE("an IHU without an address counts, one for somebody else does not") { 
     CHECK(desk.reachable());
 }
 
-TEST_CASE("a neighbour whose Hello numbers jump is reachable again within three Hellos, without its old routes") {
+TEST_CASE(
+    "a neighbour whose Hello numbers jump is reachable again within three Hellos, without its old routes"
+) {
     Wired desk;  // T16
     desk.befriend(1, kA);
     desk.say(1, kA, Announce{"fd00::/64"});
@@ -144,7 +146,8 @@ TEST_CASE("a silent neighbour is lost after six seconds of one missed Hello and 
     CHECK(desk.speaker.routes().empty());
 }
 
-TEST_CASE("a Hello that promises the next one soon is taken at its word") {  // the last words of a neighbour that stops
+TEST_CASE("a Hello that promises the next one soon is taken at its word"
+) {  // the last words of a neighbour that stops
     Wired desk;
     desk.befriend(1, kA);
     desk.silence(kA);
@@ -180,8 +183,10 @@ TEST_CASE("an Rxcost of zero gives no free link") {  // T18
 TEST_CASE("an Rxcost of infinity, or no IHU for three and a half intervals, makes the link unusable") {
     Wired desk;
     for (SeqNo i = 0; i < 20; ++i) {
-        if (i == 0) desk.say(1, kA, {ihu(), hello(i), ihu(96, 400)});
-        else desk.say(1, kA, {hello(i)});
+        if (i == 0)
+            desk.say(1, kA, {ihu(), hello(i), ihu(96, 400)});
+        else
+            desk.say(1, kA, {hello(i)});
         if (i == 1 || i == 3) CHECK(desk.reachable());
         if (i == 4) CHECK_FALSE(desk.reachable());
         desk.pass(4s);
@@ -282,7 +287,8 @@ struct Tunnel : Desk {
         const std::uint32_t origin = *last.timestamp;
         Hello h = hello(seqno_++);
         const std::uint32_t their_receive = 4294967000u;  // of a clock of its own that wraps too
-        if (with_hello_stamp) h.timestamp = their_receive + static_cast<std::uint32_t>(base::microseconds(kept));
+        if (with_hello_stamp)
+            h.timestamp = their_receive + static_cast<std::uint32_t>(base::microseconds(kept));
         Ihu i = ihu();
         i.echo = Ihu::Echo{origin, their_receive};
         PacketWriter writer(1000);
@@ -302,7 +308,8 @@ struct Tunnel : Desk {
 };
 }  // namespace
 
-TEST_CASE("on a tunnel Hellos carry a time stamp, and IHUs the echo of the neighbour's, behind a Hello") {  // T70
+TEST_CASE("on a tunnel Hellos carry a time stamp, and IHUs the echo of the neighbour's, behind a Hello"
+) {  // T70
     Tunnel desk;
     Hello stamped = hello(3);
     stamped.timestamp = 77;

@@ -27,9 +27,10 @@ Mesh::NodeId Mesh::add_node() {
 
 void Mesh::start(NodeId id) {
     Node& node = nodes_[id];
-    // As a daemon does that kept its seqno: the next is newer than all it said before. A new router-id would serve too,
-    // but prefixes with two origins may loop for a moment (RFC 8966 section 1.1).
-    const SeqNo seqno = node.speaker ? static_cast<SeqNo>(node.speaker->seqno() + 1) : static_cast<SeqNo>(random_.u32());
+    // As a daemon does that kept its seqno: the next is newer than all it said before. A new router-id would
+    // serve too, but prefixes with two origins may loop for a moment (RFC 8966 section 1.1).
+    const SeqNo seqno =
+        node.speaker ? static_cast<SeqNo>(node.speaker->seqno() + 1) : static_cast<SeqNo>(random_.u32());
     node.speaker.reset();
     node.forwarding = {};
     node.random.reset(new base::Random(base::Random::from_number(random_.u64())));
@@ -135,9 +136,13 @@ bool Mesh::step(Instant end) {
         const bool side = l.a == flight.to;
         const Address mine = address(flight.link, side);
         node.speaker->handle(
-            {.bytes = flight.bytes, .from = address(flight.link, !side),
-             .to = flight.multicast ? multicast_group() : mine, .in = in, .received_at = now_},
-            now_, actions_
+            {.bytes = flight.bytes,
+             .from = address(flight.link, !side),
+             .to = flight.multicast ? multicast_group() : mine,
+             .in = in,
+             .received_at = now_},
+            now_,
+            actions_
         );
         perform(flight.to);
         return true;

@@ -1,6 +1,7 @@
 #pragma once
 
-// Many Speakers in virtual time: links that lose and delay, cuts, restarts. After every event nothing may loop.
+// Many Speakers in virtual time: links that lose and delay, cuts, restarts. After every event nothing may
+// loop.
 
 #include "babel/desk.hpp"
 
@@ -16,12 +17,13 @@ public:
     using NodeId = std::size_t;
     NodeId add_node();
     void connect(NodeId a, NodeId b, std::uint16_t cost = 96, Duration delay = std::chrono::milliseconds(1));
-    void cut(NodeId a, NodeId b);           // both ends notice
+    void cut(NodeId a, NodeId b);                   // both ends notice
     void silence(NodeId a, NodeId b, bool silent);  // nobody notices, nothing passes
     void restore(NodeId a, NodeId b);
     void lose(unsigned percent) { loss_percent_ = percent; }
-    // Without a word. Whoever restarts has forgotten which routes would loop; where loss can hide the restart from
-    // the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of loops.
+    // Without a word. Whoever restarts has forgotten which routes would loop; where loss can hide the restart
+    // from the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of
+    // loops.
     void restart(NodeId node, bool noticed);
     void run(Duration d);
     Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
@@ -32,7 +34,7 @@ public:
     std::size_t packets() const { return packets_; }
     static Destination own(NodeId node);
 
-    InterfaceConfig config;                 // of every link; link_local and rxcost are set per link
+    InterfaceConfig config;  // of every link; link_local and rxcost are set per link
 
 private:
     struct Node {

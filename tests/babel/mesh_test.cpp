@@ -62,7 +62,9 @@ TEST_CASE("a full mesh of eight is whole within a second") {
     CHECK(mesh.run_until_whole(10s) <= 1s);
 }
 
-TEST_CASE("a ring of ten whose link is cut heals within 300 ms and is back on the short path soon after the repair") {
+TEST_CASE(
+    "a ring of ten whose link is cut heals within 300 ms and is back on the short path soon after the repair"
+) {
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
         Mesh mesh(seed);
         mesh.config = four_seconds();
@@ -122,11 +124,21 @@ TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and ar
         for (int i = 0; i < 12; ++i) {
             const std::size_t a = random.below(count - 1);
             switch (random.below(5)) {
-                case 0: mesh.cut(a, a + 1); break;
-                case 1: mesh.restore(a, a + 1); break;
-                case 2: mesh.silence(a, a + 1, true); break;
-                case 3: mesh.silence(a, a + 1, false); break;
-                default: mesh.restart(a, true); break;
+                case 0:
+                    mesh.cut(a, a + 1);
+                    break;
+                case 1:
+                    mesh.restore(a, a + 1);
+                    break;
+                case 2:
+                    mesh.silence(a, a + 1, true);
+                    break;
+                case 3:
+                    mesh.silence(a, a + 1, false);
+                    break;
+                default:
+                    mesh.restart(a, true);
+                    break;
             }
             mesh.run(random.between(10ms, 15s));
         }

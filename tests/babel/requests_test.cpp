@@ -25,8 +25,14 @@ struct Router : Desk {
         pass(2s);
         forget();
     }
-    void ask_seqno(InterfaceId on, const Address& from, const Destination& d, SeqNo seqno, RouterId id,
-                   std::uint8_t hops = 64) {
+    void ask_seqno(
+        InterfaceId on,
+        const Address& from,
+        const Destination& d,
+        SeqNo seqno,
+        RouterId id,
+        std::uint8_t hops = 64
+    ) {
         say(on, from, {SeqnoRequest{d, seqno, hops, id}});
     }
 };
@@ -73,7 +79,8 @@ TEST_CASE("a wildcard request brings everything, to the asker alone, at most onc
     CHECK(dumps == 1);
 }
 
-TEST_CASE("a seqno request for our own prefix raises the seqno by exactly one, whatever is asked") {  // T06, T07, D12
+TEST_CASE("a seqno request for our own prefix raises the seqno by exactly one, whatever is asked"
+) {  // T06, T07, D12
     Router desk;
     desk.ask_seqno(1, kA, kOwn, 11, kUs);
     CHECK(desk.announced(1, kOwn)->seqno == 11);

@@ -12,8 +12,9 @@ const Address kB = ip("fe80::b");
 const Destination kD = to("fd00::/64");
 
 Destination numbered(unsigned i) {
-    return Destination::of(Prefix(Address::v6({0xfd, 9, 0, 0, 0, 0, static_cast<base::Byte>(i >> 8),
-                                               static_cast<base::Byte>(i)}), 64));
+    return Destination::of(Prefix(
+        Address::v6({0xfd, 9, 0, 0, 0, 0, static_cast<base::Byte>(i >> 8), static_cast<base::Byte>(i)}), 64
+    ));
 }
 
 struct Pair : Desk {
@@ -148,7 +149,11 @@ TEST_CASE("no packet is larger than the interface carries, down to 512 octets") 
             writer.add(Tlv(Hello{.seqno = static_cast<SeqNo>(i), .interval = {400}}));
             writer.add(Tlv(Ihu{.rxcost = 96, .interval = {1200}}));
             const base::Bytes bytes = writer.finish();
-            desk.speaker.handle({.bytes = bytes, .from = kA, .to = multicast_group(), .in = 1, .received_at = desk.now}, desk.now, out);
+            desk.speaker.handle(
+                {.bytes = bytes, .from = kA, .to = multicast_group(), .in = 1, .received_at = desk.now},
+                desk.now,
+                out
+            );
         }
         for (int i = 0; i < 20; ++i) desk.speaker.tick(desk.now += 10ms, out);
         std::size_t largest = 0, updates = 0;
@@ -161,7 +166,8 @@ TEST_CASE("no packet is larger than the interface carries, down to 512 octets") 
         }
         CHECK(updates >= 2000);
         CHECK(largest <= std::max<std::size_t>(mtu - 48, 512));
-        if (mtu < 9000) CHECK(largest > std::max<std::size_t>(mtu - 48, 512) * 9 / 10);  // else a portion is less
+        if (mtu < 9000)
+            CHECK(largest > std::max<std::size_t>(mtu - 48, 512) * 9 / 10);  // else a portion is less
     }
 }
 
@@ -171,7 +177,8 @@ TEST_CASE("many neighbours' IHUs that fill a packet each stand behind a Hello") 
     c.mtu = 560;
     desk.plug(1, c);
     for (unsigned i = 0; i < 60; ++i) {
-        const Address a = Address::v6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, static_cast<base::Byte>(i)});
+        const Address a =
+            Address::v6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, static_cast<base::Byte>(i)});
         desk.say(1, a, {Hello{.seqno = 1, .interval = {400}, .timestamp = 5}});
     }
     desk.forget();

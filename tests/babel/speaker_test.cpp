@@ -173,7 +173,8 @@ TEST_CASE("an Ack Request is answered at once, to the asker alone") {  // T02
     CHECK(desk.said<Ack>() == std::vector<Ack>{{0x1234}, {0x1235}});
 }
 
-TEST_CASE("an interface that goes takes its neighbours and routes with it, whatever is pending") {  // D29, D30
+TEST_CASE("an interface that goes takes its neighbours and routes with it, whatever is pending"
+) {  // D29, D30
     Desk desk;
     desk.plug(1, Desk::link());
     desk.plug(2, Desk::link("fe80::2"));
@@ -181,7 +182,9 @@ TEST_CASE("an interface that goes takes its neighbours and routes with it, whate
     desk.befriend(2, kB);
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1});
     desk.pass(2s);
-    desk.say(2, kB, {SeqnoRequest{to("fd00::/64"), 2, 64, 0xaa}});  // forwarded to kA, kB waits for the answer
+    desk.say(
+        2, kB, {SeqnoRequest{to("fd00::/64"), 2, 64, 0xaa}}
+    );  // forwarded to kA, kB waits for the answer
     desk.forget();
     desk.unplug(2);
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 2});

@@ -18,14 +18,25 @@ base::Bytes bytes_of(const Tlv& tlv) {
 base::Bytes hex(const char* text) { return base::from_hex(text).value(); }
 
 Update update_v6() {
-    Update u{.encoding = Encoding::v6, .sets_default_prefix = true, .length = 64, .interval = {1600}, .seqno = 0x1234,
-             .metric = 96};
+    Update u{
+        .encoding = Encoding::v6,
+        .sets_default_prefix = true,
+        .length = 64,
+        .interval = {1600},
+        .seqno = 0x1234,
+        .metric = 96};
     u.octets = {0xfd, 0, 0, 1, 0, 2, 0, 3};
     return u;
 }
 
 Update update_v4() {
-    Update u{.encoding = Encoding::v4, .sets_router_id = true, .length = 24, .omitted = 1, .interval = {1}, .metric = 7};
+    Update u{
+        .encoding = Encoding::v4,
+        .sets_router_id = true,
+        .length = 24,
+        .omitted = 1,
+        .interval = {1},
+        .metric = 7};
     u.octets = {0, 2};
     u.source = Prefix::parse("10.0.0.0/8");
     return u;
@@ -54,15 +65,24 @@ const std::vector<Sample>& samples() {
         {NextHop{ip("192.0.2.1")}, "07060100c0000201"},
         {NextHop{ip("fe80::5")}, "070a03000000000000000005"},
         {NextHop{ip("2001:db8::1")}, "0712020020010db8000000000000000000000001"},
-        {Update{.interval = {400}}, "080a00000000019000" "00ffff"},
-        {update_v6(), "08120280400006401234" "0060fd00000100020003"},
+        {Update{.interval = {400}},
+         "080a00000000019000"
+         "00ffff"},
+        {update_v6(),
+         "08120280400006401234"
+         "0060fd00000100020003"},
         {update_v4(), "08100140180100010000000700028002080a"},
         {RouteRequest{}, "09020000"},
         {RouteRequest{to("10.0.0.0/8")}, "090301080a"},
-        {RouteRequest{about}, "090f022020010db880" "073020010db80001"},
-        {SeqnoRequest{to("10.0.0.0/9"), 9, 64, 0x0102030405060708}, "0a10010900094000010203040506070" "80a00"},
+        {RouteRequest{about},
+         "090f022020010db880"
+         "073020010db80001"},
+        {SeqnoRequest{to("10.0.0.0/9"), 9, 64, 0x0102030405060708},
+         "0a10010900094000010203040506070"
+         "80a00"},
         {SeqnoRequest{about, 9, 64, 0x0102030405060708},
-         "0a1b022000094000010203040506070820010db88007" "3020010db80001"},
+         "0a1b022000094000010203040506070820010db88007"
+         "3020010db80001"},
     };
     return list;
 }
@@ -128,11 +148,13 @@ TEST_CASE("every TLV survives every sub-TLV we do not know, and is ignored for a
             return decode(whole[0], body);
         };
         CAPTURE(s.bytes);
-        for (const char* harmless : {"00", "0100", "0103aabbcc", "7f00", "7f02abcd", "0000", "0203010203", "0500"}) {
+        for (const char* harmless :
+             {"00", "0100", "0103aabbcc", "7f00", "7f02abcd", "0000", "0203010203", "0500"}) {
             CHECK_FALSE(with(harmless).ignore);
             CHECK(with(harmless).tlv == s.tlv);
         }
-        for (const char* mandatory : {"8100", "ff0100", "fe00", "00ff00", "0500ff00", "7f01aafe00"}) {  // T24, D33
+        for (const char* mandatory :
+             {"8100", "ff0100", "fe00", "00ff00", "0500ff00", "7f01aafe00"}) {  // T24, D33
             CHECK(with(mandatory).ignore == Malformed::unknown_mandatory_sub_tlv);
         }
         for (const char* cut : {"05", "05ff00", "0505", "7f03aabb", "80", "8005"}) {  // CVE-2022-26129
@@ -155,7 +177,14 @@ TEST_CASE("a short time stamp is ignored, a long one is read") {  // RFC 9616
 }
 
 TEST_CASE("a source prefix twice, empty, too long or cut makes the TLV be ignored") {  // RFC 9079 7.1
-    for (const char* sub : {"80020801" "80020801", "800100", "80020a01", "8000", "80022101", "800301"}) {
+    for (const char* sub :
+         {"80020801"
+          "80020801",
+          "800100",
+          "80020a01",
+          "8000",
+          "80022101",
+          "800301"}) {
         base::Bytes body = hex("01080a");
         const base::Bytes tail = hex(sub);
         body.insert(body.end(), tail.begin(), tail.end());
@@ -168,10 +197,14 @@ TEST_CASE("a source prefix twice, empty, too long or cut makes the TLV be ignore
 }
 
 TEST_CASE("impossible encodings, lengths and values are refused") {
-    const struct { std::uint8_t type; const char* body; Malformed reason; } list[] = {
+    const struct {
+        std::uint8_t type;
+        const char* body;
+        Malformed reason;
+    } list[] = {
         {2, "000012340000", Malformed::bad_interval},
-        {5, "040000600190c0000201", Malformed::bad_encoding},   // T54
-        {5, "c80000600190c0000201", Malformed::bad_encoding},   // T55
+        {5, "040000600190c0000201", Malformed::bad_encoding},  // T54
+        {5, "c80000600190c0000201", Malformed::bad_encoding},  // T55
         {5, "010000600000c0000201", Malformed::bad_interval},
         {5, "010000600190c00002", Malformed::too_short},
         {7, "0000", Malformed::bad_encoding},
