@@ -60,8 +60,7 @@ struct Config {
     std::string organization, common_name;
     Prefix network;                         // IPv6, /64 or shorter
     std::vector<Prefix> prefixes;           // of this node, besides its network
-    std::vector<Prefix> extra_ip;           // as addresses: host bits kept in extra_ip_addresses
-    std::vector<std::pair<Address, unsigned>> extra_ip_addresses;  // address, prefix length
+    std::vector<std::pair<Address, unsigned>> extra_ip;  // further addresses of the main interface, prefix lengths
     std::string ifname = "aronet";
     std::string netns_name = "aronet";
     std::uint32_t route_table = 128;        // the default with a VRF; 254 in a namespace

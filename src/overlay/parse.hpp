@@ -1,0 +1,42 @@
+#pragma once
+
+// config.json and registry.json out of their texts (docs/configuration.md). Pure: files are read by the caller.
+
+#include "overlay/config.hpp"
+#include "overlay/document.hpp"
+
+#include <functional>
+#include <string_view>
+
+namespace aronet::overlay {
+
+// Gives the contents of the private key's file, or what went wrong.
+using ReadKey = std::function<base::Result<base::Secret>(const std::string& path)>;
+
+// nullopt when `problems` has errors; warnings may be there in any case.
+std::optional<Config> parse_config(std::string_view text, const std::string& file, const ReadKey& read_key, Problems& problems);
+std::optional<Registry> parse_registry(std::string_view text, const std::string& file, Problems& problems);
+
+// R of a network: the /80 that the node keeps for itself, N + (0xffff << 48) (docs/configuration.md, addresses).
+Prefix reserved_range(const Prefix& network);
+
+// Pieces that both files are made of.
+std::optional<std::string> read_name(const Value& value);  // of an organization or a node
+std::optional<Prefix> read_prefix(const Value& value);     // host bits allowed
+std::vector<Prefix> read_prefixes(const Value& value);     // absent: none
+std::optional<Prefix> read_network(const Value& value);    // IPv6, /64 or shorter
+std::optional<std::string> read_serial_number(const Value& value);  // absent: nullopt, without an error
+void refuse_reserved(const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network);
+
+struct Location {  // address, port and family of an endpoint
+    std::optional<Address> address;
+    std::optional<Prefix> range;
+    std::string hostname;
+    Family family = Family::v4;
+    std::uint16_t port = 0;
+};
+std::optional<Location> read_location(const Value& endpoint, bool range_allowed);
+
+extern const std::vector<std::string> kPrefixSpellings;  // prefixs, prefixes, extra_network
+
+}  // namespace aronet::overlay

@@ -1,0 +1,148 @@
+#include "overlay/parse.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace aronet::overlay {
+namespace {
+
+constexpr std::size_t kNodesMax = 100'000;
+
+std::string lower(std::string text) {
+    for (char& c : text) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 32);
+    }
+    return text;
+}
+
+// What has been seen so far, to find two of a kind.
+struct Seen {
+    std::map<std::string, std::string> names;             // lower case identity → as it was written
+    std::map<Prefix, std::string> reserved;               // reserved range → node
+    std::map<Prefix, std::string> prefixes;               // prefix → node
+};
+
+void read_key(const Value& value, std::vector<ike::PublicKey>& keys) {
+    const auto text = value.string();
+    if (!text) return;
+    const auto key = ike::parse_public_key(*text);
+    if (key) {
+        keys.push_back(*key);
+    } else {
+        value.error(key.error().text);
+    }
+}
+
+std::vector<ike::PublicKey> read_keys(const Value& value) {
+    std::vector<ike::PublicKey> keys;
+    if (value.is_absent()) return keys;
+    if (!value.is_array()) {
+        read_key(value, keys);
+        return keys;
+    }
+    const auto elements = value.elements();
+    if (elements.empty() || elements.size() > 2) value.expected("one key, or two while they are being changed");
+    for (const Value& element : elements) read_key(element, keys);
+    return keys;
+}
+
+void read_endpoint(const Value& value, RegistryNode& node) {
+    if (!value.is_object()) return;
+    value.warn_of_unknown({"address", "address_family", "port", "serial_number"});
+    const auto location = read_location(value, false);
+    const Value serial = value.member("serial_number");
+    RegistryEndpoint endpoint;
+    endpoint.serial_number = read_serial_number(serial);
+    if (!location) return;
+    endpoint.address = location->address;
+    endpoint.hostname = location->hostname;
+    endpoint.family = location->family;
+    endpoint.port = location->port;
+    for (const RegistryEndpoint& other : node.endpoints) {
+        if (endpoint.serial_number && other.serial_number == endpoint.serial_number) {
+            serial.error("another endpoint of this node has the same: two endpoints would have one identity");
+        }
+    }
+    node.endpoints.push_back(std::move(endpoint));
+}
+
+void check_ranges(const Value& remarks, const RegistryNode& node, const std::string& name, Seen& seen) {
+    if (!node.network) return;
+    const Prefix own = reserved_range(*node.network);
+    const auto same = seen.reserved.find(own);
+    if (same != seen.reserved.end()) {
+        remarks.member("network").error(
+            "the reserved range " + own.to_string() + " is that of " + same->second + " too"
+        );
+    }
+    seen.reserved.emplace(own, name);
+}
+
+void warn_of_anycast(const Value& prefixes, const RegistryNode& node, const std::string& name, Seen& seen) {
+    for (const Prefix& prefix : node.prefixes) {
+        const auto [other, is_new] = seen.prefixes.emplace(prefix, name);
+        if (!is_new) prefixes.warning(prefix.to_string() + " is claimed by " + other->second + " too: anycast");
+    }
+}
+
+void read_remarks(const Value& remarks, RegistryNode& node, const std::string& name, Seen& seen) {
+    if (remarks.is_absent() || !remarks.is_object()) return;
+    const Value network = remarks.member("network"), prefixes = remarks.member(kPrefixSpellings);
+    if (network.is_absent()) {
+        remarks.warning("has no \"network\": nothing is routed to this node");
+    } else {
+        node.network = read_network(network);
+    }
+    node.prefixes = read_prefixes(prefixes);
+    refuse_reserved(prefixes, node.prefixes, node.network);
+    check_ranges(remarks, node, name, seen);
+    warn_of_anycast(prefixes, node, name, seen);
+}
+
+void read_node(const Value& value, const RegistryNode& organization, Registry& registry, Seen& seen) {
+    if (!value.is_object()) return;
+    value.warn_of_unknown({"common_name", "endpoints", "remarks"});
+    const Value common_name = value.required({"common_name"}), endpoints = value.required({"endpoints"});
+    RegistryNode node = organization;
+    node.common_name = read_name(common_name).value_or("");
+    const std::string name = base::printable(node.organization + "/" + node.common_name);
+    if (!node.common_name.empty()) {
+        // Some peers compare names without regard to case: two that differ in nothing else would be one to them.
+        const auto [other, is_new] = seen.names.emplace(lower(node.organization + "\n" + node.common_name), name);
+        if (!is_new) common_name.error("the node " + other->second + " has this identity already");
+    }
+    if (!endpoints.is_absent()) {
+        for (const Value& endpoint : endpoints.elements()) read_endpoint(endpoint, node);
+    }
+    read_remarks(value.member("remarks"), node, name, seen);
+    registry.nodes.push_back(std::move(node));
+}
+
+void read_organization(const Value& value, Registry& registry, Seen& seen) {
+    if (!value.is_object()) return;
+    value.warn_of_unknown({"public_key", "organization", "nodes"});
+    const Value name = value.required({"organization"}), nodes = value.required({"nodes"});
+    RegistryNode common;
+    common.keys = read_keys(value.required({"public_key"}));
+    common.organization = read_name(name).value_or("");
+    if (nodes.is_absent()) return;
+    for (const Value& node : nodes.elements()) read_node(node, common, registry, seen);
+}
+
+}  // namespace
+
+std::optional<Registry> parse_registry(std::string_view text, const std::string& file, Problems& problems) {
+    const auto document = Document::parse(text, file, problems);
+    if (!document) return std::nullopt;
+    const Value root = document->root(problems);
+    Registry registry;
+    Seen seen;
+    for (const Value& organization : root.elements()) read_organization(organization, registry, seen);
+    if (registry.nodes.size() > kNodesMax) root.error("more than " + std::to_string(kNodesMax) + " nodes");
+    if (problems.has_errors()) return std::nullopt;
+    std::sort(registry.nodes.begin(), registry.nodes.end());
+    registry.version = base::to_hex(ike::sha256(base::as_bytes(text)));
+    return registry;
+}
+
+}  // namespace aronet::overlay
