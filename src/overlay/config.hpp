@@ -55,10 +55,10 @@ struct IkeConfig {
 };
 
 struct Config {
-    base::Secret private_key;               // Ed25519 seed
+    base::Secret private_key;               // Ed25519 seed; empty when the file has none (ranet)
     ike::PublicKey public_key{};
     std::string organization, common_name;
-    Prefix network;                         // IPv6, /64 or shorter
+    std::optional<Prefix> network;          // IPv6, /64 or shorter; the original's first versions had none
     std::vector<Prefix> prefixes;           // of this node, besides its network
     std::vector<std::pair<Address, unsigned>> extra_ip;  // further addresses of the main interface, prefix lengths
     std::string ifname = "aronet";

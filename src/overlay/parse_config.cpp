@@ -48,7 +48,7 @@ void read_number(const Value& value, std::uint64_t low, std::uint64_t high, T& o
 }
 
 void read_private_key(const Value& value, const ReadKey& read_key, Config& config) {
-    if (value.is_absent()) return;
+    if (value.is_absent()) return value.warning("is missing: nothing can be run without it");
     const auto text = value.string();
     if (!text) return;
     const bool is_inline = text->starts_with("-----BEGIN ");
@@ -163,18 +163,21 @@ void read_runtime(const Value& daemon, Config& config) {
 }
 
 void read_daemon(const Value& daemon, Config& config) {
-    if (daemon.is_absent() || !daemon.is_object()) return;
+    if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
+    if (!daemon.is_object()) return;
     daemon.warn_of_unknown(
         {"prefixs", "prefixes", "extra_network", "network", "ifname", "route_table", "use_netns", "mode", "extra_ip",
          "netns_name", "runtime_dir", "charon_path", "bird_path", "birdc_path", "swanctl_path", "mtu", "datapath",
          "sysctl"}
     );
-    const Value network = daemon.required({"network"}), prefixes = daemon.member(kPrefixSpellings);
-    std::optional<Prefix> own;
-    if (!network.is_absent()) own = read_network(network);
-    if (own) config.network = *own;
+    const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
+    if (network.is_absent()) {
+        network.warning("is missing: this node has no address of its own in the overlay");
+    } else {
+        config.network = read_network(network);
+    }
     config.prefixes = read_prefixes(prefixes);
-    refuse_reserved(prefixes, config.prefixes, own);
+    refuse_reserved(prefixes, config.prefixes, config.network);
     read_interface_name(daemon.member("ifname"), config);
     read_mode(daemon, config);
     config.route_table = config.mode == Mode::vrf ? 128 : 254;
@@ -244,10 +247,10 @@ std::optional<Config> parse_config(
         {"private_key", "organization", "common_name", "daemon", "endpoints", "babel", "ike", "log"}
     );
     Config config;
-    read_private_key(root.required({"private_key"}), read_key, config);
+    read_private_key(root.member("private_key"), read_key, config);
     config.organization = read_name(root.required({"organization"})).value_or("");
     config.common_name = read_name(root.required({"common_name"})).value_or("");
-    read_daemon(root.required({"daemon"}), config);
+    read_daemon(root.member("daemon"), config);
     read_babel(root.member("babel"), config.babel);
     read_ike(root.member("ike"), config.ike);
     read_log(root.member("log"), config);

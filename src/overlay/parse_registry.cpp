@@ -22,9 +22,15 @@ struct Seen {
     std::map<Prefix, std::string> prefixes;               // prefix → node
 };
 
+// What the original's and ranet's documentation print where a key belongs.
+bool is_placeholder(const std::string& text) {
+    return text == "-- raw pem of public key --" || text == "<PEM encoded public key>";
+}
+
 void read_key(const Value& value, std::vector<ike::PublicKey>& keys) {
     const auto text = value.string();
     if (!text) return;
+    if (is_placeholder(*text)) return value.warning("is the documentation's placeholder: no node of it can connect");
     const auto key = ike::parse_public_key(*text);
     if (key) {
         keys.push_back(*key);
@@ -41,7 +47,7 @@ std::vector<ike::PublicKey> read_keys(const Value& value) {
         return keys;
     }
     const auto elements = value.elements();
-    if (elements.empty() || elements.size() > 2) value.expected("one key, or two while they are being changed");
+    if (elements.empty() || elements.size() > 2) value.error("expected one key, or two while they are being changed");
     for (const Value& element : elements) read_key(element, keys);
     return keys;
 }

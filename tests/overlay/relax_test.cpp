@@ -5,7 +5,7 @@
 using aronet::overlay::relax;
 
 TEST_CASE("comments of all three kinds and trailing commas are blanked without moving anything") {
-    CHECK(relax("{\"a\": 1, # one\n}") == "{\"a\": 1        \n}");
+    CHECK(relax("{\"a\": 1, # one\n}") == "{\"a\": 1       \n}");
     CHECK(relax("[1, // two\n2,]") == "[1,       \n2 ]");
     CHECK(relax("[1 /* a,\n] */ , /**/ ]") == "[1      \n            ]");
     CHECK(relax("{\"a\":[1,],}") == "{\"a\":[1 ] }");
