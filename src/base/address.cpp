@@ -104,8 +104,10 @@ bool Prefix::contains(const Prefix& other) const {
 std::string Prefix::to_string() const { return address_.to_string() + "/" + std::to_string(length_); }
 
 std::string Endpoint::to_string() const {
-    const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
-    return host + ":" + std::to_string(port);
+    std::string text = address.is_v6() ? "[" : "";
+    text += address.to_string();
+    text += address.is_v6() ? "]:" : ":";
+    return text += std::to_string(port);
 }
 
 }  // namespace aronet::base

@@ -20,7 +20,7 @@ void reply(const Datagram& request, const Bytes& message, Turn& turn) {
     base::Writer writer(bytes);
     if (has_marker(request.to.port, request.from.port)) writer.zeros(4);
     writer.put(message);
-    turn.out.push_back(Send{request.to, request.from, std::move(bytes)});
+    turn.out.emplace_back(Send{request.to, request.from, std::move(bytes)});
 }
 
 // Only as the first payload (ike.md fact 13): an initiator that puts it elsewhere has not read the RFC.

@@ -154,7 +154,7 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     pursuit.enter(PeerState::established, "", turn.now);
     if (pursuit.sending == *chosen->sending_child()) return;
     pursuit.sending = *chosen->sending_child();
-    turn.out.push_back(Switch{id, pursuit.sending});
+    turn.out.emplace_back(Switch{id, pursuit.sending});
 }
 
 void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {

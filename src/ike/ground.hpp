@@ -77,7 +77,7 @@ struct Turn {
     Instant now;
     Actions& out;
 
-    void note(base::Level level, std::string text) { out.push_back(base::Note{level, std::move(text)}); }
+    void note(base::Level level, std::string text) { out.emplace_back(base::Note{level, std::move(text)}); }
     // Counts something refused; at most one line per reason and minute.
     void drop(std::string_view reason, const Endpoint& from);
 };

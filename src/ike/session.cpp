@@ -158,7 +158,7 @@ void Session::heard(const Endpoint& from, Turn& turn) {
 void Session::follow(const Endpoint& remote, Turn& turn) {
     if (remote == remote_ || over()) return;
     const Endpoint before = std::exchange(remote_, remote);
-    if (peer_ && !children_.empty()) turn.out.push_back(PeerMoved{*peer_, before, remote});
+    if (peer_ && !children_.empty()) turn.out.emplace_back(PeerMoved{*peer_, before, remote});
 }
 
 void Session::heard_esp(Instant now) { heard_at_ = std::max(heard_at_, now); }
@@ -197,7 +197,7 @@ void Session::send_plain(const Bytes& message, const Endpoint& to, Turn& turn) c
     base::Writer writer(bytes);
     if (has_marker(local_.port, to.port)) writer.zeros(4);
     writer.put(message);
-    turn.out.push_back(Send{local_, to, std::move(bytes)});
+    turn.out.emplace_back(Send{local_, to, std::move(bytes)});
 }
 
 void Session::answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
@@ -287,7 +287,7 @@ void Session::tick_established(Turn& turn) {
         probe_wanted_ = true;
     next_wish(turn);
     if (behind_nat_ && turn.now >= sent_at_ + keepalive_interval_) {
-        turn.out.push_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
+        turn.out.emplace_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
         sent_at_ = turn.now;
     }
 }
@@ -344,7 +344,7 @@ void Session::close(const std::string& why, Turn& turn) {
     take_down_all(turn);
     trouble_ = why;
     state_ = SessionState::closing;
-    turn.ground.events.push_back(Ended{key(), peer_, Ending::by_us, why});
+    turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why});
     next_wish(turn);
 }
 
@@ -355,7 +355,7 @@ void Session::forget(const std::string& why, Turn& turn) {
 void Session::end(Ending ending, const std::string& why, Turn& turn) {
     take_down_all(turn);
     const bool refused = handshake_ && handshake_->proposal_refused;
-    if (!over()) turn.ground.events.push_back(Ended{key(), peer_, ending, why, refused});
+    if (!over()) turn.ground.events.emplace_back(Ended{key(), peer_, ending, why, refused});
     if (handshake_ && handshake_->esp_spi != 0) turn.ground.esp_spis.erase(handshake_->esp_spi);
     trouble_ = why;
     requester_.forget();

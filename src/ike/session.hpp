@@ -139,6 +139,7 @@ private:
     void delete_child_later(Child& child);
     void child_failed(std::string why, Turn& turn);
     void plan_child(Turn& turn);
+    bool has_live_child() const;
     Child* find_child(ChildId id);
     void tick_children(Turn& turn);
 

@@ -115,7 +115,7 @@ void Session::on_auth_request(const Message& message, Turn& turn) {
     state_ = SessionState::authenticated;
     peer_ = peer->id;
     const bool initial_contact = message.find_notify(notify::initial_contact) != nullptr;
-    turn.ground.events.push_back(Authenticated{key(), initial_contact});
+    turn.ground.events.emplace_back(Authenticated{key(), initial_contact});
     answer_auth(message, *peer, turn);
 }
 
@@ -180,7 +180,7 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
     const std::uint32_t spi = turn.ground.new_esp_spi();
     Owed owed{ExchangeType::ike_auth, 0, payloads, payloads};
     add_child(owed.with, offer, spi);
-    owed.without.push_back(make_notify(notify::no_proposal_chosen));
+    owed.without.emplace_back(make_notify(notify::no_proposal_chosen));
     const Accepted accepted{
         *offer.choice,
         spi,
@@ -196,7 +196,7 @@ void Session::become_established(Turn& turn) {
     established_at_ = turn.now;
     handshake_.reset();
     trouble_ = "no CHILD SA yet";
-    turn.ground.events.push_back(Established{key()});
+    turn.ground.events.emplace_back(Established{key()});
     turn.note(
         base::Level::info,
         "IKE SA with " + turn.ground.peer(*peer_)->remote.to_string() + " at " + remote_.to_string() +

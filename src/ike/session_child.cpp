@@ -77,7 +77,7 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
         {id, ChildState::installing, in.spi, out.spi, in.suite, accepted.replaces, std::nullopt}
     );
     child_due_.reset();
-    turn.out.push_back(ChildUp{peer.id, id, std::move(in), std::move(out), accepted.replaces != 0});
+    turn.out.emplace_back(ChildUp{peer.id, id, std::move(in), std::move(out), accepted.replaces != 0});
     return id;
 }
 
@@ -104,7 +104,7 @@ void Session::installed(ChildId id, Turn& turn) {
         if (stands_by || other.id == id || other.state != ChildState::installed) continue;
         delete_child_later(other);
     }
-    turn.ground.events.push_back(ChildrenChanged{key()});
+    turn.ground.events.emplace_back(ChildrenChanged{key()});
     next_wish(turn);
 }
 
@@ -157,19 +157,26 @@ void Session::on_child_response(const Message& message, Turn& turn) {
 }
 
 void Session::child_failed(std::string why, Turn& turn) {
+    turn.ground.events.emplace_back(ChildrenChanged{key()});
+    if (has_live_child()) return;
     trouble_ = std::move(why);
-    ++child_failures_;
-    turn.ground.events.push_back(ChildrenChanged{key()});
-    if (child_failures_ > kChildFailuresMax) return close(trouble_, turn);
+    if (++child_failures_ > kChildFailuresMax) return close(trouble_, turn);
     plan_child(turn);
 }
 
-// The initiator of the IKE SA asks first, so that both sides do not ask at once.
+// A session without a child wants one. The initiator of the IKE SA asks first, so that both sides do not ask
+// at once.
 void Session::plan_child(Turn& turn) {
-    if (sending_child() || child_due_) return;
+    if (state_ != SessionState::established || has_live_child() || child_due_ || wanted_) return;
     const Duration pause = std::min<Duration>(kRetryFirst * (1u << std::min(child_failures_, 8u)), kRetryCap);
     child_due_ =
         turn.now + turn.ground.random.jitter(pause, 30) + (initiator_ ? Duration(0) : kRetryResponder);
+}
+
+bool Session::has_live_child() const {
+    return std::any_of(children_.begin(), children_.end(), [](const Child& child) {
+        return child.state != ChildState::dying && child.state != ChildState::deleting;
+    });
 }
 
 // --- The peer's to ask for ---
@@ -198,7 +205,10 @@ void Session::on_create_child(const Message& message, Turn& turn) {
         if (leaving) return answer_error(message, notify::temporary_failure, {}, turn);
         replaced = old->id;
     }
-    if (children_.size() >= kChildrenMax) return answer_error(message, notify::temporary_failure, {}, turn);
+    // Both asked for a first child: the request of the IKE SA's initiator goes on.
+    const bool crossed = replaced == 0 && initiator_ && wanted_;
+    if (crossed || children_.size() >= kChildrenMax)
+        return answer_error(message, notify::temporary_failure, {}, turn);
     Offer offer = examine(message);
     if (offer.error) return answer_error(message, *offer.error, {}, turn);
     agree(message, offer, replaced, turn);
@@ -283,12 +293,10 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         } else {
             take_down(id, turn);
         }
-        turn.ground.events.push_back(ChildrenChanged{key()});
+        turn.ground.events.emplace_back(ChildrenChanged{key()});
     }
-    if (!ours.empty() && children_.empty() && state_ == SessionState::established) {
-        trouble_ = "the peer deleted the CHILD SA";
-        plan_child(turn);
-    }
+    if (!has_live_child()) trouble_ = "the peer deleted the CHILD SA";
+    plan_child(turn);
     return ours;
 }
 
@@ -298,6 +306,7 @@ void Session::on_children_deleted(Turn& turn) {
         const bool wanted = std::find(to_delete_.begin(), to_delete_.end(), child.spi_in) != to_delete_.end();
         if (child.state == ChildState::deleting && !wanted) take_down(child.id, turn);
     }
+    plan_child(turn);
 }
 
 // --- The children ---
@@ -312,7 +321,7 @@ void Session::take_down(ChildId id, Turn& turn) {
     }
     turn.ground.child_owner.erase(id);
     turn.ground.esp_spis.erase(it->spi_in);
-    turn.out.push_back(ChildDown{
+    turn.out.emplace_back(ChildDown{
         *peer_, id, {local_.address, it->spi_in}, {remote_.address, it->spi_out}, remote_.address});
     children_.erase(it);
 }
@@ -335,7 +344,7 @@ void Session::tick_children(Turn& turn) {
             child.due.reset();
             child.state = ChildState::installed;
             if (Child* old = find_child(child.replaces)) delete_child_later(*old);
-            turn.ground.events.push_back(ChildrenChanged{key()});
+            turn.ground.events.emplace_back(ChildrenChanged{key()});
         } else {
             take_down(child.id, turn);
         }

@@ -56,7 +56,7 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
     state_ = SessionState::superseded;
     linger_until_ = turn.now + kSupersededLife;
     requester_.forget();
-    turn.ground.events.push_back(Succeeded{key(), std::move(heir)});
+    turn.ground.events.emplace_back(Succeeded{key(), std::move(heir)});
 }
 
 // The peer started the rekeying, so it is the original initiator of the new SA; message IDs begin at 0 both

@@ -458,3 +458,24 @@ TEST_CASE("B6: INITIAL_CONTACT concerns one pair of identities alone") {
     CHECK(d.b.children.size() == 2);
     CHECK(d.b.downs == 0);
 }
+
+TEST_CASE("a child lost on both sides of one IKE SA comes back, whatever is lost, doubled or late meanwhile") {
+    for_each_fault([](Dialogue& d) {
+        d.b.refuses = true;
+        d.both_connect().advance(500ms);
+        d.b.refuses = false;
+        d.advance(60s).expect_tunnel();
+    });
+}
+
+TEST_CASE("both sides asking for a child at once end with one") {
+    for (std::uint64_t seed = 1; seed < 40; ++seed) {
+        Dialogue d(seed, without_dpd(), without_dpd());
+        d.delay = 2s;  // the requests cross
+        d.a.refuses = seed % 2 == 0;
+        d.b.refuses = seed % 2 == 1;
+        d.both_connect().advance(20s);
+        d.a.refuses = d.b.refuses = false;
+        d.advance(90s).expect_tunnel();
+    }
+}
