@@ -12,6 +12,7 @@
 #include "esp/replay.hpp"
 
 #include <memory>
+#include <utility>
 
 namespace aronet::esp {
 
@@ -24,7 +25,7 @@ struct Tally {
 
 class OutboundSa {
 public:
-    // Without ESN a new SA must be in place long before the counter ends; from here on expiring() is true.
+    // Without ESN a new SA must be in place long before the counter ends.
     static constexpr std::uint64_t kSoftLimit = std::uint64_t{1} << 31;
 
     // nullptr: the key does not fit the suite.
@@ -32,7 +33,8 @@ public:
 
     // On success the packet is ESP; otherwise packet.drop says why not. Counts either.
     void seal(Packet& packet, base::Instant now);
-    bool expiring() const { return !esn_ && sequence_ >= kSoftLimit; }
+    // True once: the soft limit has been reached.
+    bool take_expiring() { return !esn_ && sequence_ >= kSoftLimit && !std::exchange(expiry_told_, true); }
     void skip_to(std::uint64_t sequence) { sequence_ = sequence; }  // forward, before it is published
 
     const Tally& tally() const { return tally_; }
@@ -46,6 +48,7 @@ private:
     bool esn_;
     Cipher cipher_;
     std::uint64_t sequence_ = 0;  // of the packet sent last (RFC 4303 3.3.3)
+    bool expiry_told_ = false;
     std::uint64_t iv_mask_;       // IV = sequence number xor this: unique per key, unlike in a second SA of that key
     base::Random iv_source_;      // CBC only
     Tally tally_;

@@ -84,9 +84,10 @@ TEST_CASE("a full window of reordered packets arrives, an older one does not") {
 TEST_CASE("32-bit sequence numbers end, extended ones go on") {
     Pair plain(EspSuite::aes_gcm_128);
     plain.out->skip_to(OutboundSa::kSoftLimit - 1);
-    CHECK_FALSE(plain.out->expiring());
+    CHECK_FALSE(plain.out->take_expiring());
     plain.seal(ipv4(0));
-    CHECK(plain.out->expiring());
+    CHECK(plain.out->take_expiring());
+    CHECK_FALSE(plain.out->take_expiring());
     plain.out->skip_to(0xfffffffe);
     CHECK(plain.open(plain.seal(ipv4(4))) == ipv4(4));
     plain.seal(ipv4(4));
@@ -97,7 +98,7 @@ TEST_CASE("32-bit sequence numbers end, extended ones go on") {
     CHECK(extended.open(extended.seal(ipv4(1))) == ipv4(1));
     extended.out->skip_to(0xfffffff0);
     for (std::size_t i = 0; i < 64; ++i) REQUIRE(extended.open(extended.seal(ipv4(i))) == ipv4(i));
-    CHECK_FALSE(extended.out->expiring());
+    CHECK_FALSE(extended.out->take_expiring());
 }
 
 TEST_CASE("what is no IP packet, and what has no room, is not sealed and costs no sequence number") {

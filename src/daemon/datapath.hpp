@@ -1,0 +1,91 @@
+#pragma once
+
+// The user data plane: ESP in UDP between TUN devices and the UDP sockets, for hosts whose kernel has no ESP. It knows
+// SAs as the values XFRM would get, and nothing of IKE: what is not ESP on a socket goes to the control thread.
+//
+// All methods belong to the control thread and answer with 0 or an errno. Packets are moved by a worker thread that
+// works by an immutable plan; each change publishes a new one, and what the old one pointed to lives until the worker
+// has let go of it.
+
+#include "daemon/datapath_queue.hpp"
+#include "daemon/datapath_worker.hpp"
+#include "daemon/descriptor.hpp"
+#include "esp/registry.hpp"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace aronet::daemon {
+
+class Datapath {
+public:
+    Datapath();  // throws std::system_error
+    ~Datapath();
+    Datapath(const Datapath&) = delete;
+    Datapath& operator=(const Datapath&) = delete;
+
+    // Makes the TUN device in the namespace (-1: the thread's own) with its MTU; it is up when somebody sets it up, and
+    // stays up without an SA. EEXIST: the if_id has another device. EMSGSIZE: no such MTU here.
+    int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd);
+    int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
+
+    int add_sa(const base::Sa& sa);  // see esp::Registry::add: an SA that moves keeps its counters
+    int remove_sa(const base::SaId& id);
+    // The outbound SA of the tunnel from now on; it sends between the endpoints it was added with.
+    int set_outbound(
+        std::uint32_t if_id, std::uint32_t spi, const base::Address& local, const base::Address& remote
+    );
+    int remove_outbound(std::uint32_t if_id);
+
+    // Reads this bound UDP socket from now on (and only the Datapath may); the caller keeps its descriptor for sending.
+    int add_socket(int descriptor, std::uint16_t port, base::Family family);
+
+    using Datagram = DatapathQueue::Datagram;
+    using Message = DatapathQueue::Message;
+    int queue_descriptor() const { return queue_.descriptor(); }  // readable while messages wait
+    std::optional<Message> pop() { return queue_.pop(); }
+
+    struct SaCounters {
+        base::SaId id;
+        base::Direction direction = base::Direction::in;
+        std::uint32_t if_id = 0;
+        std::uint64_t bytes = 0, packets = 0, drops = 0;
+        std::optional<base::Instant> last_used;
+    };
+    std::vector<SaCounters> counters() const;
+    // What was lost, by reason, all tunnels together; reasons that never happened are left out.
+    std::vector<std::pair<std::string_view, std::uint64_t>> drops() const;
+
+private:
+    struct Tunnel {
+        std::string name;
+        Descriptor tun;
+    };
+    struct Socket {
+        Descriptor descriptor;
+        std::uint16_t port;
+        base::Family family;
+    };
+    struct Retired {
+        std::uint64_t epoch;  // no longer in use from this plan on
+        std::vector<esp::Registry::Ended> associations;
+    };
+
+    void publish();
+
+    base::Random random_;
+    esp::Registry registry_;
+    std::map<std::uint32_t, Tunnel> tunnels_;  // by if_id
+    std::vector<Socket> sockets_;
+    std::deque<Retired> retired_;
+    std::uint64_t epoch_ = 0;
+    DatapathQueue queue_;
+    DatapathWorker worker_;  // last: its thread ends before anything it uses does
+};
+
+}  // namespace aronet::daemon

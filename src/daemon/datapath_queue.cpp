@@ -1,0 +1,31 @@
+#include "daemon/datapath_queue.hpp"
+
+#include <sys/eventfd.h>
+
+#include <system_error>
+
+namespace aronet::daemon {
+
+DatapathQueue::DatapathQueue() : wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+bool DatapathQueue::push(Message message) {
+    const std::scoped_lock lock(mutex_);
+    if (messages_.size() >= (std::holds_alternative<Datagram>(message) ? kDatagramLimit : kLimit)) return false;
+    messages_.push_back(std::move(message));
+    if (messages_.size() == 1) eventfd_write(wake_.get(), 1);
+    return true;
+}
+
+std::optional<DatapathQueue::Message> DatapathQueue::pop() {
+    const std::scoped_lock lock(mutex_);
+    if (messages_.empty()) return std::nullopt;
+    Message first = std::move(messages_.front());
+    messages_.pop_front();
+    eventfd_t ignored = 0;
+    if (messages_.empty()) eventfd_read(wake_.get(), &ignored);
+    return first;
+}
+
+}  // namespace aronet::daemon
