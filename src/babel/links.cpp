@@ -11,10 +11,9 @@ Neighbour* Speaker::State::find_neighbour(const Interface& interface, const Addr
     return it == interface.neighbours.end() ? nullptr : neighbours[it->second].get();
 }
 
-// Only a Hello makes a neighbour. Where there are too many, one that was never reached makes room.
-Neighbour* Speaker::State::neighbour_for_hello(
-    Interface& interface, const Address& address, const Turn& turn
-) {
+// Whatever it says first makes it a neighbour: peers send updates before their first Hello, and not again for
+// long. Where there are too many, one that cannot be reached makes room.
+Neighbour* Speaker::State::greet(Interface& interface, const Address& address, const Turn& turn) {
     if (Neighbour* known = find_neighbour(interface, address)) return known;
     if (interface.neighbours.size() >= config.neighbours_per_interface_max) {
         const auto useless =
@@ -35,6 +34,9 @@ Neighbour* Speaker::State::neighbour_for_hello(
     n.address = address;
     n.since = turn.now;
     interface.neighbours.emplace(address, id);
+    n.multicast_interval = kNeighbourSilence;
+    timers.set({Due::multicast_hello, id}, turn.now + kNeighbourSilence);
+    start_quick_hellos(interface, turn.now);
     return &n;
 }
 
@@ -59,11 +61,13 @@ void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
 void Speaker::State::receive_hello(
     Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn
 ) {
-    const bool is_new = from.multicast.empty() && from.unicast.empty();
     HelloHistory& history = hello.unicast ? from.unicast : from.multicast;
-    const bool anew = history.heard(hello.seqno) == HelloHistory::Outcome::started_anew;
-    if (anew || is_new) from.ihu_wanted = true;
-    if (anew && !hello.unicast) forget_earlier_life(from, turn);
+    const bool known = history.seen() > 0;
+    if (history.heard(hello.seqno) == HelloHistory::Outcome::started_anew) {
+        from.ihu_wanted = true;
+        want_hello(interface, turn.now);
+        if (known && !hello.unicast) forget_earlier_life(from, turn);
+    }
     if (hello.timestamp) from.rtt.heard(*hello.timestamp, received_at);
 
     // An unscheduled Hello promises nothing, so the promise of the one before stands (section 3.4.1).
@@ -76,10 +80,6 @@ void Speaker::State::receive_hello(
         (hello.unicast ? from.unicast_interval : from.multicast_interval) = kNeighbourSilence;
         timers.set({timer, from.id}, turn.now + kNeighbourSilence);
     }
-    if (is_new)
-        start_quick_hellos(interface, turn.now);
-    else if (anew)
-        want_hello(interface, turn.now);
     update_cost(from, turn);
 }
 

@@ -36,12 +36,13 @@ HelloHistory::Outcome HelloHistory::heard(SeqNo seqno) {
 }
 
 void HelloHistory::missed() {
+    if (seen_ == 0) return;
     push(false);
     ++expected_;
 }
 
 bool HelloHistory::two_of_three() const {
-    return std::popcount(static_cast<std::uint16_t>(bits_ & 0xe000)) >= 2;
+    return seen_ > 0 && std::popcount(static_cast<std::uint16_t>(bits_ & 0xe000)) >= int(std::min(seen_, 2u));
 }
 
 bool HelloHistory::has_holes() const {

@@ -19,7 +19,7 @@ public:
 
     std::uint16_t bits() const { return bits_; }
     bool empty() const { return bits_ == 0; }
-    bool two_of_three() const;
+    bool two_of_three() const;  // or the only one there was so far
     bool has_holes() const;     // among the last four
     unsigned received() const;  // of the last sixteen, or of those that could have been received
     unsigned seen() const { return seen_; }

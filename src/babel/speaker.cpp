@@ -202,19 +202,15 @@ const base::Drops& Speaker::drops() const { return state_->drops; }
 void Speaker::State::receive(const Packet& packet, Interface& interface, const Turn& turn) {
     PacketReader reader(packet.bytes, packet.from);
     const Instant received_at = std::min(packet.received_at, turn.now);
-    bool rtt_usable =
-        false;  // RFC 9616 3.3: an echo counts with the time stamp of a Hello in the same packet
+    bool rtt_usable = false;  // RFC 9616 3.3: an echo counts beside the stamp of a Hello in the same packet
     while (const auto event = reader.next()) {
         if (const auto* reason = std::get_if<Malformed>(&*event)) {
             drop(to_string(*reason), interface.id, packet.from, turn);
             continue;
         }
-        const auto* hello = std::get_if<Hello>(&*event);
-        Neighbour* from = hello != nullptr ? neighbour_for_hello(interface, packet.from, turn)
-                                           : find_neighbour(interface, packet.from);
-        if (from == nullptr) {
-            if (hello == nullptr) drop("from no neighbour", interface.id, packet.from, turn);
-        } else if (hello != nullptr) {
+        Neighbour* from = greet(interface, packet.from, turn);
+        if (from == nullptr) return;
+        if (const auto* hello = std::get_if<Hello>(&*event)) {
             receive_hello(*from, interface, *hello, received_at, turn);
             rtt_usable = rtt_usable || hello->timestamp.has_value();
         } else if (const auto* ihu = std::get_if<Ihu>(&*event)) {

@@ -75,7 +75,7 @@ struct Speaker::State {
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);
-    Neighbour* neighbour_for_hello(Interface& interface, const Address& address, const Turn& turn);
+    Neighbour* greet(Interface& interface, const Address& address, const Turn& turn);
     void remove_neighbour(NeighbourId id, const Turn& turn);
     void receive_hello(
         Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn

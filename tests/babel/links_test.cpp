@@ -22,21 +22,42 @@ struct Wired : Desk {
 };
 }  // namespace
 
-TEST_CASE("two Hellos and an IHU make a neighbour reachable, one Hello does not") {
+TEST_CASE("a Hello and an IHU make a neighbour reachable, neither alone does") {
     Wired desk;
-    desk.say(1, kA, {hello(1), ihu()});
+    desk.say(1, kA, {hello(1)});
     CHECK_FALSE(desk.reachable());
-    desk.say(1, kA, {hello(2)});
+    desk.say(1, kA, {ihu()});
     CHECK(desk.reachable());
     CHECK(desk.neighbour(kA)->cost == 96);
+    desk.say(1, ip("fe80::b"), {ihu()});
+    CHECK_FALSE(desk.neighbour(ip("fe80::b"))->reachable);
 }
 
-TEST_CASE("an IHU or an update alone makes no neighbour") {
+TEST_CASE("when the second Hello is missed, one of two is not enough") {
     Wired desk;
+    desk.say(1, kA, {hello(1), ihu()});
+    desk.pass(7s);
+    CHECK_FALSE(desk.reachable());
+    desk.say(1, kA, {hello(3), ihu()});
+    CHECK(desk.reachable());
+}
+
+TEST_CASE("updates before the first Hello are kept until it comes, but not for ever") {
+    Wired desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+    CHECK_FALSE(desk.reachable());
+    CHECK(desk.forwarding.changes == 0);
+    desk.pass(20ms);
     desk.say(1, kA, {ihu()});
-    desk.say(1, kA, Announce{"fd00::/64"});
-    CHECK(desk.speaker.neighbours().empty());
-    CHECK(desk.dropped("from no neighbour") == 2);
+    REQUIRE(desk.said<Ihu>(1).size() == 1);
+    CHECK(desk.said<Ihu>(1)[0].rxcost == kInfinity);
+    desk.say(1, kA, {hello(1)});
+    CHECK(desk.forwarding.reaches(to("fd00::/64"), kA));
+
+    desk.say(1, ip("fe80::b"), Announce{"fd01::/64", 100, 0xaa, 1, 600s});
+    desk.pass(61s);
+    CHECK_FALSE(desk.neighbour(ip("fe80::b")));
+    CHECK_FALSE(desk.route(to("fd01::/64"), ip("fe80::b")));
 }
 
 TEST_CASE("an unscheduled Hello does not shorten the promise before it") {  // T09, D1
@@ -71,13 +92,14 @@ TEST_CASE("a neighbour that sends unicast Hellos only comes up and stays up") { 
     CHECK_FALSE(desk.reachable());
 }
 
-TEST_CASE("multicast and unicast Hellos are counted apart") {
+TEST_CASE("multicast and unicast Hellos are counted apart, and either kind is enough") {
     Wired desk;
     desk.say(1, kA, {hello(1), ihu()});
-    desk.say(1, kA, {hello(2000, 400, true)});
+    desk.say(1, kA, {hello(4)});
     CHECK_FALSE(desk.reachable());
-    desk.say(1, kA, {hello(2)});
+    desk.say(1, kA, {hello(2000, 400, true)});
     CHECK(desk.reachable());
+    CHECK(desk.neighbour(kA)->hello_history == 0x9000);
 }
 
 TEST_CASE("an IHU without an address counts, one for somebody else does not") {  // T14, T15

@@ -64,7 +64,7 @@ TEST_CASE("with the intervals of the original a new neighbour is reachable withi
     REQUIRE(desk.said<Ihu>(1).size() == 1);  // at once, and with a Hello before it
     CHECK(desk.sent.back().all<Hello>().size() == 1);
     CHECK(desk.said<Ihu>(1)[0].address == kA);
-    CHECK(desk.said<Ihu>(1)[0].rxcost == kInfinity);
+    CHECK(desk.said<Ihu>(1)[0].rxcost == 32);
     desk.pass(20ms);
     desk.say(1, kA, {Hello{.seqno = 6, .interval = {2000}}, Ihu{.rxcost = 32, .interval = {6000}}});
     CHECK(desk.said<Ihu>(1).back().rxcost == 32);
