@@ -8,6 +8,7 @@
 #include "netlink/change.hpp"
 #include "overlay/config.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <variant>
@@ -47,6 +48,7 @@ struct Host {
     bool kernel_datapath = false;           // ESP and XFRM interfaces are there and wanted
     std::vector<Address> local_addresses;   // of the underlay, for endpoints given as a range
     std::string version;
+    int pid = 0;
     bool operator==(const Host&) const = default;
 };
 
@@ -60,8 +62,9 @@ public:
     void tick(Instant now, Actions& out);
     std::optional<base::Deadline> deadline() const;
 
+    struct State;  // for the files of src/overlay/node_*
+
 private:
-    struct State;
     std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,252 @@
+#include "overlay/desired.hpp"
+
+#include "overlay/parse.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace aronet::overlay {
+namespace {
+
+using netlink::Link;
+using netlink::LinkAddress;
+using netlink::Route;
+using netlink::RouteKind;
+using netlink::Snapshot;
+using netlink::Space;
+using netlink::Wish;
+
+constexpr std::uint32_t kDefaultMetricV6 = 1024;      // the kernel's, spelt out so that a snapshot compares equal
+constexpr std::uint32_t kGuardMetric = 4278198272;    // behind everything else
+constexpr std::uint64_t kMain = 1, kPeer = 2, kEnd = 0xa, kEndDx4 = 0xb;  // in the reserved range
+const Address kV4OfNamespace = *Address::parse("192.168.168.168");
+
+// The two ends of the main interface: in the reserved range, or link-local where there is no network.
+Address main_address(const Config& config, std::uint64_t host) {
+    const Address base = config.network ? reserved_range(*config.network).address() : *Address::parse("fe80::");
+    return base.plus(host);
+}
+
+Route device_route(Space space, std::uint32_t table, const Prefix& destination, const std::string& link) {
+    Route route;
+    route.key = {space, table, destination, std::nullopt, 0};
+    if (destination.family() == Family::v6) route.key.metric = kDefaultMetricV6;
+    route.link = link;
+    return route;
+}
+
+void add_sids(const Config& config, Objects& out) {
+    if (!config.network) return;
+    const auto sid = [&](std::uint64_t host, netlink::Encap encap) {
+        const Prefix prefix = Prefix::host(main_address(config, host));
+        Route route = device_route(overlay_space(config), overlay_table(config), prefix, config.ifname);
+        route.encap = std::move(encap);
+        out.routes.push_back(route);
+    };
+    sid(kEnd, netlink::Seg6LocalEnd{});
+    sid(kEndDx4, netlink::Seg6LocalEndDx4{});
+}
+
+void add_extra_addresses(const Config& config, Objects& out) {
+    for (const auto& [address, length] : config.extra_ip) {
+        out.addresses.push_back({Space::underlay, config.ifname, address, length, std::nullopt});
+    }
+}
+
+void add_vrf(const Config& config, Objects& out) {
+    Link vrf;
+    vrf.name = config.ifname;
+    vrf.kind = netlink::Vrf{config.route_table};
+    out.links.push_back(vrf);
+    if (config.network) {
+        out.addresses.push_back({Space::underlay, config.ifname, main_address(config, kMain), 128, std::nullopt});
+    }
+    add_extra_addresses(config, out);
+}
+
+void add_veth(const Config& config, Objects& out) {
+    Link veth;
+    veth.name = config.ifname;
+    veth.kind = netlink::Veth{config.ifname, Space::overlay};
+    out.links.push_back(veth);
+    const Address outside = main_address(config, kMain), inside = main_address(config, kPeer);
+    out.addresses.push_back({Space::underlay, config.ifname, outside, 128, inside});
+    out.addresses.push_back({Space::overlay, config.ifname, inside, 128, outside});
+    out.addresses.push_back({Space::overlay, config.ifname, kV4OfNamespace, 32, std::nullopt});
+    add_extra_addresses(config, out);
+    // The way to the other end has to be there before anything goes through it.
+    out.routes.push_back(device_route(Space::underlay, netlink::kMainTable, Prefix::host(inside), config.ifname));
+    out.routes.push_back(device_route(Space::overlay, netlink::kMainTable, Prefix::host(outside), config.ifname));
+    for (const Family family : {Family::v6, Family::v4}) {
+        Route way_out = device_route(Space::overlay, netlink::kMainTable, Prefix::any(family), config.ifname);
+        way_out.via = outside;
+        out.routes.push_back(way_out);
+    }
+}
+
+bool is_own(const Config& config, const RegistryNode& node) {
+    return node.organization == config.organization && node.common_name == config.common_name;
+}
+
+// Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to.
+void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
+    if (!seen.insert(prefix).second) return;
+    Route route = device_route(Space::underlay, netlink::kMainTable, prefix, config.ifname);
+    if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
+    out.routes.push_back(route);
+    Route guard = device_route(overlay_space(config), overlay_table(config), prefix, "");
+    guard.kind = RouteKind::unreachable;
+    guard.key.metric = kGuardMetric;
+    out.routes.push_back(guard);
+}
+
+void add_destinations(const Config& config, const Registry& registry, Objects& out) {
+    std::set<Prefix> seen(config.prefixes.begin(), config.prefixes.end());  // what is ours stays here, anycast too
+    if (config.network) seen.insert(*config.network);
+    for (const RegistryNode& node : registry.nodes) {
+        if (is_own(config, node)) continue;
+        if (node.network) add_destination(config, *node.network, seen, out);
+        for (const Prefix& prefix : node.prefixes) add_destination(config, prefix, seen, out);
+    }
+}
+
+void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
+    Link link;
+    link.space = overlay_space(config);
+    link.name = pairing.interface;
+    link.kind = netlink::Tunnel{pairing.if_id};
+    link.mtu = config.mtu;
+    link.multicast = true;
+    link.keep_link_local = false;
+    if (config.mode == Mode::vrf) link.master = config.ifname;
+    out.links.push_back(link);
+    out.addresses.push_back({link.space, link.name, pairing.link_local, 64, std::nullopt});
+}
+
+bool is_ours(const Config& config, const std::string& name) {
+    return name == config.ifname || name.starts_with(config.ifname + "-");
+}
+
+template <class T, class Key>
+bool contains(const std::vector<T>& list, const T& item, const Key& key) {
+    return std::any_of(list.begin(), list.end(), [&](const T& other) { return key(other) == key(item); });
+}
+
+// A veth is seen without its peer, a link without what was not asked for: by kind and place it is the same one.
+auto link_key(const Link& link) {
+    const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
+    const auto* vrf = std::get_if<netlink::Vrf>(&link.kind);
+    return std::tuple(link.space, link.name, link.kind.index(), tunnel ? tunnel->if_id : 0, vrf ? vrf->table : 0);
+}
+
+const auto kItself = [](const auto& item) { return item; };
+const auto kRouteKey = [](const Route& route) { return route.key; };
+
+}  // namespace
+
+Space overlay_space(const Config& config) { return config.mode == Mode::vrf ? Space::underlay : Space::overlay; }
+
+std::uint32_t overlay_table(const Config& config) {
+    return config.mode == Mode::vrf ? config.route_table : netlink::kMainTable;
+}
+
+Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings) {
+    Objects out;
+    config.mode == Mode::vrf ? add_vrf(config, out) : add_veth(config, out);
+    add_sids(config, out);
+    add_destinations(config, registry, out);
+    for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
+    return out;
+}
+
+Objects found(const Snapshot& snapshot, const Config& config) {
+    Objects out;
+    for (const Link& link : snapshot.links) {
+        if (is_ours(config, link.name)) out.links.push_back(link);
+    }
+    for (const LinkAddress& address : snapshot.addresses) {
+        if (is_ours(config, address.link) && !(address.address.is_link_local() && address.prefix_length == 64)) {
+            out.addresses.push_back(address);
+        }
+    }
+    out.routes = snapshot.routes;
+    out.rules = snapshot.rules;
+    return out;
+}
+
+std::vector<Wish> diff(const Objects& actual, const Objects& wanted) {
+    std::vector<Wish> out;
+    for (const netlink::Rule& rule : actual.rules) {
+        if (!contains(wanted.rules, rule, kItself)) out.push_back(netlink::RemoveRule{rule});
+    }
+    for (const Route& route : actual.routes) {
+        if (!contains(wanted.routes, route, kRouteKey)) out.push_back(netlink::RemoveRoute{route.key});
+    }
+    for (const LinkAddress& address : actual.addresses) {
+        if (!contains(wanted.addresses, address, kItself)) out.push_back(netlink::RemoveAddress{address});
+    }
+    for (const Link& link : actual.links) {
+        if (!contains(wanted.links, link, link_key)) out.push_back(netlink::RemoveLink{link.space, link.name});
+    }
+    for (const Link& link : wanted.links) {
+        if (!contains(actual.links, link, kItself)) out.push_back(netlink::AddLink{link});
+    }
+    for (const LinkAddress& address : wanted.addresses) {
+        if (!contains(actual.addresses, address, kItself)) out.push_back(netlink::AddAddress{address});
+    }
+    for (const Route& route : wanted.routes) {
+        if (!contains(actual.routes, route, kItself)) out.push_back(netlink::AddRoute{route});
+    }
+    for (const netlink::Rule& rule : wanted.rules) {
+        if (!contains(actual.rules, rule, kItself)) out.push_back(netlink::AddRule{rule});
+    }
+    return out;
+}
+
+std::vector<Wish> clean_up(const Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings) {
+    std::set<std::uint32_t> ours;
+    for (const Pairing& pairing : pairings) ours.insert(pairing.if_id);
+    for (const Link& link : snapshot.links) {
+        const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
+        if (tunnel != nullptr && is_ours(config, link.name)) ours.insert(tunnel->if_id);
+    }
+    std::vector<Wish> out;
+    for (const std::uint32_t if_id : snapshot.policy_if_ids) {
+        if (ours.contains(if_id)) out.push_back(netlink::RemovePolicies{if_id});
+    }
+    for (const Snapshot::KnownSa& sa : snapshot.sas) {
+        if (ours.contains(sa.if_id)) out.push_back(netlink::RemoveSa{sa.id, sa.source});
+    }
+    return out;
+}
+
+std::vector<Sysctl> sysctls(const Config& config) {
+    const Space space = overlay_space(config);
+    std::vector<Sysctl> out{
+        {Space::underlay, "net.ipv4.ip_forward", "1"},
+        {Space::underlay, "net.ipv6.conf.all.forwarding", "1"},
+        {space, "net.ipv6.conf.all.seg6_enabled", "1"},
+        {space, "net.ipv4.conf.all.rp_filter", "0"},
+    };
+    if (config.mode == Mode::vrf) {
+        out.push_back({space, "net.ipv4.tcp_l3mdev_accept", "1"});
+        out.push_back({space, "net.ipv4.udp_l3mdev_accept", "1"});
+        out.push_back({space, "net.vrf.strict_mode", "1"});
+    } else {
+        out.push_back({space, "net.ipv4.ip_forward", "1"});
+        out.push_back({space, "net.ipv6.conf.all.forwarding", "1"});
+    }
+    return out;
+}
+
+std::vector<Sysctl> link_sysctls(const Config& config, const std::string& link) {
+    std::string name = link;
+    std::replace(name.begin(), name.end(), '.', '/');  // a dot in a name is no separator
+    const Space space = overlay_space(config);
+    return {
+        {space, "net.ipv6.conf." + name + ".seg6_enabled", "1"},
+        {space, "net.ipv4.conf." + name + ".rp_filter", "0"},
+    };
+}
+
+}  // namespace aronet::overlay

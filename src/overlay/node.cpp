@@ -1,0 +1,151 @@
+#include "overlay/node.hpp"
+
+#include "overlay/node_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::overlay {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kGoodbye = 5s;  // for DELETEs, retractions and the kernel's answers on a stop
+
+ike::EngineConfig engine_config(const Config& config) {
+    ike::EngineConfig out;
+    out.private_key = config.private_key.copy();
+    out.dpd_interval = config.ike.dpd_interval;
+    out.keepalive_interval = config.ike.keepalive_interval;
+    out.replay_window = config.ike.replay_window;
+    return out;
+}
+
+// A new router-id each start: our announcements need not be newer than those of an earlier run (RFC 8966 3.2.1).
+babel::SpeakerConfig speaker_config(base::Random& random) {
+    babel::SpeakerConfig out;
+    do {
+        out.router_id = random.u64();
+    } while (out.router_id == 0 || out.router_id == UINT64_MAX);
+    out.seqno = static_cast<babel::SeqNo>(random.u32());
+    return out;
+}
+
+void earlier(std::optional<base::Deadline>& best, std::optional<base::Deadline> other) {
+    if (other && (!best || other->at < best->at)) best = other;
+}
+
+}  // namespace
+
+Node::State::State(Config config_, Host host_, base::Random& random_)
+    : config(std::move(config_)),
+      host(std::move(host_)),
+      random(random_),
+      engine(engine_config(config), random),
+      speaker(speaker_config(random), random) {}
+
+Node::Node(Config config, Host host, base::Random& random)
+    : state_(std::make_unique<State>(std::move(config), std::move(host), random)) {}
+Node::~Node() = default;
+
+void Node::start(Instant now, Actions& out) {
+    State& s = *state_;
+    s.out = &out;
+    s.now = s.started = now;
+    // The namespace first: without it the overlay's half of the snapshot could not be taken.
+    if (s.config.mode == Mode::netns) s.change(netlink::AddNamespace{s.config.netns_name}, {});
+    s.change(netlink::TakeSnapshot{s.config.ifname}, {Purpose::Kind::snapshot, 0, 0, {}});
+}
+
+void Node::handle(Event event, Instant now, Actions& out) {
+    State& s = *state_;
+    s.out = &out;
+    s.now = now;
+    if (s.phase == Phase::stopped) return;
+    std::visit([&](auto& happened) { s.handle(happened); }, event);
+    s.drain();
+    s.end_if_clean();
+}
+
+void Node::tick(Instant now, Actions& out) {
+    State& s = *state_;
+    s.out = &out;
+    s.now = now;
+    if (s.phase == Phase::stopped) return;
+    s.engine.tick(now, s.ike_actions);
+    if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
+    while (const auto name = s.names.expired(now)) out.push_back(Resolve{name->first, name->second});
+    s.drain();
+    if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
+    if (s.give_up_at && *s.give_up_at <= now) {
+        s.say(base::Level::warning, "stopping took too long: " + std::to_string(s.pending.size()) + " changes unanswered");
+        s.pending.clear();
+        s.phase = Phase::cleaning_up;
+    }
+    s.end_if_clean();
+}
+
+std::optional<base::Deadline> Node::deadline() const {
+    const State& s = *state_;
+    if (s.phase == Phase::stopped) return std::nullopt;
+    std::optional<base::Deadline> first = s.engine.deadline();
+    if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
+    if (const auto at = s.names.next()) earlier(first, base::Deadline{*at, "a name is resolved again"});
+    if (s.give_up_at) earlier(first, base::Deadline{*s.give_up_at, "stopping takes too long"});
+    return first;
+}
+
+void Node::State::handle(IkeDatagram& event) {
+    engine.handle({event.bytes, event.from, event.to}, now, ike_actions);
+}
+
+void Node::State::handle(BabelDatagram& event) {
+    const Tunnel* tunnel = find(event.link);
+    if (tunnel == nullptr || !tunnel->on_babel || phase != Phase::running) return;
+    const babel::Packet packet{event.bytes, event.from, event.to, event.from_port, tunnel->pairing.if_id, event.received_at};
+    speaker.handle(packet, now, babel_actions);
+}
+
+void Node::State::handle(netlink::Notice& event) {
+    std::visit([&](const auto& happened) { notice(happened); }, event);
+}
+
+void Node::State::handle(Request& event) {
+    if (event.verb == "stop") {
+        awaiting_stop.insert(event.id);
+        Stop stop;
+        return handle(stop);
+    }
+    int status = 200;
+    std::string body = answer_to(event.verb, status);
+    out->push_back(Answer{event.id, status, std::move(body)});
+}
+
+void Node::State::handle(Resolved& event) {
+    const bool failed = event.addresses.empty();
+    if (failed) say(base::Level::warning, base::printable(event.hostname) + " does not resolve");
+    for (auto& [if_id, tunnel] : tunnels) {
+        const bool meant = tunnel.pairing.hostname == event.hostname && tunnel.pairing.peer.family == event.family;
+        if (meant && !failed) {
+            engine.resolved(if_id, {event.addresses.front(), tunnel.pairing.remote_port}, now, ike_actions);
+        }
+    }
+    names.set({event.hostname, event.family}, now + (failed ? random.between(4s, 6s) : random.between(50s, 70s)));
+}
+
+void Node::State::handle(Stop&) {
+    if (phase == Phase::saying_goodbye || phase == Phase::cleaning_up) return;
+    say(base::Level::info, "stopping");
+    phase = Phase::saying_goodbye;
+    give_up_at = now + kGoodbye;
+    speaker.stop(now, babel_actions);
+    engine.stop(now, ike_actions);
+    drain();
+    if (engine.stopped()) begin_clean_up();
+}
+
+Tunnel* Node::State::find(const std::string& interface) {
+    const auto id = by_interface.find(interface);
+    return id == by_interface.end() ? nullptr : &tunnels.at(id->second);
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,204 @@
+// The node and the kernel: changes asked for and answered, notices, start from a snapshot, and leaving nothing behind.
+
+#include "overlay/node_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::overlay {
+
+void Node::State::change(netlink::Wish wish, Purpose purpose) {
+    const netlink::ChangeId id = ++last_change;
+    if (purpose.words.empty()) purpose.words = netlink::describe(wish);
+    pending.emplace(id, std::move(purpose));
+    out->push_back(netlink::Change{id, std::move(wish)});
+}
+
+void Node::State::answered(const netlink::Done& done) {
+    const auto found = pending.find(done.id);
+    if (found == pending.end()) return;
+    const Purpose purpose = std::move(found->second);
+    pending.erase(found);
+    if (purpose.kind == Purpose::Kind::sa) return sa_answered(purpose, done);
+    if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
+    if (done.error == 0) return;
+    const std::string line = purpose.words + ": " + done.text;
+    if (purpose.kind == Purpose::Kind::sysctl) {
+        // A kernel without SRv6 or VRF has not all of them.
+        warnings.push_back(line);
+        say(base::Level::warning, line);
+    } else if (purpose.kind == Purpose::Kind::babel_route) {
+        // The link may just have gone: Babel is about to be told.
+        say(base::Level::debug, line);
+    } else if (purpose.kind == Purpose::Kind::base || purpose.kind == Purpose::Kind::snapshot) {
+        warnings.push_back(line);
+        say(base::Level::error, line);
+        // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
+        if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
+    } else {
+        say(base::Level::warning, line);
+    }
+}
+
+void Node::State::sa_answered(const Purpose& purpose, const netlink::Done& done) {
+    const auto tunnel = tunnels.find(purpose.if_id);
+    if (tunnel == tunnels.end()) return;
+    const auto child = tunnel->second.children.find(purpose.child);
+    if (child == tunnel->second.children.end()) return;  // it went before the kernel answered
+    Child& c = child->second;
+    if (done.error != 0) {
+        c.failed = true;
+        say(base::Level::error, tunnel->second.pairing.interface + ": " + purpose.words + ": " + done.text);
+    }
+    if (--c.unanswered > 0) return;
+    if (!c.failed) return engine.installed(purpose.child, now, ike_actions);
+    change(netlink::RemoveSa{c.in, c.in_source}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up, 0, 0, {}});
+    tunnel->second.children.erase(child);
+    engine.refused(purpose.child, now, ike_actions);
+}
+
+void Node::State::policies_answered(const Purpose& purpose, const netlink::Done& done) {
+    const auto found = tunnels.find(purpose.if_id);
+    if (found == tunnels.end() || found->second.current != purpose.child) return;
+    Tunnel& tunnel = found->second;
+    if (done.error != 0) {
+        return say(base::Level::error, tunnel.pairing.interface + ": " + purpose.words + ": " + done.text);
+    }
+    const bool is_new = !std::exchange(tunnel.carries, true);
+    if (is_new) {
+        ++tunnel.came_up;
+        tunnel.since = now;
+        say(base::Level::info, tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is up");
+        run_updown(tunnel, true);
+    }
+    update_routing(tunnel);
+}
+
+void Node::State::notice(const netlink::LinkUp& up) {
+    Tunnel* tunnel = find(up.name);
+    if (tunnel == nullptr || up.space != overlay_space(config)) return;
+    tunnel->link_up = true;
+    update_routing(*tunnel);
+}
+
+void Node::State::notice(const netlink::LinkDown& down) {
+    Tunnel* tunnel = find(down.name);
+    if (tunnel == nullptr || down.space != overlay_space(config) || phase != Phase::running) return;
+    tunnel->link_up = false;
+    update_routing(*tunnel);
+    // Somebody took it down or away: it is still wanted.
+    for (const netlink::Link& link : objects.links) {
+        if (link.name == down.name && link.space == down.space) change(netlink::AddLink{link}, {});
+    }
+    for (const netlink::LinkAddress& address : objects.addresses) {
+        if (address.link == down.name && address.space == down.space) change(netlink::AddAddress{address}, {});
+    }
+}
+
+void Node::State::notice(const netlink::RouteLost& lost) {
+    if (phase != Phase::running) return;
+    for (const auto& [destination, route] : routes) {
+        if (route.key != lost.key) continue;
+        const Tunnel* tunnel = find(route.link);
+        if (tunnel != nullptr && tunnel->on_babel) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+        return;
+    }
+    for (const netlink::Route& route : objects.routes) {
+        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+    }
+}
+
+void Node::State::notice(const netlink::SaExpiring&) {}  // ours have no limits of time; packets end with a rekey
+
+void Node::State::notice(const netlink::Mapping& mapping) {
+    for (const auto& [if_id, tunnel] : tunnels) {
+        for (const auto& [id, child] : tunnel.children) {
+            if (child.in == mapping.id) return engine.mapping(if_id, mapping.peer, now, ike_actions);
+        }
+    }
+}
+
+void Node::State::notice(const netlink::Lost&) {
+    if (phase != Phase::running) return;
+    say(base::Level::warning, "the kernel's notices overflowed: everything is asked for again");
+    for (netlink::Wish& wish : diff({}, objects)) change(std::move(wish), {});
+    for (const auto& [destination, route] : routes) {
+        change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+    }
+}
+
+// What an earlier run left is adopted where it is what we want, and removed where it is not.
+void Node::State::notice(const netlink::Snapshot& snapshot) {
+    if (std::exchange(snapshot_taken, true)) return;
+    const auto planned = pairings(config, registry, host.local_addresses);
+    for (netlink::Wish& wish : clean_up(snapshot, config, planned)) change(std::move(wish), {Purpose::Kind::clean_up, 0, 0, {}});
+    objects = desired(config, registry, planned);
+    for (netlink::Wish& wish : diff(found(snapshot, config), objects)) change(std::move(wish), {});
+    if (phase != Phase::starting) return;
+    phase = Phase::running;
+    want_sysctls(sysctls(config));
+    want_sysctls(link_sysctls(config, config.ifname));
+    announce_own();
+    apply_registry(std::exchange(registry, {}));
+}
+
+void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
+    for (const Sysctl& sysctl : list) {
+        wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;
+        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl, 0, 0, {}});
+    }
+}
+
+void Node::State::notice(const netlink::SysctlValue& value) {
+    const std::pair key{value.space, value.key};
+    const auto wanted = wanted_sysctls.find(key);
+    if (wanted == wanted_sysctls.end()) return;
+    if (phase == Phase::cleaning_up) {
+        const auto old = old_sysctls.find(key);
+        // What somebody changed since is theirs.
+        if (old != old_sysctls.end() && value.value == wanted->second.value) {
+            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up, 0, 0, {}});
+        }
+        return;
+    }
+    if (value.value == wanted->second.value) return;
+    if (config.sysctl == SysctlChoice::check) {
+        warnings.push_back(value.key + " is " + value.value + ", this overlay needs " + wanted->second.value);
+        return say(base::Level::warning, warnings.back());
+    }
+    old_sysctls.emplace(key, value.value);
+    change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl, 0, 0, {}});
+}
+
+void Node::State::begin_clean_up() {
+    phase = Phase::cleaning_up;
+    const Purpose quiet{Purpose::Kind::clean_up, 0, 0, {}};
+    for (auto& [if_id, tunnel] : tunnels) {
+        if (tunnel.current || !tunnel.children.empty()) change(netlink::RemovePolicies{if_id}, quiet);
+        for (const auto& [id, child] : tunnel.children) {
+            change(netlink::RemoveSa{child.in, child.in_source}, quiet);
+            change(netlink::RemoveSa{child.out, child.out_source}, quiet);
+        }
+    }
+    for (const auto& [destination, route] : routes) change(netlink::RemoveRoute{route.key}, quiet);
+    // Links of tunnels before the VRF they belong to; addresses go with their links.
+    Objects left = objects;
+    left.addresses.clear();
+    std::reverse(left.links.begin(), left.links.end());
+    for (netlink::Wish& wish : diff(left, {})) change(std::move(wish), quiet);
+    for (const auto& [key, value] : old_sysctls) {
+        if (key.first == netlink::Space::underlay) change(netlink::GetSysctl{key.first, key.second}, quiet);
+    }
+    if (config.mode == Mode::netns) change(netlink::RemoveNamespace{config.netns_name}, quiet);
+}
+
+void Node::State::end_if_clean() {
+    if (phase == Phase::saying_goodbye && engine.stopped()) begin_clean_up();
+    if (phase != Phase::cleaning_up || !pending.empty()) return;
+    phase = Phase::stopped;
+    give_up_at.reset();
+    for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
+    out->push_back(Stopped{});
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,169 @@
+// What the parts of a node want, in the words of the others: IKE's children become SAs, Babel's routes become routes.
+
+#include "overlay/node_state.hpp"
+
+namespace aronet::overlay {
+
+// Parts answer to each other only through here, so nothing is forwarded half done.
+void Node::State::drain() {
+    while (!ike_actions.empty() || !babel_actions.empty()) {
+        ike::Actions from_ike = std::exchange(ike_actions, {});
+        for (ike::Action& action : from_ike) std::visit([&](auto& wanted) { translate(wanted); }, action);
+        babel::Actions from_babel = std::exchange(babel_actions, {});
+        for (babel::Action& action : from_babel) std::visit([&](auto& wanted) { translate(wanted); }, action);
+    }
+}
+
+void Node::State::translate(base::Note& action) { out->push_back(std::move(action)); }
+
+void Node::State::translate(ike::Send& action) {
+    out->push_back(SendIke{action.from, action.to, std::move(action.bytes)});
+}
+
+void Node::State::translate(ike::ChildUp& action) {
+    const auto tunnel = tunnels.find(action.peer);
+    if (tunnel == tunnels.end() || phase == Phase::cleaning_up) return engine.refused(action.child, now, ike_actions);
+    const Child child{action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2, false};
+    tunnel->second.children[action.child] = child;
+    tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
+    // Inbound first: the peer may send as soon as it has our answer.
+    change(netlink::AddSa{std::move(action.in)}, {Purpose::Kind::sa, action.peer, action.child, "the inbound SA"});
+    change(netlink::AddSa{std::move(action.out)}, {Purpose::Kind::sa, action.peer, action.child, "the outbound SA"});
+}
+
+void Node::State::translate(ike::Switch& action) {
+    const auto found = tunnels.find(action.peer);
+    if (found == tunnels.end()) return;
+    Tunnel& tunnel = found->second;
+    const auto child = tunnel.children.find(action.child);
+    if (child == tunnel.children.end()) return;
+    tunnel.current = action.child;
+    const Child& c = child->second;
+    change(
+        netlink::SetPolicies{{action.peer, action.peer, c.out_source, c.out.destination, c.out.spi}},
+        {Purpose::Kind::policies, action.peer, action.child, "the policies"}
+    );
+}
+
+void Node::State::translate(ike::ChildDown& action) {
+    change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up, 0, 0, {}});
+    const auto found = tunnels.find(action.peer);
+    if (found == tunnels.end()) return;
+    Tunnel& tunnel = found->second;
+    tunnel.children.erase(action.child);
+    if (tunnel.current != action.child) return;
+    tunnel.current.reset();
+    tunnel.carries = false;
+    tunnel.since = now;
+    change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up, 0, 0, {}});
+    say(base::Level::info, tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
+    update_routing(tunnel);
+    run_updown(tunnel, false);
+}
+
+// The kernel cannot move an SA to another address without starting its sequence numbers anew, and with them the
+// nonces of its cipher: the tunnel is keyed anew instead. The peer is told by the DELETE and comes from its new place.
+void Node::State::translate(ike::PeerMoved& action) {
+    const auto found = tunnels.find(action.peer);
+    if (found == tunnels.end() || found->second.children.empty()) return;
+    say(base::Level::info, found->second.pairing.interface + ": the peer moved to " + action.to.to_string());
+    const ike::Peer peer = found->second.pairing.peer;
+    engine.drop(peer.id, now, ike_actions);
+    engine.connect(peer, now, ike_actions);
+}
+
+void Node::State::translate(babel::Send& action) {
+    const auto tunnel = tunnels.find(action.on);
+    if (tunnel == tunnels.end()) return;
+    out->push_back(
+        SendBabel{overlay_space(config), tunnel->second.pairing.interface, action.to, std::move(action.bytes)}
+    );
+}
+
+netlink::Route Node::State::babel_route(const babel::Destination& destination) const {
+    netlink::Route route;
+    route.key = {overlay_space(config), overlay_table(config), destination.prefix, std::nullopt, kBabelMetric};
+    if (destination.source_specific()) route.key.source = destination.source;
+    return route;
+}
+
+void Node::State::translate(babel::InstallRoute& action) {
+    const auto tunnel = tunnels.find(action.on);
+    if (tunnel == tunnels.end()) return;
+    netlink::Route route = babel_route(action.destination);
+    route.link = tunnel->second.pairing.interface;
+    route.via = action.next_hop;
+    route.onlink = action.next_hop.is_v4();
+    const auto before = routes.find(action.destination);
+    // Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
+    if (before != routes.end() && before->second.kind != route.kind) {
+        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up, 0, 0, {}});
+    }
+    routes[action.destination] = route;
+    change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, action.on, 0, {}});
+}
+
+void Node::State::translate(babel::InstallUnreachable& action) {
+    netlink::Route route = babel_route(action.destination);
+    route.kind = netlink::RouteKind::unreachable;
+    const auto before = routes.find(action.destination);
+    if (before != routes.end() && before->second.kind != route.kind) {
+        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up, 0, 0, {}});
+    }
+    routes[action.destination] = route;
+    change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+}
+
+void Node::State::translate(babel::RemoveRoute& action) {
+    const auto found = routes.find(action.destination);
+    if (found == routes.end()) return;
+    change(netlink::RemoveRoute{found->second.key}, {Purpose::Kind::clean_up, 0, 0, {}});
+    routes.erase(found);
+}
+
+// Babel runs on a tunnel exactly while it can carry packets: its routes leave the moment it cannot.
+void Node::State::update_routing(Tunnel& tunnel) {
+    const bool wanted = tunnel.may_route() && phase == Phase::running;
+    if (wanted == tunnel.on_babel) return;
+    tunnel.on_babel = wanted;
+    tunnel.since = now;
+    if (!wanted) {
+        // While saying goodbye the retractions are still on their way.
+        if (phase == Phase::running) speaker.remove_interface(tunnel.pairing.if_id, now, babel_actions);
+        return;
+    }
+    babel::InterfaceConfig interface;
+    interface.link_local = tunnel.pairing.link_local;
+    interface.rxcost = config.babel.rxcost;
+    interface.hello_interval = config.babel.hello_interval;
+    interface.update_interval = config.babel.update_interval;
+    interface.rtt_cost = config.babel.rtt_cost;
+    interface.rtt_min = config.babel.rtt_min;
+    interface.rtt_max = config.babel.rtt_max;
+    interface.mtu = config.mtu;
+    speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
+}
+
+// What strongSwan gives its updown scripts, as far as ranet's use it, and the name of the interface.
+void Node::State::run_updown(const Tunnel& tunnel, bool up) {
+    if (tunnel.pairing.updown.empty()) return;
+    const std::string id = std::to_string(tunnel.pairing.if_id);
+    const bool v6 = tunnel.pairing.peer.family == Family::v6;
+    std::map<std::string, std::string> environment{
+        {"PLUTO_VERB", std::string(up ? "up" : "down") + "-client" + (v6 ? "-v6" : "")},
+        {"PLUTO_IF_ID_IN", id},
+        {"PLUTO_IF_ID_OUT", id},
+        {"PLUTO_MY_ID", tunnel.pairing.peer.local.to_string()},
+        {"PLUTO_PEER_ID", tunnel.pairing.peer.remote.to_string()},
+        {"PLUTO_INTERFACE", tunnel.pairing.interface},
+    };
+    if (tunnel.current) {
+        const Child& child = tunnel.children.at(*tunnel.current);
+        environment["PLUTO_ME"] = child.out_source.to_string();
+        environment["PLUTO_PEER"] = child.out.destination.to_string();
+    }
+    out->push_back(RunUpdown{tunnel.pairing.updown, std::move(environment)});
+}
+
+}  // namespace aronet::overlay

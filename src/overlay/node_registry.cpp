@@ -1,0 +1,131 @@
+// The registry: which tunnels there are, what may be learned, and what changes when it changes.
+
+#include "overlay/node_state.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace aronet::overlay {
+namespace {
+
+std::string name_of(const RegistryNode& node) { return node.organization + "/" + node.common_name; }
+
+std::map<std::string, RegistryNode> by_name(const Registry& registry) {
+    std::map<std::string, RegistryNode> out;
+    for (const RegistryNode& node : registry.nodes) out.emplace(name_of(node), node);
+    return out;
+}
+
+// Nodes added, removed and altered, for whoever asked for the change.
+std::string describe_difference(const Registry& before, const Registry& after) {
+    const auto old_nodes = by_name(before), new_nodes = by_name(after);
+    nlohmann::json added = nlohmann::json::array(), removed = added, altered = added;
+    for (const auto& [name, node] : new_nodes) {
+        const auto old = old_nodes.find(name);
+        if (old == old_nodes.end()) {
+            added.push_back(name);
+        } else if (old->second != node) {
+            altered.push_back(name);
+        }
+    }
+    for (const auto& [name, node] : old_nodes) {
+        if (!new_nodes.contains(name)) removed.push_back(name);
+    }
+    const nlohmann::json answer{
+        {"schema", "aronet.load/1"}, {"added", added},     {"removed", removed},
+        {"altered", altered},        {"nodes", new_nodes.size()}, {"version", after.version}};
+    return answer.dump();
+}
+
+}  // namespace
+
+void Node::State::handle(RegistryChanged& event) {
+    const std::string difference = describe_difference(registry, event.registry);
+    if (phase == Phase::starting) {
+        registry = std::move(event.registry);
+    } else if (phase == Phase::running) {
+        Registry next = std::move(event.registry);
+        const Objects wanted = desired(config, next, pairings(config, next, host.local_addresses));
+        for (netlink::Wish& wish : diff(objects, wanted)) change(std::move(wish), {});
+        objects = wanted;
+        apply_registry(std::move(next));
+    }
+    if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 200, difference});
+}
+
+// The kernel objects have been asked for; this is about tunnels and routing.
+void Node::State::apply_registry(Registry next) {
+    registry = std::move(next);
+    const auto own = std::find_if(registry.nodes.begin(), registry.nodes.end(), [&](const RegistryNode& node) {
+        return node.organization == config.organization && node.common_name == config.common_name;
+    });
+    if (own == registry.nodes.end() && !registry.nodes.empty()) {
+        say(base::Level::warning, "the registry does not have this node: the others will not let it in");
+    }
+    std::map<std::uint32_t, Pairing> planned;
+    for (Pairing& pairing : pairings(config, registry, host.local_addresses)) planned.emplace(pairing.if_id, std::move(pairing));
+    std::vector<std::uint32_t> gone;
+    for (const auto& [if_id, tunnel] : tunnels) {
+        if (!planned.contains(if_id)) gone.push_back(if_id);
+    }
+    for (const std::uint32_t if_id : gone) forget(if_id);
+    speaker.accept_only(learnable(), now, babel_actions);
+    for (auto& [if_id, pairing] : planned) {
+        const auto [it, is_new] = tunnels.try_emplace(if_id);
+        Tunnel& tunnel = it->second;
+        if (!is_new && tunnel.pairing == pairing) continue;
+        tunnel.pairing = std::move(pairing);
+        if (is_new) {
+            tunnel.since = now;
+            by_interface[tunnel.pairing.interface] = if_id;
+            want_sysctls(link_sysctls(config, tunnel.pairing.interface));
+        }
+        connect(tunnel);
+    }
+    resolve_names();
+    drain();
+}
+
+void Node::State::connect(Tunnel& tunnel) { engine.connect(tunnel.pairing.peer, now, ike_actions); }
+
+void Node::State::forget(std::uint32_t if_id) {
+    Tunnel& tunnel = tunnels.at(if_id);
+    engine.drop(if_id, now, ike_actions);
+    drain();
+    if (tunnel.on_babel) speaker.remove_interface(if_id, now, babel_actions);
+    drain();
+    const netlink::Space space = overlay_space(config);
+    for (const Sysctl& sysctl : link_sysctls(config, tunnel.pairing.interface)) {
+        wanted_sysctls.erase({space, sysctl.key});
+        old_sysctls.erase({space, sysctl.key});
+    }
+    by_interface.erase(tunnel.pairing.interface);
+    tunnels.erase(if_id);
+}
+
+void Node::State::resolve_names() {
+    std::set<std::pair<std::string, Family>> wanted;
+    for (const auto& [if_id, tunnel] : tunnels) {
+        if (!tunnel.pairing.hostname.empty()) wanted.emplace(tunnel.pairing.hostname, tunnel.pairing.peer.family);
+    }
+    for (const auto& name : wanted) names.set(name, now);
+}
+
+void Node::State::announce_own() {
+    std::vector<Prefix> own = config.prefixes;
+    if (config.network) own.push_back(*config.network);
+    for (const Prefix& prefix : own) speaker.announce(babel::Destination::of(prefix), 0, now, babel_actions);
+}
+
+std::optional<std::vector<Prefix>> Node::State::learnable() const {
+    if (!config.babel.only_registered_prefixes) return std::nullopt;
+    std::vector<Prefix> allowed;
+    for (const RegistryNode& node : registry.nodes) {
+        if (node.network) allowed.push_back(*node.network);
+        allowed.insert(allowed.end(), node.prefixes.begin(), node.prefixes.end());
+    }
+    return allowed;
+}
+
+}  // namespace aronet::overlay

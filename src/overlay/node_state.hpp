@@ -1,0 +1,117 @@
+#pragma once
+
+// The inside of overlay::Node, shared by the files that make it up.
+
+#include "babel/speaker.hpp"
+#include "base/timers.hpp"
+#include "ike/engine.hpp"
+#include "overlay/desired.hpp"
+#include "overlay/node.hpp"
+#include "overlay/tunnel.hpp"
+
+#include <map>
+#include <set>
+
+namespace aronet::overlay {
+
+// Why a change was asked for: decides what its answer means.
+struct Purpose {
+    enum class Kind : std::uint8_t { base, sa, policies, sysctl, clean_up, babel_route, snapshot };
+    Kind kind = Kind::base;
+    std::uint32_t if_id = 0;
+    ike::ChildId child = 0;
+    std::string words;  // for a line in the log when it fails
+};
+
+enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
+
+struct Node::State {
+    State(Config config, Host host, base::Random& random);
+
+    // --- events (node.cpp)
+    void handle(IkeDatagram& event);
+    void handle(BabelDatagram& event);
+    void handle(netlink::Notice& event);
+    void handle(Request& event);
+    void handle(RegistryChanged& event);
+    void handle(Resolved& event);
+    void handle(Stop& event);
+
+    // --- the parts' actions, translated (node_parts.cpp)
+    void drain();
+    void translate(ike::Send& action);
+    void translate(ike::ChildUp& action);
+    void translate(ike::Switch& action);
+    void translate(ike::ChildDown& action);
+    void translate(ike::PeerMoved& action);
+    void translate(babel::Send& action);
+    void translate(babel::InstallRoute& action);
+    void translate(babel::InstallUnreachable& action);
+    void translate(babel::RemoveRoute& action);
+    void translate(base::Note& action);
+    void update_routing(Tunnel& tunnel);
+    void run_updown(const Tunnel& tunnel, bool up);
+
+    // --- the kernel (node_kernel.cpp)
+    void change(netlink::Wish wish, Purpose purpose);
+    void answered(const netlink::Done& done);
+    void sa_answered(const Purpose& purpose, const netlink::Done& done);
+    void policies_answered(const Purpose& purpose, const netlink::Done& done);
+    void notice(const netlink::Done& done) { answered(done); }
+    void notice(const netlink::LinkUp& up);
+    void notice(const netlink::LinkDown& down);
+    void notice(const netlink::RouteLost& lost);
+    void notice(const netlink::SaExpiring& expiring);
+    void notice(const netlink::Mapping& mapping);
+    void notice(const netlink::SysctlValue& value);
+    void notice(const netlink::Snapshot& snapshot);
+    void notice(const netlink::Lost&);
+    template <class T>
+    void notice(const T&) {}
+    void want_sysctls(const std::vector<Sysctl>& list);
+    void begin_clean_up();
+    void end_if_clean();
+
+    // --- registry (node_registry.cpp)
+    void apply_registry(Registry next);
+    void connect(Tunnel& tunnel);
+    void forget(std::uint32_t if_id);
+    void resolve_names();
+    void announce_own();
+    std::optional<std::vector<Prefix>> learnable() const;
+
+    // --- status.cpp
+    std::string answer_to(const std::string& verb, int& status) const;
+
+    Tunnel* find(const std::string& interface);
+    netlink::Route babel_route(const babel::Destination& destination) const;
+    void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
+
+    Config config;
+    Host host;
+    base::Random& random;
+    ike::Engine engine;
+    babel::Speaker speaker;
+    Registry registry;
+    std::map<std::uint32_t, Tunnel> tunnels;               // by if_id
+    std::map<std::string, std::uint32_t> by_interface;
+    Objects objects;                                       // what the kernel was asked to have
+    std::map<babel::Destination, netlink::Route> routes;   // Babel's, installed
+    std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
+    std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;  // as they were before us
+
+    Phase phase = Phase::starting;
+    bool snapshot_taken = false;
+    std::set<RequestId> awaiting_stop;
+    base::Timers<std::pair<std::string, Family>> names;    // when to resolve them again
+    std::optional<Instant> give_up_at;                     // on a clean stop
+    netlink::ChangeId last_change = 0;
+    std::map<netlink::ChangeId, Purpose> pending;
+    std::vector<std::string> warnings;                     // shown by status until restart
+    Instant started, now;
+    ike::Actions ike_actions;
+    babel::Actions babel_actions;
+    Actions* out = nullptr;                                // of the event being handled
+};
+
+}  // namespace aronet::overlay

@@ -1,0 +1,224 @@
+// What a node says of itself, as JSON (docs/control.md: the fields stay).
+
+#include "overlay/node_state.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace aronet::overlay {
+namespace {
+
+using nlohmann::json;
+
+std::int64_t seconds(Duration duration) { return std::chrono::duration_cast<std::chrono::seconds>(duration).count(); }
+
+json milliseconds_or_null(const std::optional<Duration>& duration) {
+    if (!duration) return nullptr;
+    return static_cast<double>(base::microseconds(*duration)) / 1000.0;
+}
+
+json endpoint_or_null(const std::optional<Endpoint>& endpoint) {
+    return endpoint ? json(endpoint->to_string()) : json(nullptr);
+}
+
+std::string hex(std::uint32_t number) {
+    base::Bytes bytes;
+    base::Writer(bytes).u32(number);
+    return base::to_hex(bytes);
+}
+
+std::string router_id_text(babel::RouterId id) {
+    base::Bytes bytes;
+    base::Writer(bytes).u64(id);
+    std::string text;
+    for (std::size_t i = 0; i < 8; ++i) text += (i == 0 ? "" : ":") + base::to_hex(base::ByteView(bytes).subspan(i, 1));
+    return text;
+}
+
+const char* state_name(ike::PeerState state) {
+    switch (state) {
+        case ike::PeerState::idle: return "idle";
+        case ike::PeerState::waiting: return "waiting";
+        case ike::PeerState::connecting: return "connecting";
+        case ike::PeerState::established: return "established";
+        case ike::PeerState::closing: return "closing";
+    }
+    return "";
+}
+
+std::string peer_name(const Tunnel& tunnel) {
+    return tunnel.pairing.peer.remote.organization + "/" + tunnel.pairing.peer.remote.common_name;
+}
+
+// Who announces a prefix, by the registry: the longest match, since a network holds its node's SIDs.
+std::string owner(const Registry& registry, const Prefix& prefix) {
+    std::string name;
+    unsigned best = 0;
+    for (const RegistryNode& node : registry.nodes) {
+        const auto consider = [&](const Prefix& own) {
+            if (!own.contains(prefix) || (!name.empty() && own.length() < best)) return;
+            name = node.organization + "/" + node.common_name;
+            best = own.length();
+        };
+        if (node.network) consider(*node.network);
+        for (const Prefix& own : node.prefixes) consider(own);
+    }
+    return name;
+}
+
+json tunnels_json(const Node::State& s) {
+    std::map<std::uint32_t, ike::PeerView> peers;
+    for (ike::PeerView& view : s.engine.peers()) peers.emplace(view.id, std::move(view));
+    std::map<std::uint32_t, std::optional<Duration>> rtt;
+    for (const babel::NeighbourView& view : s.speaker.neighbours()) rtt[view.on] = view.rtt;
+    json list = json::array();
+    for (const auto& [if_id, tunnel] : s.tunnels) {
+        const auto view = peers.find(if_id);
+        if (view == peers.end()) continue;
+        const ike::PeerView& peer = view->second;
+        list.push_back({
+            {"interface", tunnel.pairing.interface},
+            {"peer", peer_name(tunnel)},
+            {"state", to_string(tunnel.stage())},
+            {"since_seconds", seconds(s.now - tunnel.since)},
+            {"ike", state_name(peer.state)},
+            {"reason", peer.reason},
+            {"local", endpoint_or_null(peer.local)},
+            {"remote", endpoint_or_null(peer.remote)},
+            {"local_id", tunnel.pairing.peer.local.to_string()},
+            {"remote_id", tunnel.pairing.peer.remote.to_string()},
+            {"initiator", peer.initiator},
+            {"ike_suite", peer.ike_suite},
+            {"esp_suite", peer.esp_suite},
+            {"spi_in", hex(peer.spi_in)},
+            {"spi_out", hex(peer.spi_out)},
+            {"behind_nat", peer.behind_nat},
+            {"peer_behind_nat", peer.peer_behind_nat},
+            {"rtt_ms", milliseconds_or_null(rtt.contains(if_id) ? rtt.at(if_id) : std::nullopt)},
+            {"attempts", peer.attempts},
+            {"came_up", tunnel.came_up},
+        });
+    }
+    return {{"schema", "aronet.tunnels/1"}, {"tunnels", list}};
+}
+
+json neighbours_json(const Node::State& s) {
+    json list = json::array();
+    for (const babel::NeighbourView& view : s.speaker.neighbours()) {
+        const Tunnel& tunnel = s.tunnels.at(view.on);
+        list.push_back({
+            {"interface", tunnel.pairing.interface},
+            {"peer", peer_name(tunnel)},
+            {"address", view.address.to_string()},
+            {"reachable", view.reachable},
+            {"rxcost", view.rxcost},
+            {"txcost", view.txcost},
+            {"cost", view.cost},
+            {"rtt_ms", milliseconds_or_null(view.rtt)},
+            {"hello_history", view.hello_history},
+            {"since_seconds", seconds(s.now - view.since)},
+            {"routes", view.routes},
+        });
+    }
+    return {{"schema", "aronet.neighbours/1"}, {"neighbours", list}};
+}
+
+json routes_json(const Node::State& s) {
+    json list = json::array();
+    for (const babel::RouteView& view : s.speaker.routes()) {
+        const Tunnel& tunnel = s.tunnels.at(view.on);
+        list.push_back({
+            {"destination", view.destination.prefix.to_string()},
+            {"source", view.destination.source.to_string()},
+            {"interface", tunnel.pairing.interface},
+            {"via", peer_name(tunnel)},
+            {"next_hop", view.next_hop.to_string()},
+            {"metric", view.metric},
+            {"received_metric", view.received_metric},
+            {"router_id", router_id_text(view.router_id)},
+            {"seqno", view.seqno},
+            {"feasible", view.feasible},
+            {"selected", view.selected},
+            {"node", owner(s.registry, view.destination.prefix)},
+            {"since_seconds", seconds(s.now - view.since)},
+        });
+    }
+    return {{"schema", "aronet.routes/1"}, {"routes", list}};
+}
+
+json info_json(const Node::State& s) {
+    return {
+        {"schema", "aronet.info/1"},
+        {"version", s.host.version},
+        {"pid", s.host.pid},
+        {"uptime_seconds", seconds(s.now - s.started)},
+        {"organization", s.config.organization},
+        {"common_name", s.config.common_name},
+        {"mode", s.config.mode == Mode::vrf ? "vrf" : "netns"},
+        {"datapath", s.host.kernel_datapath ? "kernel" : "user"},
+        {"ifname", s.config.ifname},
+        {"registry", {{"version", s.registry.version}, {"nodes", s.registry.nodes.size()}}},
+    };
+}
+
+// Networks of other nodes that there is no way to.
+std::vector<std::string> unreached(const Node::State& s) {
+    std::set<Prefix> reached;
+    for (const auto& [destination, route] : s.routes) {
+        if (route.kind == netlink::RouteKind::unicast) reached.insert(destination.prefix);
+    }
+    std::vector<std::string> names;
+    for (const RegistryNode& node : s.registry.nodes) {
+        const bool self = node.organization == s.config.organization && node.common_name == s.config.common_name;
+        if (self || !node.network || reached.contains(*node.network)) continue;
+        names.push_back(node.organization + "/" + node.common_name);
+    }
+    return names;
+}
+
+json status_json(const Node::State& s) {
+    std::size_t up = 0, reachable = 0;
+    for (const auto& [if_id, tunnel] : s.tunnels) up += tunnel.carries ? 1 : 0;
+    const auto neighbours = s.speaker.neighbours();
+    for (const auto& view : neighbours) reachable += view.reachable ? 1 : 0;
+    const auto missing = unreached(s);
+    constexpr Duration kConverging = std::chrono::seconds(30);
+    const char* state = s.phase == Phase::saying_goodbye || s.phase == Phase::cleaning_up ? "stopping"
+                        : missing.empty() && s.phase == Phase::running                    ? "ready"
+                        : s.now - s.started < kConverging                                 ? "converging"
+                                                                                          : "degraded";
+    json answer = info_json(s);
+    answer["schema"] = "aronet.status/1";
+    answer["state"] = state;
+    answer["unreached"] = missing;
+    answer["tunnels"] = {{"total", s.tunnels.size()}, {"up", up}};
+    answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
+    answer["routes"] = {{"installed", s.routes.size()}};
+    answer["warnings"] = s.warnings;
+    answer["drops"] = {{"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}};
+    return answer;
+}
+
+}  // namespace
+
+std::string Node::State::answer_to(const std::string& verb, int& status) const {
+    json answer;
+    if (verb == "info") {
+        answer = info_json(*this);
+    } else if (verb == "status") {
+        answer = status_json(*this);
+    } else if (verb == "tunnels") {
+        answer = tunnels_json(*this);
+    } else if (verb == "neighbours") {
+        answer = neighbours_json(*this);
+    } else if (verb == "routes") {
+        answer = routes_json(*this);
+    } else {
+        status = 404;
+        answer = {{"error", "there is no " + base::printable(verb)}};
+    }
+    return answer.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,127 @@
+#include "overlay/topology.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace aronet::overlay {
+namespace {
+
+constexpr std::size_t kIfNameMax = 15;
+
+// Nodes without serial numbers are named by where their endpoint is (docs/ike.md, identities).
+std::string location_words(const std::optional<Address>& address, std::uint16_t port) {
+    return base::Endpoint{address.value_or(Address::any(Family::v4)), port}.to_string();
+}
+
+template <class Endpoint>
+ike::Identity identity(const std::string& organization, const std::string& common_name, const Endpoint& endpoint) {
+    if (endpoint.serial_number) return {organization, common_name, *endpoint.serial_number, false};
+    return {organization, common_name, location_words(endpoint.address, endpoint.port), true};
+}
+
+std::optional<Address> local_address(const EndpointConfig& endpoint, const std::vector<Address>& known) {
+    if (endpoint.address) return endpoint.address;
+    if (!endpoint.address_range) return std::nullopt;
+    const auto found = std::find_if(known.begin(), known.end(), [&](const Address& address) {
+        return endpoint.address_range->contains(address);
+    });
+    return found == known.end() ? std::nullopt : std::optional(*found);
+}
+
+std::string digest(const std::string& text, std::size_t octets) {
+    const auto hash = ike::sha256(base::as_bytes(text));
+    return base::to_hex(base::ByteView(hash).first(octets));
+}
+
+// The interface's address on the tunnel: its own half of fe80::/64, different on both ends.
+Address link_local(const ike::Peer& peer) {
+    const std::string both = peer.local.to_string() + "\n" + peer.remote.to_string();
+    return *Address::from_bytes(*base::from_hex("fe80000000000000" + digest(both, 8)));
+}
+
+// As many hexadecimal digits as an interface name leaves room for.
+std::size_t digits_for(const std::string& ifname) { return std::min<std::size_t>(8, kIfNameMax - 1 - ifname.size()); }
+
+std::string hex_name(std::uint32_t number, std::size_t digits) {
+    base::Bytes bytes;
+    base::Writer(bytes).u32(number);
+    return base::to_hex(bytes).substr(8 - digits);
+}
+
+// Numbers by hash, so that they do not depend on what else is in the registry; the few that collide move on to the next
+// free one in the order of the pairs' names.
+void number(std::vector<Pairing>& list, const std::string& ifname) {
+    const std::size_t digits = digits_for(ifname);
+    std::map<std::uint32_t, const Pairing*> taken;
+    for (Pairing& pairing : list) {
+        const std::string text = pairing.peer.local.to_string() + "-" + pairing.peer.remote.to_string();
+        const std::uint32_t mask = digits == 8 ? 0xffffffff : (1u << (4 * digits)) - 1;
+        auto id = static_cast<std::uint32_t>(std::stoul(digest(text, 4), nullptr, 16)) & mask;
+        while (id == 0 || taken.contains(id)) id = (id + 1) & mask;
+        taken.emplace(id, &pairing);
+        pairing.if_id = pairing.peer.id = pairing.peer.if_id = pairing.peer.reqid = id;
+        pairing.interface = ifname + "-" + hex_name(id, digits);
+    }
+}
+
+Pairing pair_up(
+    const Config& config, const EndpointConfig& own, const RegistryNode& node, const RegistryEndpoint& other,
+    const std::vector<Address>& local_addresses
+) {
+    Pairing pairing;
+    ike::Peer& peer = pairing.peer;
+    peer.local = identity(config.organization, config.common_name, own);
+    peer.remote = identity(node.organization, node.common_name, other);
+    peer.remote_keys = node.keys;
+    peer.local_port = own.port;
+    peer.local_address = local_address(own, local_addresses);
+    peer.family = own.family;
+    if (other.address) peer.remote_endpoint = base::Endpoint{*other.address, other.port};
+    // Nobody can come to an endpoint without an address, so it does not wait to be visited.
+    const bool reachable = own.address || own.address_range || !own.hostname.empty();
+    peer.initiate_first = !reachable || peer.local.encode() < peer.remote.encode();
+    peer.mark = own.fwmark;
+    pairing.hostname = other.hostname;
+    pairing.remote_port = other.port;
+    pairing.updown = own.updown;
+    pairing.link_local = link_local(peer);
+    return pairing;
+}
+
+}  // namespace
+
+std::vector<Pairing> pairings(
+    const Config& config, const Registry& registry, const std::vector<Address>& local_addresses
+) {
+    std::vector<Pairing> list;
+    for (const RegistryNode& node : registry.nodes) {
+        if (node.organization == config.organization && node.common_name == config.common_name) continue;
+        for (const EndpointConfig& own : config.endpoints) {
+            const bool own_known = own.address || own.address_range || !own.hostname.empty();
+            for (const RegistryEndpoint& other : node.endpoints) {
+                const bool other_known = other.address || !other.hostname.empty();
+                if (own.family != other.family || (!own_known && !other_known)) continue;
+                list.push_back(pair_up(config, own, node, other, local_addresses));
+            }
+        }
+    }
+    std::sort(list.begin(), list.end(), [](const Pairing& a, const Pairing& b) {
+        return std::tie(a.peer.local, a.peer.remote) < std::tie(b.peer.local, b.peer.remote);
+    });
+    number(list, config.ifname);
+    std::sort(list.begin(), list.end(), [](const Pairing& a, const Pairing& b) { return a.if_id < b.if_id; });
+    return list;
+}
+
+bool operator==(const Pairing& a, const Pairing& b) {
+    const auto values = [](const Pairing& p) {
+        return std::tie(
+            p.if_id, p.interface, p.hostname, p.remote_port, p.link_local, p.updown, p.peer.local, p.peer.remote,
+            p.peer.remote_keys, p.peer.local_port, p.peer.local_address, p.peer.family, p.peer.remote_endpoint,
+            p.peer.initiate_first, p.peer.mark
+        );
+    };
+    return values(a) == values(b);
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,38 @@
+#pragma once
+
+// The life of one tunnel: wanted → keyed → linked → routed. Which driver keys it is not known here.
+
+#include "base/sa.hpp"
+#include "overlay/topology.hpp"
+
+#include <map>
+#include <optional>
+
+namespace aronet::overlay {
+
+// wanted: no keys yet. keyed: SAs are being installed. linked: they carry traffic. routed: Babel runs on it.
+enum class Stage : std::uint8_t { wanted, keyed, linked, routed };
+const char* to_string(Stage stage);
+
+struct Child {  // one pair of SAs
+    base::SaId in, out;
+    Address in_source, out_source;
+    int unanswered = 0;    // of the kernel's two answers
+    bool failed = false;
+};
+
+struct Tunnel {
+    Pairing pairing;
+    bool link_up = false;            // the kernel said so
+    bool carries = false;            // the policies of the current child are set
+    bool on_babel = false;
+    std::map<ike::ChildId, Child> children;
+    std::optional<ike::ChildId> current;  // the one we send on
+    base::Instant since;             // of the present stage
+    std::uint64_t came_up = 0;       // times
+
+    Stage stage() const;
+    bool may_route() const { return link_up && carries; }
+};
+
+}  // namespace aronet::overlay
