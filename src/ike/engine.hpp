@@ -1,10 +1,10 @@
 #pragma once
 
-// All IKEv2 (RFC 7296) of one node: many peers, many IKE SAs, one private key. Datagrams and the caller's wishes go in,
-// datagrams and security associations come out. Knows no socket, no kernel, no clock.
+// All IKEv2 (RFC 7296) of one node: many peers, many IKE SAs, one private key. Datagrams and the caller's wishes
+// go in, datagrams and security associations come out. Knows no socket, no kernel, no clock.
 //
-// A peer here is one pair of endpoints (a node may have several). The engine keeps one IKE SA with one CHILD SA for
-// each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and answers.
+// A peer here is one pair of endpoints (a node may have several). The engine keeps one IKE SA with one CHILD SA
+// for each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and answers.
 
 #include "base/log.hpp"
 #include "base/random.hpp"
@@ -32,15 +32,15 @@ using ChildId = std::uint64_t;  // the engine's number for one CHILD SA, never r
 
 struct EngineConfig {
     base::Secret private_key;  // Ed25519 seed, 32 bytes
-    Duration dpd_interval = std::chrono::seconds(10);       // probe when nothing came in for so long; 0: never
+    Duration dpd_interval = std::chrono::seconds(10);  // probe when nothing came in for so long; 0: never
     Duration keepalive_interval = std::chrono::seconds(20); // RFC 3948, only when we are behind NAT
     std::size_t half_open_max = 1024;
     std::size_t cookie_threshold = 64;         // half-open SAs from which on cookies are asked for
     std::uint32_t replay_window = 128;
     std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
-    std::size_t concurrent_per_address = 3;    // half-open exchanges towards one address (strongSwan drops at 5)
+    std::size_t concurrent_per_address = 3;  // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
-    std::size_t fragment_size = 1200;          // IKE messages larger than this go in fragments where the peer can
+    std::size_t fragment_size = 1200;  // larger IKE messages go in fragments where the peer can
 };
 
 struct Peer {
@@ -51,7 +51,7 @@ struct Peer {
     std::optional<Address> local_address; // nullopt: whatever the route gives
     base::Family family = base::Family::v4;
     std::optional<Endpoint> remote_endpoint;  // nullopt: the peer must come to us
-    bool initiate_first = true;           // by the rule: false waits 1-3 s for the other side unless it cannot come
+    bool initiate_first = true;  // false waits 1-3 s for the other side: unset it unless that cannot come
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
 };
@@ -67,14 +67,15 @@ struct ChildUp { PeerId peer; ChildId child; base::Sa in, out; bool replaces = f
 // A responder's Switch follows installed(); with `replaces` it may come much later.
 struct Switch { PeerId peer; ChildId child; };          // from now on send on this child's outbound SA
 struct ChildDown { PeerId peer; ChildId child; base::SaId in, out; Address in_source; };  // remove both SAs
-// The remote endpoint of all SAs of this peer went from `from` to `to`: authenticated, or reported by mapping().
+// The remote endpoint of this peer's SAs went from `from` to `to`: authenticated, or reported by mapping().
 struct PeerMoved { PeerId peer; Endpoint from, to; };
 using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };
 struct PeerView {
-    PeerId id; PeerState state; Instant since; std::string reason;  // reason: why it is not established, or ""
+    PeerId id; PeerState state; Instant since;
+    std::string reason;  // why it is not established, or ""
     std::optional<Endpoint> local, remote; std::uint64_t spi_i, spi_r; bool initiator;
     std::string ike_suite, esp_suite; std::uint32_t spi_in, spi_out; bool behind_nat, peer_behind_nat;
     std::uint64_t attempts;
@@ -85,14 +86,14 @@ public:
     Engine(EngineConfig config, base::Random& random);  // `random` outlives the engine
     ~Engine();
 
-    void connect(const Peer& peer, Instant now, Actions& out);   // adds or updates; keeps an SA that still fits
+    void connect(const Peer& peer, Instant now, Actions& out);  // adds or updates; an SA that fits stays
     void drop(PeerId id, Instant now, Actions& out);             // DELETE, then forgets the peer
     void resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void installed(ChildId child, Instant now, Actions& out);
     void refused(ChildId child, Instant now, Actions& out);      // the kernel would not: the exchange fails
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void traffic_seen(PeerId id, Instant now);                   // inbound ESP was alive: puts DPD off
-    void stop(Instant now, Actions& out);                        // DELETE for every SA; stopped() after the answers
+    void stop(Instant now, Actions& out);                        // DELETE for every SA, then stopped()
 
     void handle(const Datagram& datagram, Instant now, Actions& out);
     void tick(Instant now, Actions& out);

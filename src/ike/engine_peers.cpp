@@ -95,7 +95,7 @@ void Engine::State::plan_next(PeerId id, Duration pause, std::string why, Turn& 
     const Peer& peer = *ground.peer(id);
     Pursuit& pursuit = pursuits[id];
     if (stop_at) {
-        pursuit.enter(PeerState::idle, "stopping", turn.now);
+        pursuit.enter(PeerState::closing, "stopping", turn.now);
         return;
     }
     if (!peer.remote_endpoint) {

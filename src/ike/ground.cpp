@@ -57,10 +57,13 @@ std::uint32_t Ground::new_esp_spi() {
     }
 }
 
-void Turn::drop(std::string_view reason, const Endpoint& from) {
+void Turn::drop(std::string_view reason, const Endpoint& from, std::string_view who) {
     std::uint64_t suppressed = 0;
     if (!ground.drops.count(reason, now, &suppressed)) return;
-    std::string text = "dropped from " + from.to_string() + ": " + std::string(reason);
+    std::string text = "dropped from ";
+    text += from.to_string();
+    if (!who.empty()) text.append(" (").append(base::printable(who)).append(")");
+    text.append(": ").append(reason);
     if (suppressed != 0) text += " (and " + std::to_string(suppressed) + " more since the last line)";
     note(base::Level::info, std::move(text));
 }

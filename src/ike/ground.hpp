@@ -79,7 +79,7 @@ struct Turn {
 
     void note(base::Level level, std::string text) { out.emplace_back(base::Note{level, std::move(text)}); }
     // Counts something refused; at most one line per reason and minute.
-    void drop(std::string_view reason, const Endpoint& from);
+    void drop(std::string_view reason, const Endpoint& from, std::string_view who = {});
 };
 
 }  // namespace aronet::ike

@@ -342,6 +342,7 @@ void Session::close(const std::string& why, Turn& turn) {
         return;
     }
     take_down_all(turn);
+    turn.note(base::Level::info, name(turn) + " closed: " + why);
     trouble_ = why;
     state_ = SessionState::closing;
     turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why});
@@ -354,9 +355,12 @@ void Session::forget(const std::string& why, Turn& turn) {
 
 void Session::end(Ending ending, const std::string& why, Turn& turn) {
     take_down_all(turn);
+    if (established()) turn.note(base::Level::info, name(turn) + " ended: " + why);
     const bool refused = handshake_ && handshake_->proposal_refused;
     if (!over()) turn.ground.events.emplace_back(Ended{key(), peer_, ending, why, refused});
-    if (handshake_ && handshake_->esp_spi != 0) turn.ground.esp_spis.erase(handshake_->esp_spi);
+    if (handshake_) turn.ground.esp_spis.erase(handshake_->esp_spi);
+    if (wanted_) turn.ground.esp_spis.erase(wanted_->spi);
+    wanted_.reset();
     trouble_ = why;
     requester_.forget();
     state_ = SessionState::closed;
@@ -368,6 +372,13 @@ void Session::end_after_answer(const std::string& why, Turn& turn) {
     end(failed ? Ending::failed : Ending::by_peer, why, turn);
     state_ = SessionState::lingering;
     linger_until_ = turn.now + kLinger;
+}
+
+std::string Session::name(const Turn& turn) const {
+    const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
+    std::string text = "IKE SA";
+    if (known != nullptr) text.append(" with ").append(base::printable(known->remote.to_string()));
+    return text.append(" at ").append(remote_.to_string());
 }
 
 void Session::describe(PeerView& view) const {

@@ -106,6 +106,7 @@ private:
     void on_silence(Turn& turn);
     void end(Ending ending, const std::string& why, Turn& turn);
     void end_after_answer(const std::string& why, Turn& turn);
+    std::string name(const Turn& turn) const;
     void tick_established(Turn& turn);
 
     // session_init.cpp: IKE_SA_INIT.

@@ -70,10 +70,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
             remote_,
             turn
         );
-        turn.note(
-            base::Level::warning,
-            peer->remote.to_string() + " at " + remote_.to_string() + " failed to authenticate"
-        );
+        turn.drop("wrong AUTH in the answer to IKE_AUTH", remote_, peer->remote.to_string());
         return end(Ending::failed, "the peer failed to authenticate", turn);
     }
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
@@ -138,7 +135,7 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
     }
     const Peer* peer = turn.ground.find(local, *remote);
     if (peer == nullptr) {
-        turn.drop("IKE_AUTH by an unknown pair of identities", remote_);
+        turn.drop("IKE_AUTH by an unknown pair of identities", remote_, remote->to_string());
         return nullptr;
     }
     const Handshake& hs = *handshake_;
@@ -146,11 +143,7 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
         signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, idi->body);
     proven_key_ = signer(*peer, octets, *auth);
     if (!proven_key_) {
-        turn.drop("IKE_AUTH with a wrong signature", remote_);
-        turn.note(
-            base::Level::warning,
-            remote->to_string() + " at " + remote_.to_string() + " failed to authenticate"
-        );
+        turn.drop("IKE_AUTH with a wrong signature", remote_, remote->to_string());
         return nullptr;
     }
     return peer;
@@ -197,11 +190,7 @@ void Session::become_established(Turn& turn) {
     handshake_.reset();
     trouble_ = "no CHILD SA yet";
     turn.ground.events.emplace_back(Established{key()});
-    turn.note(
-        base::Level::info,
-        "IKE SA with " + turn.ground.peer(*peer_)->remote.to_string() + " at " + remote_.to_string() +
-            " established, " + suite_.to_string()
-    );
+    turn.note(base::Level::info, name(turn) + " established, " + suite_.to_string());
 }
 
 }  // namespace aronet::ike

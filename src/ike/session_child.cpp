@@ -138,6 +138,7 @@ void Session::create_child(Turn& turn) {
 }
 
 void Session::on_child_response(const Message& message, Turn& turn) {
+    if (!wanted_) return;
     const Wanted wanted = *std::exchange(wanted_, std::nullopt);
     const auto* sa = message.find<SaPayload>();
     const auto* nonce = message.find<NoncePayload>();

@@ -98,19 +98,19 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     if (!choice) return turn.drop("the answer chose what was not offered", from);
     const bool same_group =
         choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
-    if (!same_group || !shared_secret(hs.ke, ke->data)) return turn.drop("unusable KE value", from);
+    const auto secret = same_group ? shared_secret(hs.ke, ke->data) : std::nullopt;
+    if (!secret) return turn.drop("unusable KE value", from);
     if (!can_ed25519(*message)) {
         hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
         return turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
     }
     spi_r_ = raw.header.spi_r;
     suite_ = choice->suite;
-    hs.peer_ke = ke->data;
     hs.nonces.responder = nonce->data;
     hs.init_response.assign(raw.bytes.begin(), raw.bytes.end());
     if (!to.address.is_any()) local_ = to;
     detect_nat(*message, from, to);
-    derive_keys();
+    keys_ = derive_ike_keys(suite_, hs.nonces, *secret, spi_i_, spi_r_);
     requester_.answered(0);
     state_ = SessionState::auth_sent;
     send_auth(turn);

@@ -459,7 +459,7 @@ TEST_CASE("B6: INITIAL_CONTACT concerns one pair of identities alone") {
     CHECK(d.b.downs == 0);
 }
 
-TEST_CASE("a child lost on both sides of one IKE SA comes back, whatever is lost, doubled or late meanwhile") {
+TEST_CASE("a child lost on both sides of one IKE SA comes back whatever is lost, doubled or late") {
     for_each_fault([](Dialogue& d) {
         d.b.refuses = true;
         d.both_connect().advance(500ms);
