@@ -9,6 +9,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
     using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // clang 16 does not find this by itself
 
 std::string ip(Space space, const std::string& rest) {
     return (space == Space::overlay ? "ip -n overlay " : "ip ") + rest;
