@@ -121,7 +121,9 @@ void Desk::collect() {
         sent.push_back(std::move(s));
     }
     actions.clear();
-    for (const RouteView& r : speaker.routes()) CHECK((!r.selected || (r.feasible && r.metric < kInfinity)));
+    for (const RouteView& r : speaker.routes()) {
+        if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
+    }
 }
 
 std::optional<Announcement> Desk::announced(InterfaceId on, const Destination& about) const {
