@@ -12,13 +12,19 @@
 namespace aronet::daemon {
 namespace {
 
-constexpr int kSendBuffer = 4 << 20;
+constexpr int kSocketBuffer = 4 << 20;
 
 base::Random::Seed entropy() {
     base::Random::Seed seed;
     if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size()))
         throw std::system_error(errno, std::generic_category(), "getrandom");
     return seed;
+}
+
+// Only asked for: without the privilege the system's limit holds.
+void want_buffer(int descriptor, int privileged, int ordinary) {
+    if (setsockopt(descriptor, SOL_SOCKET, privileged, &kSocketBuffer, sizeof kSocketBuffer) != 0)
+        setsockopt(descriptor, SOL_SOCKET, ordinary, &kSocketBuffer, sizeof kSocketBuffer);
 }
 
 }  // namespace
@@ -77,9 +83,8 @@ int Datapath::add_socket(int descriptor, std::uint16_t port, base::Family family
     Descriptor own(fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
     if (!own) return errno;
     if (const int error = ask_for_ancillary(own.get(), family)) return error;
-    // Only asked for: without the privilege the system's limit holds, and a full buffer is counted.
-    if (setsockopt(own.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0)
-        setsockopt(own.get(), SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
+    want_buffer(own.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+    want_buffer(own.get(), SO_RCVBUFFORCE, SO_RCVBUF);
     const bool taken = std::ranges::any_of(sockets_, [&](const Socket& s) {
         return s.port == port && s.family == family;
     });
