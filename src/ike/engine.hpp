@@ -1,10 +1,10 @@
 #pragma once
 
-// All IKEv2 (RFC 7296) of one node: many peers, many IKE SAs, one private key. Datagrams and the caller's wishes
-// go in, datagrams and security associations come out. Knows no socket, no kernel, no clock.
+// All IKEv2 (RFC 7296) of one node: many peers, many IKE SAs, one private key. Datagrams and the caller's
+// wishes go in, datagrams and security associations come out. Knows no socket, no kernel, no clock.
 //
-// A peer here is one pair of endpoints (a node may have several). The engine keeps one IKE SA with one CHILD SA
-// for each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and answers.
+// A peer here is one pair of endpoints (a node may have several). The engine keeps one IKE SA with one
+// CHILD SA for each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and answers.
 
 #include "base/log.hpp"
 #include "base/random.hpp"
@@ -51,7 +51,7 @@ struct Peer {
     std::optional<Address> local_address; // nullopt: whatever the route gives
     base::Family family = base::Family::v4;
     std::optional<Endpoint> remote_endpoint;  // nullopt: the peer must come to us
-    bool initiate_first = true;  // false waits 1-3 s for the other side: unset it unless that cannot come
+    bool initiate_first = true;  // false: waits 1-3 s for the other side, which must be able to come
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
 };

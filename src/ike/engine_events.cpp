@@ -58,13 +58,13 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
 }
 
 // INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still
-// have. A young session that would win against the newcomer may have crossed with the message: it is asked,
-// not dropped.
+// have. A young session of our own making that would win against the newcomer may have crossed with the
+// message: it is asked, not dropped.
 void Engine::State::start_anew(const Session& newcomer, Turn& turn) {
     const Peer& peer = *ground.peer(*newcomer.peer());
     for (const Session* other : established(peer.id)) {
         const bool young = turn.now < other->established_at() + kCrossing;
-        if (young && wins(*other, newcomer, peer)) continue;
+        if (young && other->initiator() && wins(*other, newcomer, peer)) continue;
         with(other->key(), turn, [&](Session& session) { session.forget("the peer started anew", turn); });
     }
 }

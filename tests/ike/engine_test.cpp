@@ -170,6 +170,29 @@ TEST_CASE("C17: a peer that restarted is recognised at once, by either side's in
     }
 }
 
+TEST_CASE("C17: a peer that restarted right after the tunnel came up is served at once, and one tunnel stays") {
+    for (const bool initiator_restarts : {true, false}) {
+        Dialogue d;
+        d.both_connect().advance(3s).expect_tunnel();
+        d.restart(initiator_restarts ? d.a : d.b, 99);
+        d.advance(4s);
+        CHECK(d.tunnel());
+        d.advance(30s).expect_tunnel();
+    }
+}
+
+TEST_CASE("C17: a peer whose address is not known comes back after its restart") {
+    Dialogue d;
+    Peer passive = d.peer_of_b();
+    passive.remote_endpoint.reset();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(passive, d.now, out); });
+    d.a_connects().advance(20s).expect_tunnel();
+    d.restart(d.a, 99);
+    d.advance(1s).expect_tunnel();
+    d.restart(d.b, 98, true);  // now the side that can only answer: the other has to find out
+    d.advance(40s).expect_tunnel();
+}
+
 TEST_CASE("a repeated request gets the same bytes again") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
