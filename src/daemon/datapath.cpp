@@ -35,7 +35,8 @@ Datapath::~Datapath() = default;
 int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd) {
     if (if_id == 0) return EINVAL;
     if (mtu > kMtuMax) return EMSGSIZE;
-    if (const auto it = tunnels_.find(if_id); it != tunnels_.end()) return it->second.name == name ? 0 : EEXIST;
+    if (const auto it = tunnels_.find(if_id); it != tunnels_.end())
+        return it->second.name == name ? 0 : EEXIST;
     Descriptor tun;
     if (const int error = open_tun(name, mtu, namespace_fd, tun)) return error;
     const int descriptor = tun.get();
@@ -85,9 +86,8 @@ int Datapath::add_socket(int descriptor, std::uint16_t port, base::Family family
     if (const int error = ask_for_ancillary(own.get(), family)) return error;
     want_buffer(own.get(), SO_SNDBUFFORCE, SO_SNDBUF);
     want_buffer(own.get(), SO_RCVBUFFORCE, SO_RCVBUF);
-    const bool taken = std::ranges::any_of(sockets_, [&](const Socket& s) {
-        return s.port == port && s.family == family;
-    });
+    const bool taken =
+        std::ranges::any_of(sockets_, [&](const Socket& s) { return s.port == port && s.family == family; });
     if (taken) return EEXIST;
     const int number = own.get();
     sockets_.push_back({std::move(own), port, family});
@@ -110,7 +110,8 @@ std::vector<Datapath::SaCounters> Datapath::counters() const {
     std::vector<SaCounters> all;
     for (const auto& entry : registry_.entries()) {
         const esp::Tally& tally = *entry.tally;
-        SaCounters counters{entry.id, entry.direction, entry.if_id, tally.bytes.value(), tally.packets.value(), 0, {}};
+        SaCounters counters{
+            entry.id, entry.direction, entry.if_id, tally.bytes.value(), tally.packets.value(), 0, {}};
         for (std::size_t i = 0; i < esp::kDropReasons; ++i)
             counters.drops += tally.drops.value(static_cast<esp::Drop>(i));
         if (const auto at = tally.last_used.load(std::memory_order_relaxed))

@@ -1,11 +1,12 @@
 #pragma once
 
-// The user data plane: ESP in UDP between TUN devices and the UDP sockets, for hosts whose kernel has no ESP. It knows
-// SAs as the values XFRM would get, and nothing of IKE: what is not ESP on a socket goes to the control thread.
+// The user data plane: ESP in UDP between TUN devices and the UDP sockets, for hosts whose kernel has no ESP.
+// It knows SAs as the values XFRM would get, and nothing of IKE: what is not ESP on a socket goes to the
+// control thread.
 //
-// All methods belong to the control thread and answer with 0 or an errno. Packets are moved by a worker thread that
-// works by an immutable plan; each change publishes a new one, and what the old one pointed to lives until the worker
-// has let go of it.
+// All methods belong to the control thread and answer with 0 or an errno. Packets are moved by a worker
+// thread that works by an immutable plan; each change publishes a new one, and what the old one pointed to
+// lives until the worker has let go of it.
 
 #include "daemon/datapath_queue.hpp"
 #include "daemon/datapath_worker.hpp"
@@ -29,8 +30,8 @@ public:
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
 
-    // Makes the TUN device in the namespace (-1: the thread's own) with its MTU; it is up when somebody sets it up, and
-    // stays up without an SA. EEXIST: the if_id has another device. EMSGSIZE: no such MTU here.
+    // Makes the TUN device in the namespace (-1: the thread's own) with its MTU; it is up when somebody sets
+    // it up, and stays up without an SA. EEXIST: the if_id has another device. EMSGSIZE: no such MTU here.
     int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd);
     int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
 
@@ -42,7 +43,8 @@ public:
     );
     int remove_outbound(std::uint32_t if_id);
 
-    // Reads this bound UDP socket from now on (and only the Datapath may); the caller keeps its descriptor for sending.
+    // Reads this bound UDP socket from now on (and only the Datapath may); the caller keeps its descriptor
+    // for sending.
     int add_socket(int descriptor, std::uint16_t port, base::Family family);
 
     using Datagram = DatapathQueue::Datagram;

@@ -12,7 +12,8 @@ DatapathQueue::DatapathQueue() : wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
 
 bool DatapathQueue::push(Message message) {
     const std::scoped_lock lock(mutex_);
-    if (messages_.size() >= (std::holds_alternative<Datagram>(message) ? kDatagramLimit : kLimit)) return false;
+    if (messages_.size() >= (std::holds_alternative<Datagram>(message) ? kDatagramLimit : kLimit))
+        return false;
     messages_.push_back(std::move(message));
     if (messages_.size() == 1) eventfd_write(wake_.get(), 1);
     return true;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The one way from the data plane's workers to the control thread: values in a bounded queue, and a descriptor that is
-// readable while any wait.
+// The one way from the data plane's workers to the control thread: values in a bounded queue, and a
+// descriptor that is readable while any wait.
 
 #include "base/address.hpp"
 #include "base/time.hpp"

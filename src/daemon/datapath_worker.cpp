@@ -26,7 +26,8 @@ constexpr std::uint32_t socket_key(std::uint16_t port, base::Family family) {
 // RFC 3948 2.2 and 2.3: four zero octets mark IKE, one 0xff octet keeps a NAT mapping.
 bool is_keepalive(base::ByteView bytes) { return bytes.size() == 1 && bytes[0] == 0xff; }
 bool is_esp(base::ByteView bytes) {
-    return bytes.size() >= esp::kHeaderSize && std::ranges::any_of(bytes.first(4), [](auto b) { return b != 0; });
+    return bytes.size() >= esp::kHeaderSize &&
+           std::ranges::any_of(bytes.first(4), [](auto b) { return b != 0; });
 }
 
 }  // namespace
@@ -37,9 +38,8 @@ const DatapathPlan::Tunnel* DatapathPlan::tunnel(std::uint32_t if_id) const {
 }
 
 const DatapathPlan::Socket* DatapathPlan::socket(std::uint16_t port, base::Family family) const {
-    const auto it = std::ranges::find_if(sockets, [&](const Socket& s) {
-        return s.port == port && s.family == family;
-    });
+    const auto it =
+        std::ranges::find_if(sockets, [&](const Socket& s) { return s.port == port && s.family == family; });
     return it != sockets.end() ? &*it : nullptr;
 }
 
@@ -111,7 +111,8 @@ void DatapathWorker::serve(Source source, std::uint32_t key) {
         if (const auto* tunnel = plan_->tunnel(key)) send_from(*tunnel);
     } else {
         const auto family = static_cast<base::Family>(key & 0xff);
-        if (const auto* socket = plan_->socket(static_cast<std::uint16_t>(key >> 8), family)) receive_from(*socket);
+        if (const auto* socket = plan_->socket(static_cast<std::uint16_t>(key >> 8), family))
+            receive_from(*socket);
     }
 }
 
@@ -165,7 +166,8 @@ void DatapathWorker::receive_from(const DatapathPlan::Socket& socket) {
     }
 }
 
-// The ESP packets of a batch go to the front of packets_; the rest goes where it belongs. Returns how many are ESP.
+// The ESP packets of a batch go to the front of packets_; the rest goes where it belongs. Returns how many
+// are ESP.
 std::size_t DatapathWorker::sort_out(const DatapathPlan::Socket& socket, std::size_t count) {
     std::size_t esp = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -193,15 +195,19 @@ void DatapathWorker::deliver(std::span<const esp::Packet> opened) {
     for (const esp::Packet& packet : opened) {
         if (packet.peer_moved) tell(netlink::Mapping{packet.id, packet.peer});
         if (packet.drop != esp::Drop::none) continue;
-        if (const auto* tunnel = plan_->tunnel(packet.if_id)) write_to(*tunnel, packet);
-        else counters_.no_tunnel.add();
+        if (const auto* tunnel = plan_->tunnel(packet.if_id))
+            write_to(*tunnel, packet);
+        else
+            counters_.no_tunnel.add();
     }
 }
 
 void DatapathWorker::write_to(const DatapathPlan::Tunnel& tunnel, const esp::Packet& packet) {
     if (write(tunnel.tun, packet.bytes().data(), packet.size) >= 0) return;
-    if (errno == EAGAIN || errno == ENOBUFS) counters_.tun_full.add();
-    else counters_.tun_refused.add();
+    if (errno == EAGAIN || errno == ENOBUFS)
+        counters_.tun_full.add();
+    else
+        counters_.tun_refused.add();
 }
 
 void DatapathWorker::tell(DatapathQueue::Message message) {

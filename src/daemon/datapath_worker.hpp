@@ -1,8 +1,8 @@
 #pragma once
 
-// One thread that moves packets by a plan: from the TUN devices sealed to the sockets, from the sockets opened to the
-// TUN devices. It decides nothing and owns no descriptor. More workers would each have their own tunnels and SAs, for
-// a cipher context and a sequence counter belong to one thread at a time.
+// One thread that moves packets by a plan: from the TUN devices sealed to the sockets, from the sockets
+// opened to the TUN devices. It decides nothing and owns no descriptor. More workers would each have their
+// own tunnels and SAs, for a cipher context and a sequence counter belong to one thread at a time.
 
 #include "daemon/datapath_queue.hpp"
 #include "daemon/udp_batch.hpp"
@@ -38,16 +38,16 @@ struct DatapathPlan {
 
 struct DatapathCounters {
     esp::DropCounters esp;
-    esp::Counter keepalives;     // not a loss
-    esp::Counter truncated;      // larger than any datagram we take
-    esp::Counter queue_full;     // the control thread does not keep up
-    esp::Counter no_tunnel;      // an SA whose tunnel is not there
-    esp::Counter tun_full;       // EAGAIN, ENOBUFS
-    esp::Counter tun_refused;    // for instance a device that is down
-    esp::Counter no_socket;      // an SA whose source port no socket has
-    esp::Counter socket_full;    // EAGAIN, ENOBUFS
-    esp::Counter too_big;        // EMSGSIZE: larger than the path takes
-    esp::Counter send_refused;   // no route and the like
+    esp::Counter keepalives;    // not a loss
+    esp::Counter truncated;     // larger than any datagram we take
+    esp::Counter queue_full;    // the control thread does not keep up
+    esp::Counter no_tunnel;     // an SA whose tunnel is not there
+    esp::Counter tun_full;      // EAGAIN, ENOBUFS
+    esp::Counter tun_refused;   // for instance a device that is down
+    esp::Counter no_socket;     // an SA whose source port no socket has
+    esp::Counter socket_full;   // EAGAIN, ENOBUFS
+    esp::Counter too_big;       // EMSGSIZE: larger than the path takes
+    esp::Counter send_refused;  // no route and the like
 };
 
 class DatapathWorker {
@@ -59,7 +59,8 @@ public:
     std::uint64_t adopted() const { return adopted_.load(std::memory_order_acquire); }
     void wait_until_adopted(std::uint64_t epoch) const;
 
-    // Descriptors to wait for: after the plan that has them is published, until before the one that has them not.
+    // Descriptors to wait for: after the plan that has them is published, until before the one that has them
+    // not.
     int watch_tunnel(std::uint32_t if_id, int tun);
     int watch_socket(std::uint16_t port, base::Family family, int descriptor);
     void forget(int descriptor);

@@ -9,8 +9,8 @@
 
 namespace aronet::daemon {
 
-// Makes the device in the namespace (-1: the calling thread's own); it goes when the descriptor is closed. MTU 0: the
-// kernel's choice. 0 or an errno: EBUSY when somebody has the name.
+// Makes the device in the namespace (-1: the calling thread's own); it goes when the descriptor is closed.
+// MTU 0: the kernel's choice. 0 or an errno: EBUSY when somebody has the name.
 int open_tun(const std::string& name, std::uint32_t mtu, int namespace_fd, Descriptor& opened);
 
 }  // namespace aronet::daemon

@@ -67,8 +67,8 @@ Address address_of(const in6_addr& address) {
 
 int ask_for_ancillary(int descriptor, base::Family family) {
     const bool v4 = family == base::Family::v4;
-    if (const int error = v4 ? set(descriptor, IPPROTO_IP, IP_PKTINFO)
-                             : set(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO))
+    if (const int error =
+            v4 ? set(descriptor, IPPROTO_IP, IP_PKTINFO) : set(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO))
         return error;
     return v4 ? set(descriptor, IPPROTO_IP, IP_RECVTOS) : set(descriptor, IPPROTO_IPV6, IPV6_RECVTCLASS);
 }
@@ -154,7 +154,10 @@ void SendBatch::add(const esp::Packet& packet) {
     const int traffic_class = packet.traffic_class;
     std::memcpy(controls_[i].data(), control_.data(), control_size_);
     const std::size_t more = write_control(
-        controls_[i].data() + control_size_, &traffic_class, sizeof traffic_class, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+        controls_[i].data() + control_size_,
+        &traffic_class,
+        sizeof traffic_class,
+        v4 ? IPPROTO_IP : IPPROTO_IPV6,
         v4 ? IP_TOS : IPV6_TCLASS
     );
     vectors_[i] = {packet.bytes().data(), packet.size};

@@ -1,7 +1,7 @@
 #pragma once
 
-// recvmmsg and sendmmsg over buffers made once: up to 64 datagrams per call, each with the addresses, the traffic class
-// and, outbound, the mark that go with it. Nothing is allocated per packet.
+// recvmmsg and sendmmsg over buffers made once: up to 64 datagrams per call, each with the addresses, the
+// traffic class and, outbound, the mark that go with it. Nothing is allocated per packet.
 
 #include "base/address.hpp"
 #include "daemon/descriptor.hpp"
@@ -35,7 +35,7 @@ public:
     std::size_t size(std::size_t i) const { return messages_[i].msg_len; }
     bool truncated(std::size_t i) const { return messages_[i].msg_hdr.msg_flags & MSG_TRUNC; }
     base::Endpoint from(std::size_t i) const;
-    base::Address to(std::size_t i);           // any(family) when the kernel did not say
+    base::Address to(std::size_t i);  // any(family) when the kernel did not say
     std::uint8_t traffic_class(std::size_t i);
 
 private:
@@ -76,7 +76,7 @@ private:
     sockaddr_storage name_{};
     socklen_t name_size_ = 0;
     base::Family family_ = base::Family::v4;
-    Control control_{};                 // what every datagram carries; the traffic class comes last
+    Control control_{};  // what every datagram carries; the traffic class comes last
     std::size_t control_size_ = 0;
     std::size_t count_ = 0;
     std::array<mmsghdr, kBatchSize> messages_{};

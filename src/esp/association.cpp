@@ -94,7 +94,8 @@ Drop InboundSa::verify(Packet& packet, std::uint32_t low) {
     if (verdict == ReplayWindow::Verdict::duplicate) return Drop::replay_duplicate;
 
     const auto high = static_cast<std::uint32_t>(*sequence >> 32);
-    if (!cipher_.open(packet.bytes(), window_.esn() ? std::optional(high) : std::nullopt)) return Drop::bad_icv;
+    if (!cipher_.open(packet.bytes(), window_.esn() ? std::optional(high) : std::nullopt))
+        return Drop::bad_icv;
     // A packet that was overtaken tells where the peer was, not where it is.
     if (window_.accept(*sequence) && packet.peer != peer_) {
         peer_ = packet.peer;

@@ -1,8 +1,9 @@
 #pragma once
 
-// The state of one ESP SA: cipher, sequence counter or replay window, counters. It outlives the tables that point to
-// it, so that publishing a new table resets nothing. One worker at a time calls seal or open; the counters may be read
-// from anywhere. Endpoints are not state but belong to the table: they may change while the SA lives.
+// The state of one ESP SA: cipher, sequence counter or replay window, counters. It outlives the tables that
+// point to it, so that publishing a new table resets nothing. One worker at a time calls seal or open; the
+// counters may be read from anywhere. Endpoints are not state but belong to the table: they may change while
+// the SA lives.
 
 #include "base/random.hpp"
 #include "base/sa.hpp"
@@ -18,7 +19,7 @@ namespace aronet::esp {
 
 struct Tally {
     Counter packets;
-    Counter bytes;               // of inner packets
+    Counter bytes;  // of inner packets
     DropCounters drops;
     std::atomic<std::int64_t> last_used{0};  // nanoseconds of base::Instant; 0: never
 };
@@ -49,8 +50,9 @@ private:
     Cipher cipher_;
     std::uint64_t sequence_ = 0;  // of the packet sent last (RFC 4303 3.3.3)
     bool expiry_told_ = false;
-    std::uint64_t iv_mask_;       // IV = sequence number xor this: unique per key, unlike in a second SA of that key
-    base::Random iv_source_;      // CBC only
+    std::uint64_t
+        iv_mask_;  // IV = sequence number xor this: unique per key, unlike in a second SA of that key
+    base::Random iv_source_;  // CBC only
     Tally tally_;
 };
 

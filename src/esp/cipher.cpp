@@ -15,8 +15,8 @@ using base::EspSuite;
 
 struct Transform {
     const EVP_CIPHER* (*cipher)();
-    std::size_t key_size;       // without salt or integrity key
-    const char* digest;         // of the HMAC; nullptr with an AEAD
+    std::size_t key_size;  // without salt or integrity key
+    const char* digest;    // of the HMAC; nullptr with an AEAD
     std::size_t icv_size;
 };
 
@@ -40,15 +40,18 @@ EVP_MAC_CTX* new_hmac(const char* digest, ByteView key) {
     if (!context) return nullptr;
     std::string name = digest;
     const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name.data(), 0), OSSL_PARAM_construct_end()
-    };
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name.data(), 0), OSSL_PARAM_construct_end()};
     if (EVP_MAC_init(context, key.data(), key.size(), parameters) == 1) return context;
     EVP_MAC_CTX_free(context);
     return nullptr;
 }
 
 std::array<Byte, 4> big_endian(std::uint32_t v) {
-    return {static_cast<Byte>(v >> 24), static_cast<Byte>(v >> 16), static_cast<Byte>(v >> 8), static_cast<Byte>(v)};
+    return {
+        static_cast<Byte>(v >> 24),
+        static_cast<Byte>(v >> 16),
+        static_cast<Byte>(v >> 8),
+        static_cast<Byte>(v)};
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #pragma once
 
-// One key of one direction, made ready once: the transforms of RFC 4106, RFC 7634 and RFC 3602 with RFC 4868 over a
-// whole ESP packet in place. Knows the layout up to the ICV; knows nothing of sequence or replay.
+// One key of one direction, made ready once: the transforms of RFC 4106, RFC 7634 and RFC 3602 with RFC 4868
+// over a whole ESP packet in place. Knows the layout up to the ICV; knows nothing of sequence or replay.
 
 #include "base/sa.hpp"
 #include "esp/packet.hpp"
@@ -22,10 +22,10 @@ public:
     std::size_t icv_size() const { return icv_size_; }
     std::size_t block_size() const { return aead_ ? 4 : 16; }  // RFC 4303 2.4 wants at least 4
     std::size_t overhead() const { return kHeaderSize + iv_size() + icv_size_; }
-    bool needs_unpredictable_iv() const { return !aead_; }     // RFC 3602 3
+    bool needs_unpredictable_iv() const { return !aead_; }  // RFC 3602 3
 
-    // `packet` is header, IV, body and room for the ICV; `high` is the upper half of an extended sequence number,
-    // which is authenticated but not sent.
+    // `packet` is header, IV, body and room for the ICV; `high` is the upper half of an extended sequence
+    // number, which is authenticated but not sent.
     bool seal(std::span<Byte> packet, std::optional<std::uint32_t> high);
     // False: not authentic; then the body is rubbish.
     bool open(std::span<Byte> packet, std::optional<std::uint32_t> high);

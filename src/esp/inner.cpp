@@ -22,7 +22,8 @@ void set_ipv4_traffic_class(std::span<Byte> inner, std::uint8_t traffic_class) {
     const auto before = static_cast<std::uint32_t>(u16_at(inner, 0));
     inner[1] = traffic_class;
     const auto after = static_cast<std::uint32_t>(u16_at(inner, 0));
-    std::uint32_t sum = (~static_cast<std::uint32_t>(u16_at(inner, 10)) & 0xffff) + (~before & 0xffff) + after;
+    std::uint32_t sum =
+        (~static_cast<std::uint32_t>(u16_at(inner, 10)) & 0xffff) + (~before & 0xffff) + after;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     set_u16(inner, 10, ~sum & 0xffff);
@@ -66,8 +67,10 @@ bool decapsulate_ecn(std::span<Byte> inner, std::uint8_t outer_traffic_class) {
     if (!ecn) return false;
     const auto after = static_cast<std::uint8_t>((before & 0xfc) | static_cast<std::uint8_t>(*ecn));
     if (after == before) return true;
-    if (version(inner) == 4) set_ipv4_traffic_class(inner, after);
-    else set_ipv6_traffic_class(inner, after);
+    if (version(inner) == 4)
+        set_ipv4_traffic_class(inner, after);
+    else
+        set_ipv6_traffic_class(inner, after);
     return true;
 }
 

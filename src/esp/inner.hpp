@@ -1,6 +1,7 @@
 #pragma once
 
-// What tunnel mode looks at in the inner IP header (RFC 4301 5.1.2) and, of it, changes on the way in: the ECN field.
+// What tunnel mode looks at in the inner IP header (RFC 4301 5.1.2) and, of it, changes on the way in: the
+// ECN field.
 
 #include "esp/packet.hpp"
 
@@ -15,8 +16,8 @@ std::optional<std::uint8_t> next_header_of(ByteView inner);
 // (RFC 4301 5.1.2.1, RFC 6040 4.1 normal mode).
 std::uint8_t traffic_class_of(ByteView inner);
 
-// The length of the inner packet by its own header; what follows it in `payload` is TFC padding (RFC 4303 2.7).
-// nullopt: the header is not of the family of `next_header`, or claims more than there is.
+// The length of the inner packet by its own header; what follows it in `payload` is TFC padding (RFC
+// 4303 2.7). nullopt: the header is not of the family of `next_header`, or claims more than there is.
 std::optional<std::size_t> inner_size(std::uint8_t next_header, ByteView payload);
 
 // RFC 6040 4.2, figure 4; nullopt: to be dropped.

@@ -105,7 +105,8 @@ std::vector<Registry::Entry> Registry::entries() const {
     return all;
 }
 
-// Tells whether two SAs are the same without keeping the key: all that went into the cipher goes into the digest.
+// Tells whether two SAs are the same without keeping the key: all that went into the cipher goes into the
+// digest.
 Registry::KeyDigest Registry::digest_of(const base::Sa& sa) {
     base::Secret all(sa.key.size() + 2);
     const auto out = all.mutable_view();

@@ -1,8 +1,8 @@
 #pragma once
 
-// The SAs of a data plane by unique ownership, on the control side: what may be added, which outbound SA a tunnel uses,
-// and the tables that follow from it. What was removed is handed out, for whoever published the tables to destroy once
-// no worker can hold one that points to it.
+// The SAs of a data plane by unique ownership, on the control side: what may be added, which outbound SA a
+// tunnel uses, and the tables that follow from it. What was removed is handed out, for whoever published the
+// tables to destroy once no worker can hold one that points to it.
 
 #include "esp/table.hpp"
 
@@ -19,9 +19,10 @@ public:
 
     explicit Registry(base::Random& random) : random_(random) {}
 
-    // An SA that is there with the same key keeps its counters and only takes the new endpoints; also one whose
-    // destination changed (a peer that moved): then the old id is gone. Another key under the same id replaces it.
-    // invalid_argument: not tunnel mode in UDP, or no such key; file_exists: the SPI is another inbound SA's.
+    // An SA that is there with the same key keeps its counters and only takes the new endpoints; also one
+    // whose destination changed (a peer that moved): then the old id is gone. Another key under the same id
+    // replaces it. invalid_argument: not tunnel mode in UDP, or no such key; file_exists: the SPI is another
+    // inbound SA's.
     std::errc add(const base::Sa& sa);
     void remove(const base::SaId& id);  // absent: nothing to do
     // The outbound SA the tunnel uses from now on; no_such_process: it is not there.

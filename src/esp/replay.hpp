@@ -1,7 +1,8 @@
 #pragma once
 
-// The anti-replay window of one inbound SA (RFC 4303 3.4.3 and appendix A), 32 to 4096 packets wide, for 32-bit and
-// extended sequence numbers. Two steps, because only an authentic packet may move the window: check, then accept.
+// The anti-replay window of one inbound SA (RFC 4303 3.4.3 and appendix A), 32 to 4096 packets wide, for
+// 32-bit and extended sequence numbers. Two steps, because only an authentic packet may move the window:
+// check, then accept.
 
 #include <cstdint>
 #include <optional>

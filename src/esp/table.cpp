@@ -25,8 +25,10 @@ const Table::Outbound* Table::seal(
 ) const {
     const Outbound* way = outbound(if_id);
     for (Packet& packet : batch) {
-        if (way) way->sa->seal(packet, now);
-        else packet.drop = Drop::no_association;
+        if (way)
+            way->sa->seal(packet, now);
+        else
+            packet.drop = Drop::no_association;
         if (packet.drop != Drop::none) drops.add(packet.drop);
     }
     return way;

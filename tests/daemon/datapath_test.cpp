@@ -66,7 +66,8 @@ public:
         Descriptor made;
         daemon::inside_namespace(fd(), [&] {
             const bool v4 = local.address.is_v4();
-            made = Descriptor(::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+            made =
+                Descriptor(::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
             sockaddr_storage name{};
             if (v4) {
                 auto& in = reinterpret_cast<sockaddr_in&>(name);
@@ -174,8 +175,9 @@ void send_raw(const Descriptor& socket, const base::Bytes& bytes, const char* to
     name.sin_port = htons(kPort);
     inet_pton(AF_INET, to, &name.sin_addr);
     REQUIRE(
-        sendto(socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&name), sizeof name) ==
-        static_cast<ssize_t>(bytes.size())
+        sendto(
+            socket.get(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&name), sizeof name
+        ) == static_cast<ssize_t>(bytes.size())
     );
 }
 
@@ -203,8 +205,10 @@ base::Bytes sealed_for_b(std::uint64_t sequence, base::Byte key_byte = 0x01) {
 TEST_CASE("two data planes carry both families over both families", "[native]") {
     TwoEnds ends;
     const bool over_v4 = GENERATE(true, false);
-    if (over_v4) ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
-    else ends.key(endpoint("2001:db8::1"), endpoint("2001:db8::2"));
+    if (over_v4)
+        ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
+    else
+        ends.key(endpoint("2001:db8::1"), endpoint("2001:db8::2"));
     CHECK(has(ends.a.space, "ping -c 3 -i 0.1 -W 2 10.9.0.2"));
     CHECK(has(ends.b.space, "ping -c 3 -i 0.1 -W 2 fd09::1"));
     CHECK(has(ends.a.space, "ping -c 2 -i 0.1 -W 2 -s 1372 -M do 10.9.0.2"));
@@ -218,7 +222,9 @@ TEST_CASE("a TCP stream crosses the data plane", "[native]") {
     TwoEnds ends;
     ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
     std::thread server([&] { ends.b.space.try_run("iperf3 -s -1"); });
-    CHECK(within(std::chrono::seconds(3), [&] { return has(ends.b.space, "sh -c 'ss -ltn | grep -q :5201'"); }));
+    CHECK(within(std::chrono::seconds(3), [&] {
+        return has(ends.b.space, "sh -c 'ss -ltn | grep -q :5201'");
+    }));
     CHECK(has(ends.a.space, "iperf3 -c 10.9.0.2 -n 20M"));
     server.join();
     CHECK(ends.b.counters(base::Direction::in).bytes > 15'000'000);
@@ -269,7 +275,9 @@ TEST_CASE("IKE goes to the control thread, keepalives go nowhere", "[native]") {
     CHECK(poll(&idle, 1, 0) == 0);
 }
 
-TEST_CASE("a peer behind a NAT that rebinds is reported once, and the SA moves without starting anew", "[native]") {
+TEST_CASE(
+    "a peer behind a NAT that rebinds is reported once, and the SA moves without starting anew", "[native]"
+) {
     TwoEnds ends;
     ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
     CHECK(has(ends.a.space, "ping -c 1 -W 2 10.9.0.2"));
@@ -288,9 +296,11 @@ TEST_CASE("a peer behind a NAT that rebinds is reported once, and the SA moves w
     CHECK_FALSE(ends.b.plane.pop());
 
     const auto before = ends.b.counters(base::Direction::out).packets;
-    REQUIRE(ends.b.plane.add_sa(
-                association(base::Direction::out, 0xa001, endpoint("192.0.2.2"), endpoint("192.0.2.1", 40777))
-            ) == 0);
+    REQUIRE(
+        ends.b.plane.add_sa(
+            association(base::Direction::out, 0xa001, endpoint("192.0.2.2"), endpoint("192.0.2.1", 40777))
+        ) == 0
+    );
     ends.b.space.try_run("ping -c 1 -W 1 10.9.0.1");
     base::Bytes received(200);
     CHECK(recv(other.get(), received.data(), received.size(), 0) > 8);
@@ -303,9 +313,11 @@ TEST_CASE("the outer packet carries the inner traffic class", "[native]") {
     const Descriptor watcher = ends.b.space.udp_socket(endpoint("192.0.2.2", 40000));
     const int on = 1;
     setsockopt(watcher.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
-    REQUIRE(ends.a.plane.add_sa(
-                association(base::Direction::out, 0xb001, endpoint("192.0.2.1"), endpoint("192.0.2.2", 40000))
-            ) == 0);
+    REQUIRE(
+        ends.a.plane.add_sa(
+            association(base::Direction::out, 0xb001, endpoint("192.0.2.1"), endpoint("192.0.2.2", 40000))
+        ) == 0
+    );
     ends.a.space.try_run("ping -c 1 -W 1 -Q 0xb8 10.9.0.2");
     char bytes[256], space[128];
     iovec vector{bytes, sizeof bytes};

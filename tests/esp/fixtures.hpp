@@ -13,8 +13,12 @@ namespace aronet::esp::test {
 using base::EspSuite;
 
 inline constexpr std::array kSuites{
-    EspSuite::aes_gcm_128,        EspSuite::aes_gcm_192,        EspSuite::aes_gcm_256,
-    EspSuite::chacha20_poly1305,  EspSuite::aes_cbc_128_sha256, EspSuite::aes_cbc_256_sha256,
+    EspSuite::aes_gcm_128,
+    EspSuite::aes_gcm_192,
+    EspSuite::aes_gcm_256,
+    EspSuite::chacha20_poly1305,
+    EspSuite::aes_cbc_128_sha256,
+    EspSuite::aes_cbc_256_sha256,
     EspSuite::aes_cbc_256_sha512,
 };
 inline constexpr base::Instant kNow{base::Duration{5'000'000'000}};
@@ -23,7 +27,9 @@ inline base::Endpoint endpoint(const char* address, std::uint16_t port) {
     return {*base::Address::parse(address), port};
 }
 
-inline base::Sa sa(base::Direction direction, EspSuite suite, std::uint32_t spi = 0x1000, std::uint32_t if_id = 7) {
+inline base::Sa sa(
+    base::Direction direction, EspSuite suite, std::uint32_t spi = 0x1000, std::uint32_t if_id = 7
+) {
     base::Sa made;
     made.direction = direction;
     made.source = endpoint("192.0.2.1", 12025);
@@ -41,8 +47,27 @@ inline base::Sa sa(base::Direction direction, EspSuite suite, std::uint32_t spi 
 inline Bytes ipv4(std::size_t payload, std::uint8_t traffic_class = 0) {
     const std::size_t size = 20 + payload;
     Bytes packet(size, 0x5a);
-    const Bytes header{0x45, traffic_class, static_cast<Byte>(size >> 8), static_cast<Byte>(size), 0, 1, 0x40, 0,
-                       64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+    const Bytes header{
+        0x45,
+        traffic_class,
+        static_cast<Byte>(size >> 8),
+        static_cast<Byte>(size),
+        0,
+        1,
+        0x40,
+        0,
+        64,
+        17,
+        0,
+        0,
+        10,
+        0,
+        0,
+        1,
+        10,
+        0,
+        0,
+        2};
     std::copy(header.begin(), header.end(), packet.begin());
     std::uint32_t sum = 0;
     for (std::size_t i = 0; i < 20; i += 2) sum += static_cast<std::uint32_t>(packet[i] << 8 | packet[i + 1]);

@@ -58,7 +58,10 @@ TEST_CASE("an inner header that claims more than there is, or another family, is
 
 TEST_CASE("the ECN field is decapsulated as the table of RFC 6040 4.2 says") {
     using enum Ecn;
-    struct Row { Ecn inner; std::array<std::optional<Ecn>, 4> by_outer; };  // outer: Not-ECT, ECT(1), ECT(0), CE
+    struct Row {
+        Ecn inner;
+        std::array<std::optional<Ecn>, 4> by_outer;
+    };  // outer: Not-ECT, ECT(1), ECT(0), CE
     const Row rows[] = {
         {not_ect, {not_ect, not_ect, not_ect, std::nullopt}},
         {ect0, {ect0, ect1, ect0, ce}},
@@ -69,8 +72,9 @@ TEST_CASE("the ECN field is decapsulated as the table of RFC 6040 4.2 says") {
         for (std::uint8_t outer = 0; outer < 4; ++outer) {
             const auto expected = row.by_outer[outer];
             CHECK(decapsulated(row.inner, static_cast<Ecn>(outer)) == expected);
-            for (auto packet : {ipv4(8, static_cast<std::uint8_t>(0xb8 | static_cast<int>(row.inner))),
-                                ipv6(8, static_cast<std::uint8_t>(0xb8 | static_cast<int>(row.inner)))}) {
+            for (auto packet :
+                 {ipv4(8, static_cast<std::uint8_t>(0xb8 | static_cast<int>(row.inner))),
+                  ipv6(8, static_cast<std::uint8_t>(0xb8 | static_cast<int>(row.inner)))}) {
                 CHECK(decapsulate_ecn(packet, outer) == expected.has_value());
                 if (expected) CHECK(traffic_class_of(packet) == (0xb8 | static_cast<int>(*expected)));
                 if (packet[0] == 0x45) CHECK(ipv4_sum(packet) == 0xffff);

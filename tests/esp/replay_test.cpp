@@ -32,7 +32,9 @@ TEST_CASE("a replay window agrees with a set that remembers everything") {
             const std::uint64_t back = random.below(size + size / 4);
             const std::uint64_t sequence = newest + step > back ? newest + step - back : 1;
             const bool old = sequence <= newest && newest - sequence >= size;
-            const auto expected = old ? Verdict::old : seen.contains(sequence) ? Verdict::duplicate : Verdict::fresh;
+            const auto expected = old                       ? Verdict::old
+                                  : seen.contains(sequence) ? Verdict::duplicate
+                                                            : Verdict::fresh;
             REQUIRE(window.check(sequence) == expected);
             if (expected != Verdict::fresh) continue;
             REQUIRE(window.accept(sequence) == (sequence > newest));

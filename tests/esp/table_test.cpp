@@ -1,6 +1,5 @@
-#include "esp/registry.hpp"
-
 #include "esp/fixtures.hpp"
+#include "esp/registry.hpp"
 
 using namespace aronet::esp;
 using namespace aronet::esp::test;
