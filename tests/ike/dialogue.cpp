@@ -242,6 +242,12 @@ void Dialogue::restart(Side& side, std::uint64_t seed, bool forgets_address) {
     call(side, [&](Engine& engine, Actions& out) { engine.connect(peer, now, out); });
 }
 
+std::size_t Dialogue::count(std::uint8_t exchange, bool by_a) const {
+    return static_cast<std::size_t>(std::count_if(sent.begin(), sent.end(), [&](const Passing& message) {
+        return message.by_a == by_a && message.bytes.size() > 20 && message.exchange() == exchange;
+    }));
+}
+
 bool Dialogue::tunnel() const {
     if (!a.sending || !b.sending) return false;
     const auto carries = [](const Side& from, const Side& to) {

@@ -73,6 +73,7 @@ public:
     void deliver(const Passing& message);  // now, to whoever has that address
     void restart(Side& side, std::uint64_t seed, bool forgets_address = false);
 
+    std::size_t count(std::uint8_t exchange, bool by_a) const;  // messages sent so far
     bool tunnel() const;  // both sides send on SAs that the other side holds with the same keys
     bool single() const;  // and there is exactly one child on each side
     void expect_tunnel(const char* where = "") const;
