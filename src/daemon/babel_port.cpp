@@ -1,0 +1,84 @@
+#include "daemon/babel_port.hpp"
+
+#include "daemon/netns.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <sys/socket.h>
+
+namespace aronet::daemon {
+namespace {
+
+constexpr std::uint16_t kPort = 6696;  // RFC 8966 section 5
+const base::Address kGroup = *base::Address::parse("ff02::1:6");
+
+void inside(int namespace_fd, const std::function<void()>& work) {
+    if (namespace_fd >= 0) return inside_namespace(namespace_fd, work);
+    work();
+}
+
+}  // namespace
+
+BabelPort::BabelPort(boost::asio::io_context& io) : io_(io), opened_(io, 1) {}
+
+std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
+    UdpOptions options;
+    options.port = kPort;
+    options.device = vrf;
+    options.link_scope = true;
+    base::Result<Descriptor> descriptor = base::Error{};
+    inside(namespace_fd, [&] { descriptor = open_udp(options); });
+    if (!descriptor) return descriptor.error().text;
+    namespace_fd_ = namespace_fd;
+    socket_ = std::make_unique<UdpSocket>(io_, std::move(*descriptor), kPort);
+    add_holder();
+    for (const auto& [index, name] : name_of_) join(index);
+    opened_.try_send(boost::system::error_code());
+    return "";
+}
+
+void BabelPort::link_up(const std::string& name, std::uint32_t index) {
+    link_gone(name);
+    index_of_[name] = index;
+    name_of_[index] = name;
+    if (socket_) join(index);
+}
+
+void BabelPort::link_gone(const std::string& name) {
+    const auto it = index_of_.find(name);
+    if (it == index_of_.end()) return;
+    name_of_.erase(it->second);
+    index_of_.erase(it);
+}
+
+// A socket gets what any socket of its namespace has joined (IPV6_MULTICAST_ALL), so memberships can be spread over
+// sockets that do nothing else once one has reached the limit of net.core.optmem_max.
+void BabelPort::join(std::uint32_t index) {
+    const int error = join_group(holders_.back().get(), kGroup, index);
+    if (error != ENOMEM && error != ENOBUFS) return;
+    add_holder();
+    join_group(holders_.back().get(), kGroup, index);
+}
+
+void BabelPort::add_holder() {
+    inside(namespace_fd_, [&] { holders_.emplace_back(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+}
+
+bool BabelPort::send(const std::string& link, const base::Address& to, base::ByteView bytes) {
+    const auto it = index_of_.find(link);
+    if (it == index_of_.end() || !socket_) return false;
+    return socket_->send(base::Address(), {to, kPort}, it->second, bytes);
+}
+
+boost::asio::awaitable<void> BabelPort::receive(Received received) {
+    co_await opened_.async_receive(boost::asio::use_awaitable);
+    for (;;) {
+        co_await socket_->readable();
+        while (const auto arrival = socket_->receive()) {
+            const auto name = name_of_.find(arrival->interface_index);
+            if (name != name_of_.end()) received(name->second, *arrival);
+        }
+    }
+}
+
+}  // namespace aronet::daemon

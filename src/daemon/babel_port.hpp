@@ -1,0 +1,47 @@
+#pragma once
+
+// Babel's UDP socket: one for all interfaces of the overlay, told apart by the interface a packet came in on.
+
+#include "daemon/udp.hpp"
+#include "netlink/kernel.hpp"
+
+#include <boost/asio/experimental/channel.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace aronet::daemon {
+
+class BabelPort {
+public:
+    using Received = std::function<void(const std::string& link, const Arrival&)>;
+
+    explicit BabelPort(boost::asio::io_context& io);
+
+    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF). Returns what went wrong, or "".
+    // The namespace's descriptor is used for as long as the port lives.
+    std::string open(int namespace_fd, const std::string& vrf);
+    bool is_open() const { return socket_ != nullptr; }
+
+    void link_up(const std::string& name, std::uint32_t index);
+    void link_gone(const std::string& name);
+    bool send(const std::string& link, const base::Address& to, base::ByteView bytes);
+
+    boost::asio::awaitable<void> receive(Received received);  // for ever, from when it is open
+
+private:
+    void join(std::uint32_t index);
+    void add_holder();
+
+    boost::asio::io_context& io_;
+    boost::asio::experimental::channel<void(boost::system::error_code)> opened_;
+    std::unique_ptr<UdpSocket> socket_;
+    int namespace_fd_ = -1;
+    std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
+    std::map<std::string, std::uint32_t> index_of_;
+    std::map<std::uint32_t, std::string> name_of_;
+};
+
+}  // namespace aronet::daemon

@@ -1,0 +1,197 @@
+#include "daemon/kernel.hpp"
+
+#include "daemon/netns.hpp"
+#include "daemon/sysctl.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <linux/netlink.h>
+
+#include <cstring>
+
+namespace aronet::daemon {
+namespace {
+
+using netlink::Channel;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+    using Ts::operator()...;
+};
+
+int protocol_of(Channel channel) { return channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE; }
+
+template <class T, class... Ts>
+bool holds(const std::variant<Ts...>& value) {
+    return std::holds_alternative<T>(value);
+}
+
+}  // namespace
+
+Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath) : io_(io), datapath_(datapath), overlay_entered_(io, 1) {
+    for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
+        auto opened = open_netlink(protocol_of(channel), netlink::groups(channel));
+        if (!opened) throw std::runtime_error(opened.error().text);
+        sockets_[static_cast<std::size_t>(channel)] = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
+    }
+}
+
+void Kernel::perform(netlink::Change change, base::Instant now) {
+    waiting_.push_back(std::move(change));
+    advance(now);
+}
+
+void Kernel::tick(base::Instant now) {
+    session_.tick(now, output_);
+    flush(now);
+    advance(now);
+}
+
+std::vector<netlink::Notice> Kernel::take_notices() { return std::exchange(notices_, {}); }
+
+boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void()> woken) {
+    if (channel == Channel::overlay_route) co_await overlay_entered_.async_receive(boost::asio::use_awaitable);
+    for (;;) {
+        co_await socket(channel).readable();
+        bool overrun = false;
+        while (const auto bytes = socket(channel).receive(overrun)) {
+            session_.handle(channel, *bytes, now(), output_);
+        }
+        if (overrun) session_.lost(channel, now(), output_);
+        flush(now());
+        advance(now());
+        woken();
+    }
+}
+
+// What is not netlink happens at once, so it waits until everything before it has been answered.
+void Kernel::advance(base::Instant now) {
+    while (!waiting_.empty()) {
+        if (is_local(waiting_.front().wish)) {
+            if (!session_.idle()) return;
+            netlink::Change change = std::move(waiting_.front());
+            waiting_.pop_front();
+            perform_here(std::move(change), now);
+        } else {
+            session_.handle(std::move(waiting_.front()), now, output_);
+            waiting_.pop_front();
+            flush(now);
+        }
+    }
+}
+
+void Kernel::flush(base::Instant now) {
+    while (!output_.send.empty() || !output_.notices.empty()) {
+        auto output = std::exchange(output_, {});
+        for (auto& notice : output.notices) notices_.push_back(std::move(notice));
+        for (const auto& message : output.send) {
+            // The kernel answers within send(); only a full receive buffer makes it refuse, and that is an overrun.
+            if (socket(message.channel).send(message.bytes) != 0) session_.lost(message.channel, now, output_);
+        }
+    }
+}
+
+bool Kernel::is_local(const netlink::Wish& wish) const {
+    using namespace netlink;
+    if (holds<AddNamespace>(wish) || holds<RemoveNamespace>(wish) || holds<SetSysctl>(wish) ||
+        holds<GetSysctl>(wish)) {
+        return true;
+    }
+    if (datapath_ == nullptr) return false;
+    if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
+    if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
+    return holds<AddSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) || holds<RemovePolicies>(wish);
+}
+
+void Kernel::perform_here(netlink::Change change, base::Instant now) {
+    using namespace netlink;
+    const auto answer = [&](int error) { done(change.id, error); };
+    if (const auto* add = std::get_if<AddNamespace>(&change.wish)) return answer(enter_overlay(add->name));
+    if (const auto* remove = std::get_if<RemoveNamespace>(&change.wish)) return answer(leave_overlay(remove->name));
+    if (const auto* set = std::get_if<SetSysctl>(&change.wish)) return answer(set_sysctl(*set));
+    if (const auto* get = std::get_if<GetSysctl>(&change.wish)) return answer(get_sysctl(*get));
+    perform_in_datapath(std::move(change), now);
+}
+
+void Kernel::perform_in_datapath(netlink::Change change, base::Instant now) {
+    using namespace netlink;
+    const ChangeId id = change.id;
+    std::visit(
+        Overloaded{
+            [&](AddLink&) { add_tunnel(std::move(change), now); },
+            [&](RemoveLink& wish) { done(id, remove_tunnel(wish.name)); },
+            [&](AddSa& wish) { done(id, datapath_->add_sa(std::move(wish.sa))); },
+            [&](RemoveSa& wish) { done(id, datapath_->remove_sa(wish.id)); },
+            [&](SetPolicies& wish) {
+                const Policies& p = wish.policies;
+                done(id, datapath_->set_outbound(p.if_id, p.spi_out, p.local, p.remote));
+            },
+            [&](RemovePolicies& wish) { done(id, datapath_->remove_outbound(wish.if_id)); },
+            [&](auto&) { done(id, EOPNOTSUPP); },
+        },
+        change.wish
+    );
+}
+
+void Kernel::done(netlink::ChangeId id, int error) {
+    notices_.push_back(netlink::Done{id, error, error == 0 ? "" : std::strerror(error)});
+}
+
+void Kernel::inside(netlink::Space space, const std::function<void()>& work) const {
+    if (space == netlink::Space::overlay && overlay_) return inside_namespace(overlay_.get(), work);
+    work();
+}
+
+int Kernel::enter_overlay(const std::string& name) {
+    if (const int error = make_namespace(name); error != 0) return error;
+    overlay_ = open_namespace(name);
+    if (!overlay_) return errno;
+    base::Result<Descriptor> opened = base::Error{};
+    inside(netlink::Space::overlay, [&] {
+        opened = open_netlink(NETLINK_ROUTE, netlink::groups(Channel::overlay_route));
+    });
+    if (!opened) return EACCES;
+    const auto index = static_cast<std::size_t>(Channel::overlay_route);
+    sockets_[index] = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
+    session_.use_overlay(overlay_.get());
+    overlay_entered_.try_send(boost::system::error_code());
+    return 0;
+}
+
+int Kernel::leave_overlay(const std::string& name) { return remove_namespace(name); }
+
+// The data plane makes the device, netlink gives it its properties: one Done for both.
+void Kernel::add_tunnel(netlink::Change change, base::Instant now) {
+    netlink::Link& link = std::get<netlink::AddLink>(change.wish).link;
+    const std::uint32_t if_id = std::get<netlink::Tunnel>(link.kind).if_id;
+    const int space = link.space == netlink::Space::overlay ? overlay_.get() : -1;
+    const int error = datapath_->add_tunnel(link.name, if_id, link.mtu, space);
+    if (error != 0) return done(change.id, error);
+    tunnels_[link.name] = if_id;
+    link.kind = netlink::Tun{};
+    session_.handle(std::move(change), now, output_);
+    flush(now);
+}
+
+int Kernel::remove_tunnel(const std::string& name) {
+    const auto tunnel = tunnels_.find(name);
+    const int error = datapath_->remove_tunnel(tunnel->second);
+    tunnels_.erase(tunnel);
+    return error;
+}
+
+int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
+    base::Result<std::string, int> value = ENOENT;
+    inside(wish.space, [&] { value = read_sysctl(wish.key); });
+    if (!value) return value.error();
+    notices_.push_back(netlink::SysctlValue{wish.space, wish.key, *value});
+    return 0;
+}
+
+int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
+    int error = 0;
+    inside(wish.space, [&] { error = write_sysctl(wish.key, wish.value); });
+    return error;
+}
+
+}  // namespace aronet::daemon

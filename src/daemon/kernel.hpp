@@ -1,0 +1,72 @@
+#pragma once
+
+// Who answers the Node's Changes on a real host: netlink sessions for links, routes and SAs, files for sysctls, mounts
+// for namespaces, and the user data plane where the kernel has no ESP. Changes keep their order across all of these.
+
+#include "base/time.hpp"
+#include "daemon/datapath.hpp"
+#include "daemon/descriptor.hpp"
+#include "daemon/netlink_socket.hpp"
+#include "netlink/session.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/experimental/channel.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace aronet::daemon {
+
+class Kernel {
+public:
+    // With a datapath, tunnels are its TUN devices and SAs are its own. It outlives the kernel.
+    Kernel(boost::asio::io_context& io, Datapath* datapath);
+
+    void perform(netlink::Change change, base::Instant now);
+    void tick(base::Instant now);
+    std::optional<base::Deadline> deadline() const { return session_.deadline(); }
+
+    // Notices since the last call, oldest first.
+    std::vector<netlink::Notice> take_notices();
+
+    // Reads one channel for ever; `woken` is called after each batch of notices.
+    boost::asio::awaitable<void> receive(netlink::Channel channel, std::function<void()> woken);
+
+    bool has_overlay() const { return bool(overlay_); }
+    int overlay_descriptor() const { return overlay_.get(); }
+
+private:
+    NetlinkSocket& socket(netlink::Channel channel) { return *sockets_[static_cast<std::size_t>(channel)]; }
+    void advance(base::Instant now);
+    void flush(base::Instant now);
+    bool is_local(const netlink::Wish& wish) const;
+    void perform_here(netlink::Change change, base::Instant now);
+    void perform_in_datapath(netlink::Change change, base::Instant now);
+    void done(netlink::ChangeId id, int error);
+
+    void inside(netlink::Space space, const std::function<void()>& work) const;
+    int enter_overlay(const std::string& name);
+    int leave_overlay(const std::string& name);
+    void add_tunnel(netlink::Change change, base::Instant now);
+    int remove_tunnel(const std::string& name);
+    int get_sysctl(const netlink::GetSysctl& wish);
+    int set_sysctl(const netlink::SetSysctl& wish);
+
+    boost::asio::io_context& io_;
+    Datapath* datapath_;
+    netlink::Session session_;
+    netlink::SessionOutput output_;
+    std::array<std::unique_ptr<NetlinkSocket>, 3> sockets_;
+    Descriptor overlay_;  // the namespace of the overlay, once there is one
+    boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
+    std::deque<netlink::Change> waiting_;  // behind something that must happen first
+    std::vector<netlink::Notice> notices_;
+    std::map<std::string, std::uint32_t> tunnels_;  // of the datapath: name → if_id
+};
+
+}  // namespace aronet::daemon

@@ -1,0 +1,13 @@
+#pragma once
+
+// Where Notes become lines: standard error, as text or as one JSON object per line.
+
+#include "base/log.hpp"
+#include "overlay/config.hpp"
+
+namespace aronet::daemon {
+
+void start_log(const std::string& level, overlay::LogFormat format);
+void write_log(const base::Note& note);
+
+}  // namespace aronet::daemon

@@ -1,0 +1,61 @@
+#include "daemon/netlink_socket.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace aronet::daemon {
+namespace {
+
+// A dump message is at most 32 KiB unless we read with more; a burst of notices waits in the kernel's buffer.
+constexpr std::size_t kReadSize = 128 * 1024;
+constexpr int kKernelBuffer = 8 << 20;
+
+void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
+
+}  // namespace
+
+base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups) {
+    Descriptor fd(socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+    if (!fd) return base::Error{std::string("netlink: ") + std::strerror(errno)};
+    set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kKernelBuffer);
+    set(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    set(fd.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+        return base::Error{std::string("netlink: bind: ") + std::strerror(errno)};
+    }
+    for (const int group : groups) set(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+    return fd;
+}
+
+NetlinkSocket::NetlinkSocket(boost::asio::io_context& io, Descriptor descriptor)
+    : socket_(io, descriptor.release()), buffer_(kReadSize) {}
+
+boost::asio::awaitable<void> NetlinkSocket::readable() {
+    co_await socket_.async_wait(socket_.wait_read, boost::asio::use_awaitable);
+}
+
+std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
+    for (;;) {
+        const ssize_t size = recv(socket_.native_handle(), buffer_.data(), buffer_.size(), 0);
+        if (size >= 0) return base::ByteView(buffer_.data(), static_cast<std::size_t>(size));
+        if (errno == ENOBUFS) {
+            overrun = true;
+        } else if (errno != EINTR) {
+            return std::nullopt;
+        }
+    }
+}
+
+int NetlinkSocket::send(base::ByteView bytes) {
+    const ssize_t size = ::send(socket_.native_handle(), bytes.data(), bytes.size(), 0);
+    return size == static_cast<ssize_t>(bytes.size()) ? 0 : errno;
+}
+
+}  // namespace aronet::daemon

@@ -1,0 +1,36 @@
+#pragma once
+
+// A netlink socket: datagrams in and out, nothing understood.
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "daemon/descriptor.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <optional>
+#include <span>
+
+namespace aronet::daemon {
+
+// Opened in the namespace of the calling thread and subscribed to the multicast groups.
+base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups);
+
+class NetlinkSocket {
+public:
+    NetlinkSocket(boost::asio::io_context& io, Descriptor descriptor);
+
+    boost::asio::awaitable<void> readable();  // throws when cancelled
+    // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel had to
+    // drop notices (ENOBUFS).
+    std::optional<base::ByteView> receive(bool& overrun);
+    int send(base::ByteView bytes);           // 0 or an errno
+
+private:
+    boost::asio::posix::stream_descriptor socket_;
+    base::Bytes buffer_;
+};
+
+}  // namespace aronet::daemon

@@ -1,0 +1,131 @@
+#include "daemon/probe.hpp"
+
+#include "daemon/clock.hpp"
+#include "daemon/netlink_socket.hpp"
+#include "netlink/session.hpp"
+
+#include <arpa/inet.h>
+#include <cap-ng.h>
+#include <ifaddrs.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <thread>
+
+namespace aronet::daemon {
+namespace {
+
+using netlink::Channel;
+
+// A Session on blocking sockets, for a few changes before there is an event loop.
+class Trial {
+public:
+    Trial() {
+        for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
+            auto fd = open_netlink(channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE, {});
+            if (fd) sockets_[static_cast<std::size_t>(channel)] = std::move(*fd);
+        }
+    }
+
+    netlink::Done perform(netlink::Wish wish) {
+        session_.handle(netlink::Change{1, std::move(wish)}, now(), output_);
+        const base::Instant end = now() + std::chrono::seconds(5);
+        while (now() < end) {
+            for (const auto& notice : output_.notices) {
+                if (const auto* done = std::get_if<netlink::Done>(&notice)) {
+                    const netlink::Done answer = *done;
+                    output_.clear();
+                    return answer;
+                }
+            }
+            exchange();
+        }
+        return {1, ETIMEDOUT, "no answer from netlink"};
+    }
+
+private:
+    void exchange() {
+        auto output = std::exchange(output_, {});
+        for (const auto& message : output.send) {
+            const int fd = sockets_[static_cast<std::size_t>(message.channel)].get();
+            [[maybe_unused]] const auto sent = send(fd, message.bytes.data(), message.bytes.size(), 0);
+        }
+        for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
+            pollfd ready{sockets_[static_cast<std::size_t>(channel)].get(), POLLIN, 0};
+            if (poll(&ready, 1, 10) <= 0) continue;
+            const ssize_t size = recv(ready.fd, buffer_.data(), buffer_.size(), 0);
+            if (size > 0) session_.handle(channel, {buffer_.data(), std::size_t(size)}, now(), output_);
+        }
+    }
+
+    netlink::Session session_;
+    netlink::SessionOutput output_;
+    std::array<Descriptor, 3> sockets_;
+    std::array<base::Byte, 65536> buffer_;
+};
+
+base::Sa sample_sa() {
+    base::Sa sa;
+    sa.source = {*base::Address::parse("192.0.2.1"), 4500};
+    sa.destination = {*base::Address::parse("192.0.2.2"), 4500};
+    sa.spi = 0x1000;
+    sa.reqid = sa.if_id = 1;
+    sa.key = base::Secret(base::key_size(sa.suite));
+    return sa;
+}
+
+std::string try_esp() {
+    Trial trial;
+    netlink::Link link;
+    link.name = "probe";
+    link.kind = netlink::Tunnel{1};
+    const auto words = [](const netlink::Done& done) {
+        return done.text.empty() ? std::string(std::strerror(done.error)) : done.text;
+    };
+    if (const auto done = trial.perform(netlink::AddLink{link}); done.error != 0) {
+        return "no XFRM interface: " + words(done);
+    }
+    if (const auto done = trial.perform(netlink::AddSa{sample_sa()}); done.error != 0) {
+        return "no ESP: " + words(done);
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string why_no_kernel_esp() {
+    std::string why;
+    std::thread([&] { why = unshare(CLONE_NEWNET) == 0 ? try_esp() : std::strerror(errno); }).join();
+    return why;
+}
+
+std::vector<base::Address> local_addresses() {
+    std::vector<base::Address> addresses;
+    ifaddrs* list = nullptr;
+    if (getifaddrs(&list) != 0) return addresses;
+    for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+        if (entry->ifa_addr == nullptr) continue;
+        std::optional<base::Address> address;
+        if (entry->ifa_addr->sa_family == AF_INET) {
+            const auto* v4 = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+            address = base::Address::from_bytes({reinterpret_cast<const base::Byte*>(&v4->sin_addr), 4});
+        } else if (entry->ifa_addr->sa_family == AF_INET6) {
+            const auto* v6 = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
+            address = base::Address::from_bytes({reinterpret_cast<const base::Byte*>(&v6->sin6_addr), 16});
+        }
+        if (address && !address->is_loopback() && !address->is_link_local()) addresses.push_back(*address);
+    }
+    freeifaddrs(list);
+    return addresses;
+}
+
+bool may_administer_network() {
+    capng_get_caps_process();
+    return capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) != 0;
+}
+
+}  // namespace aronet::daemon

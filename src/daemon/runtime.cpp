@@ -1,0 +1,171 @@
+#include "daemon/runtime.hpp"
+
+#include "daemon/log.hpp"
+#include "daemon/updown.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <sodium.h>
+
+#include <csignal>
+
+namespace aronet::daemon {
+namespace {
+
+using boost::asio::awaitable;
+using boost::asio::use_awaitable;
+using namespace boost::asio::experimental::awaitable_operators;
+
+base::Random::Seed entropy() {
+    base::Random::Seed seed;
+    randombytes_buf(seed.data(), seed.size());
+    return seed;
+}
+
+}  // namespace
+
+Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports)
+    : io_(io),
+      ports_(std::move(ports)),
+      random_(entropy()),
+      node_(std::move(config), std::move(host), random_),
+      datapath_(ports_.kernel_datapath ? nullptr : std::make_unique<Datapath>()),
+      kernel_(io, datapath_.get()),
+      babel_(io),
+      resolver_(
+          io,
+          [this](const std::string& name, base::Family family, std::vector<base::Address> addresses) {
+              feed(overlay::Resolved{name, family, std::move(addresses)});
+          }
+      ),
+      control_(io, ports_.control_path, [this](ControlRequest request) { return answer(std::move(request)); }),
+      alarm_(io),
+      signals_(io, SIGINT, SIGTERM, SIGHUP),
+      stopped_(io, 1) {
+    signals_.add(SIGCHLD);
+    open_ike_sockets();
+}
+
+Runtime::~Runtime() = default;
+
+awaitable<void> Runtime::run() {
+    node_.start(now(), actions_);
+    settle();
+    co_await (
+        receive_ike() || receive_from_datapath() || babel_.receive([this](const auto& link, const auto& arrival) {
+            feed(overlay::BabelDatagram{
+                arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at
+            });
+        }) ||
+        receive_netlink() || resolver_.serve() || control_.serve() || keep_time() || wait_for_signals() || finished()
+    );
+}
+
+// Events that actions bring about at once (a name that resolves without asking, a change that is no netlink) are kept
+// until the actions before them are done.
+void Runtime::feed(overlay::Event event) {
+    events_.push_back(std::move(event));
+    settle();
+}
+
+void Runtime::settle() {
+    if (std::exchange(settling_, true)) return;
+    do {
+        perform();
+        collect_notices();
+        if (!events_.empty()) {
+            overlay::Event event = std::move(events_.front());
+            events_.pop_front();
+            node_.handle(std::move(event), now(), actions_);
+        }
+    } while (!actions_.empty() || !events_.empty());
+    settling_ = false;
+    rearm();
+}
+
+void Runtime::perform() {
+    overlay::Actions actions = std::exchange(actions_, {});
+    for (overlay::Action& action : actions) {
+        std::visit([this](auto& wanted) { perform(wanted); }, action);
+    }
+}
+
+void Runtime::collect_notices() {
+    for (netlink::Notice& notice : kernel_.take_notices()) {
+        observe(notice);
+        events_.push_back(std::move(notice));
+    }
+}
+
+void Runtime::rearm() {
+    std::optional<base::Instant> at;
+    for (const auto& deadline : {node_.deadline(), kernel_.deadline()}) {
+        if (deadline && (!at || deadline->at < *at)) at = deadline->at;
+    }
+    alarm_.set(at);
+}
+
+awaitable<void> Runtime::keep_time() {
+    for (;;) {
+        co_await alarm_.rings();
+        kernel_.tick(now());
+        node_.tick(now(), actions_);
+        settle();
+    }
+}
+
+// The shell needs to know where Babel's links are; everything else about a notice is the Node's.
+void Runtime::observe(const netlink::Notice& notice) {
+    if (const auto* up = std::get_if<netlink::LinkUp>(&notice); up != nullptr && up->space == ports_.babel_space) {
+        babel_.link_up(up->name, up->index);
+        if (up->name == ports_.babel_link && !babel_.is_open()) {
+            const bool vrf = ports_.babel_space == netlink::Space::underlay;
+            const std::string error = babel_.open(kernel_.overlay_descriptor(), vrf ? up->name : "");
+            if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
+        }
+    }
+}
+
+void Runtime::perform(overlay::SendIke& action) {
+    const auto socket = ike_.find({action.to.family(), action.from.port});
+    if (socket != ike_.end()) socket->second.send(action.from.address, action.to, 0, action.bytes);
+}
+
+void Runtime::perform(overlay::SendBabel& action) { babel_.send(action.link, action.to, action.bytes); }
+
+void Runtime::perform(netlink::Change& action) { kernel_.perform(std::move(action), now()); }
+
+void Runtime::perform(overlay::Answer& action) {
+    const auto waiting = answers_.find(action.id);
+    if (waiting == answers_.end()) return;
+    waiting->second->try_send(boost::system::error_code(), std::move(action));
+    answers_.erase(waiting);
+}
+
+void Runtime::perform(overlay::Resolve& action) { resolver_.resolve(action.hostname, action.family); }
+
+void Runtime::perform(overlay::RunUpdown& action) {
+    const int error = spawn_script(action.script, action.environment);
+    if (error != 0) write_log({base::Level::warning, "updown script: " + std::string(strerror(error))});
+}
+
+void Runtime::perform(overlay::Stopped&) { stopped_.try_send(boost::system::error_code()); }
+
+void Runtime::perform(base::Note& action) { write_log(action); }
+
+awaitable<void> Runtime::finished() { co_await stopped_.async_receive(use_awaitable); }
+
+awaitable<void> Runtime::wait_for_signals() {
+    for (;;) {
+        const int signal = co_await signals_.async_wait(use_awaitable);
+        if (signal == SIGCHLD) {
+            reap_children();
+        } else if (signal == SIGHUP) {
+            reload_registry();
+        } else {
+            feed(overlay::Stop{});
+        }
+    }
+}
+
+}  // namespace aronet::daemon

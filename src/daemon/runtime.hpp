@@ -1,0 +1,87 @@
+#pragma once
+
+// The pump: carries events to the Node and performs its actions in order. Adds no decisions.
+
+#include "daemon/babel_port.hpp"
+#include "daemon/clock.hpp"
+#include "daemon/control.hpp"
+#include "daemon/datapath.hpp"
+#include "daemon/kernel.hpp"
+#include "daemon/resolver.hpp"
+#include "overlay/node.hpp"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace aronet::daemon {
+
+// How the host is used, found out from the configuration before the Node is made.
+struct Ports {
+    bool kernel_datapath = false;
+    std::vector<std::pair<base::Family, std::uint16_t>> ike;  // distinct
+    netlink::Space babel_space = netlink::Space::underlay;
+    std::string babel_link;  // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace
+    std::string control_path;
+    std::string registry_path;  // re-read on SIGHUP; empty: none
+};
+
+class Runtime {
+public:
+    Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports);
+    ~Runtime();
+
+    // Reads and checks a registry; on success the Node gets it.
+    base::Result<void> load_registry(const std::string& path);
+    boost::asio::awaitable<void> run();  // until the Node has stopped
+
+private:
+    void feed(overlay::Event event);
+    void settle();
+    void perform();
+    void collect_notices();
+    void rearm();
+
+    void perform(overlay::SendIke& action);
+    void perform(overlay::SendBabel& action);
+    void perform(netlink::Change& action);
+    void perform(overlay::Answer& action);
+    void perform(overlay::Resolve& action);
+    void perform(overlay::RunUpdown& action);
+    void perform(overlay::Stopped& action);
+    void perform(base::Note& action);
+
+    void observe(const netlink::Notice& notice);
+    void open_ike_sockets(bool kernel_datapath);
+    boost::asio::awaitable<void> receive_ike();
+    boost::asio::awaitable<void> receive_ike(UdpSocket& socket);
+    boost::asio::awaitable<void> receive_from_datapath();
+    boost::asio::awaitable<void> keep_time();
+    boost::asio::awaitable<void> wait_for_signals();
+    boost::asio::awaitable<void> finished();
+    boost::asio::awaitable<ControlResponse> answer(ControlRequest request);
+
+    boost::asio::io_context& io_;
+    Ports ports_;
+    base::Random random_;
+    overlay::Node node_;
+    std::unique_ptr<Datapath> datapath_;  // only where the kernel has no ESP
+    Kernel kernel_;
+    BabelPort babel_;
+    Resolver resolver_;
+    Control control_;
+    Alarm alarm_;
+    boost::asio::signal_set signals_;
+    boost::asio::experimental::channel<void(boost::system::error_code)> stopped_;
+
+    std::map<std::pair<base::Family, std::uint16_t>, UdpSocket> ike_;
+    std::deque<overlay::Event> events_;
+    overlay::Actions actions_;
+    bool settling_ = false;
+};
+
+}  // namespace aronet::daemon

@@ -1,0 +1,84 @@
+#include "daemon/udp.hpp"
+
+#include "daemon/clock.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <net/if.h>
+#include <poll.h>
+
+using namespace aronet;
+using namespace std::chrono_literals;
+
+namespace {
+
+daemon::UdpSocket open(boost::asio::io_context& io, base::Family family, std::uint16_t port) {
+    daemon::UdpOptions options;
+    options.family = family;
+    options.port = port;
+    auto descriptor = daemon::open_udp(options);
+    REQUIRE(descriptor.has_value());
+    return {io, std::move(*descriptor), port};
+}
+
+std::optional<daemon::Arrival> wait_for(daemon::UdpSocket& socket) {
+    pollfd ready{socket.descriptor(), POLLIN, 0};
+    poll(&ready, 1, 2000);
+    return socket.receive();
+}
+
+void check_exchange(base::Family family, const char* loopback) {
+    boost::asio::io_context io;
+    auto a = open(io, family, 42601), b = open(io, family, 42602);
+    const auto host = *base::Address::parse(loopback);
+    const base::Bytes sent{0, 0, 0, 0, 1, 2, 3};
+    const base::Instant before = daemon::now();
+    REQUIRE(a.send(base::Address::any(family), {host, 42602}, 0, sent));
+    const auto arrival = wait_for(b);
+    REQUIRE(arrival);
+    CHECK(base::Bytes(arrival->bytes.begin(), arrival->bytes.end()) == sent);
+    CHECK(arrival->from == base::Endpoint{host, 42601});
+    CHECK(arrival->to == base::Endpoint{host, 42602});
+    CHECK(arrival->interface_index == if_nametoindex("lo"));
+    CHECK(arrival->at >= before - 1ms);
+    CHECK(arrival->at <= daemon::now());
+    CHECK_FALSE(b.receive());
+}
+
+}  // namespace
+
+TEST_CASE("a datagram is received with its endpoints, its interface and its time, in both families") {
+    check_exchange(base::Family::v4, "127.0.0.1");
+    check_exchange(base::Family::v6, "::1");
+}
+
+TEST_CASE("the source address is the one that was asked for") {
+    boost::asio::io_context io;
+    auto a = open(io, base::Family::v4, 42603), b = open(io, base::Family::v4, 42604);
+    const auto from = *base::Address::parse("127.9.9.9");
+    REQUIRE(a.send(from, {*base::Address::parse("127.0.0.1"), 42604}, 0, base::Bytes{1}));
+    const auto arrival = wait_for(b);
+    REQUIRE(arrival);
+    CHECK(arrival->from.address == from);
+}
+
+TEST_CASE("a port that is taken is an error that names it") {
+    boost::asio::io_context io;
+    const auto first = open(io, base::Family::v6, 42605);
+    daemon::UdpOptions options;
+    options.port = 42605;
+    const auto second = daemon::open_udp(options);
+    REQUIRE_FALSE(second.has_value());
+    CHECK(second.error().text.find("42605") != std::string::npos);
+}
+
+TEST_CASE("an ICMP error of an earlier send does not stop reception") {
+    boost::asio::io_context io;
+    auto a = open(io, base::Family::v4, 42606), b = open(io, base::Family::v4, 42607);
+    const auto host = *base::Address::parse("127.0.0.1");
+    a.send(base::Address::any(base::Family::v4), {host, 42608}, 0, base::Bytes{1});  // nobody listens there
+    REQUIRE(b.send(base::Address::any(base::Family::v4), {host, 42606}, 0, base::Bytes{7}));
+    const auto arrival = wait_for(a);
+    REQUIRE(arrival);
+    CHECK(arrival->bytes[0] == 7);
+}
