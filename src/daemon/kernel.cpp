@@ -1,5 +1,6 @@
 #include "daemon/kernel.hpp"
 
+#include "daemon/clock.hpp"
 #include "daemon/netns.hpp"
 #include "daemon/sysctl.hpp"
 

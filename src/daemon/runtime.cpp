@@ -1,10 +1,15 @@
 #include "daemon/runtime.hpp"
 
+#include "daemon/files.hpp"
 #include "daemon/log.hpp"
 #include "daemon/updown.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <nlohmann/json.hpp>
 #include <sodium.h>
 
 #include <csignal>
@@ -48,11 +53,12 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
 
 Runtime::~Runtime() = default;
 
-awaitable<void> Runtime::run() {
+awaitable<void> Runtime::run(std::optional<overlay::Registry> registry) {
     node_.start(now(), actions_);
+    if (registry) events_.push_back(overlay::RegistryChanged{std::move(*registry), 0});
     settle();
     co_await (
-        receive_ike() || receive_from_datapath() || babel_.receive([this](const auto& link, const auto& arrival) {
+        receive_datagrams() || babel_.receive([this](const auto& link, const auto& arrival) {
             feed(overlay::BabelDatagram{
                 arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at
             });
@@ -138,8 +144,9 @@ void Runtime::perform(netlink::Change& action) { kernel_.perform(std::move(actio
 void Runtime::perform(overlay::Answer& action) {
     const auto waiting = answers_.find(action.id);
     if (waiting == answers_.end()) return;
-    waiting->second->try_send(boost::system::error_code(), std::move(action));
+    AnswerChannel* channel = waiting->second;
     answers_.erase(waiting);
+    channel->try_send(boost::system::error_code(), std::move(action));
 }
 
 void Runtime::perform(overlay::Resolve& action) { resolver_.resolve(action.hostname, action.family); }
@@ -166,6 +173,99 @@ awaitable<void> Runtime::wait_for_signals() {
             feed(overlay::Stop{});
         }
     }
+}
+
+// Where the kernel does the ESP the sockets are ours; else the data plane reads them and hands on what is IKE.
+void Runtime::open_ike_sockets() {
+    for (const auto& [family, port] : ports_.ike) {
+        UdpOptions options;
+        options.family = family;
+        options.port = port;
+        options.esp_in_udp = ports_.kernel_datapath;
+        options.past_policies = true;
+        auto descriptor = open_udp(options);
+        if (!descriptor) throw std::runtime_error(descriptor.error().text);
+        if (datapath_) datapath_->add_socket(descriptor->get(), port, family);
+        ike_.try_emplace({family, port}, io_, std::move(*descriptor), port);
+    }
+}
+
+awaitable<void> Runtime::receive_ike() {
+    using Reader = decltype(boost::asio::co_spawn(io_, receive_ike(ike_.begin()->second), boost::asio::deferred));
+    std::vector<Reader> readers;
+    for (auto& [key, socket] : ike_) readers.push_back(boost::asio::co_spawn(io_, receive_ike(socket), boost::asio::deferred));
+    co_await boost::asio::experimental::make_parallel_group(std::move(readers))
+        .async_wait(boost::asio::experimental::wait_for_all(), use_awaitable);
+}
+
+awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
+    for (;;) {
+        co_await socket.readable();
+        while (const auto arrival = socket.receive()) feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
+    }
+}
+
+awaitable<void> Runtime::receive_from_datapath() {
+    boost::asio::posix::stream_descriptor queue(io_, dup(datapath_->queue_descriptor()));
+    for (;;) {
+        co_await queue.async_wait(queue.wait_read, use_awaitable);
+        while (const auto message = datapath_->pop()) {
+            if (const auto* datagram = std::get_if<Datapath::Datagram>(&*message)) {
+                feed(overlay::IkeDatagram{datagram->bytes, datagram->from, datagram->to});
+            } else {
+                feed(std::get<netlink::Notice>(*message));
+            }
+        }
+    }
+}
+
+awaitable<void> Runtime::receive_datagrams() {
+    if (datapath_) {
+        co_await receive_from_datapath();
+    } else {
+        co_await receive_ike();
+    }
+}
+
+awaitable<void> Runtime::receive_netlink() {
+    const auto woken = [this] { settle(); };
+    co_await (
+        kernel_.receive(netlink::Channel::underlay_route, woken) && kernel_.receive(netlink::Channel::overlay_route, woken) &&
+        kernel_.receive(netlink::Channel::xfrm, woken)
+    );
+}
+
+// A bad registry leaves everything as it is.
+void Runtime::reload_registry() {
+    if (ports_.registry_path.empty()) return;
+    overlay::Problems problems;
+    auto registry = load_registry(ports_.registry_path, problems);
+    if (registry) {
+        feed(overlay::RegistryChanged{std::move(*registry), 0});
+    } else {
+        write_log({base::Level::error, ports_.registry_path + ": not loaded, the old registry stays"});
+    }
+}
+
+awaitable<ControlResponse> Runtime::answer(ControlRequest request) {
+    const overlay::RequestId id = ++last_request_;
+    AnswerChannel channel(io_, 1);
+    answers_.emplace(id, &channel);
+    if (request.verb == "registry") {
+        overlay::Problems problems;
+        auto registry = overlay::parse_registry(request.body, "registry", problems);
+        if (!registry) {
+            answers_.erase(id);
+            nlohmann::json list = nlohmann::json::array();
+            for (const auto& problem : problems.list()) list.push_back(problem.to_string());
+            co_return ControlResponse{422, nlohmann::json{{"error", "the registry is refused"}, {"problems", list}}.dump()};
+        }
+        feed(overlay::RegistryChanged{std::move(*registry), id});
+    } else {
+        feed(overlay::Request{id, request.verb, {}});
+    }
+    overlay::Answer answer = co_await channel.async_receive(use_awaitable);
+    co_return ControlResponse{answer.status, std::move(answer.body)};
 }
 
 }  // namespace aronet::daemon

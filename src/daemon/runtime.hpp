@@ -35,9 +35,8 @@ public:
     Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports);
     ~Runtime();
 
-    // Reads and checks a registry; on success the Node gets it.
-    base::Result<void> load_registry(const std::string& path);
-    boost::asio::awaitable<void> run();  // until the Node has stopped
+    // Until the Node has stopped. Without a registry it waits for one to be loaded.
+    boost::asio::awaitable<void> run(std::optional<overlay::Registry> registry);
 
 private:
     void feed(overlay::Event event);
@@ -56,10 +55,13 @@ private:
     void perform(base::Note& action);
 
     void observe(const netlink::Notice& notice);
-    void open_ike_sockets(bool kernel_datapath);
+    void open_ike_sockets();
+    void reload_registry();
+    boost::asio::awaitable<void> receive_datagrams();
     boost::asio::awaitable<void> receive_ike();
     boost::asio::awaitable<void> receive_ike(UdpSocket& socket);
     boost::asio::awaitable<void> receive_from_datapath();
+    boost::asio::awaitable<void> receive_netlink();
     boost::asio::awaitable<void> keep_time();
     boost::asio::awaitable<void> wait_for_signals();
     boost::asio::awaitable<void> finished();
@@ -78,6 +80,9 @@ private:
     boost::asio::signal_set signals_;
     boost::asio::experimental::channel<void(boost::system::error_code)> stopped_;
 
+    using AnswerChannel = boost::asio::experimental::channel<void(boost::system::error_code, overlay::Answer)>;
+    std::map<overlay::RequestId, AnswerChannel*> answers_;  // of requests whose callers wait
+    overlay::RequestId last_request_ = 0;
     std::map<std::pair<base::Family, std::uint16_t>, UdpSocket> ike_;
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;

@@ -1,0 +1,168 @@
+#include "daemon/control.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <nlohmann/json.hpp>
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <stdexcept>
+#include <vector>
+
+namespace aronet::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using Stream = boost::beast::basic_stream<asio::local::stream_protocol>;
+
+constexpr auto kPatience = std::chrono::seconds(10);        // for a request to arrive and an answer to be taken
+constexpr auto kBodyPatience = std::chrono::seconds(60);    // for a large registry
+
+struct Path {
+    const char* target;
+    http::verb method;
+    const char* verb;
+    bool changes;
+};
+constexpr std::array<Path, 7> kPaths{{
+    {"/v1/info", http::verb::get, "info", false},
+    {"/v1/status", http::verb::get, "status", false},
+    {"/v1/tunnels", http::verb::get, "tunnels", false},
+    {"/v1/neighbours", http::verb::get, "neighbours", false},
+    {"/v1/routes", http::verb::get, "routes", false},
+    {"/v1/registry", http::verb::put, "registry", true},
+    {"/v1/stop", http::verb::post, "stop", true},
+}};
+
+ControlResponse problem(int status, const std::string& text) {
+    return {status, nlohmann::json{{"error", text}}.dump()};
+}
+
+// Reading is for whoever may open the socket, changing for root and the daemon's own user.
+bool may_change(int socket) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+    return peer.uid == 0 || peer.uid == geteuid();
+}
+
+bool is_listened_on(const std::string& path) {
+    asio::io_context io;
+    asio::local::stream_protocol::socket socket(io);
+    boost::system::error_code error;
+    socket.connect(asio::local::stream_protocol::endpoint(path), error);
+    return !error;
+}
+
+asio::local::stream_protocol::acceptor listen(asio::io_context& io, const std::string& path) {
+    if (is_listened_on(path)) throw std::runtime_error(path + ": another daemon listens here");
+    unlink(path.c_str());
+    const mode_t before = umask(0117);
+    asio::local::stream_protocol::acceptor acceptor(io);
+    try {
+        acceptor.open();
+        acceptor.bind(asio::local::stream_protocol::endpoint(path));
+        acceptor.listen();
+    } catch (const std::exception& error) {
+        umask(before);
+        throw std::runtime_error(path + ": " + error.what());
+    }
+    umask(before);
+    return acceptor;
+}
+
+http::response<http::string_body> to_http(const ControlResponse& answer, unsigned version, bool keep_alive) {
+    http::response<http::string_body> response(static_cast<http::status>(answer.status), version);
+    response.set(http::field::content_type, "application/json");
+    response.keep_alive(keep_alive);
+    response.body() = answer.body + "\n";
+    response.prepare_payload();
+    return response;
+}
+
+asio::awaitable<ControlResponse> dispatch(
+    const http::request<http::string_body>& request, bool changer, const Control::Answer& answer
+) {
+    bool known = false;
+    for (const Path& path : kPaths) {
+        if (request.target() != path.target) continue;
+        known = true;
+        if (request.method() != path.method) continue;
+        if (path.changes && !changer) co_return problem(403, "only root and the daemon's user may change anything");
+        co_return co_await answer({path.verb, request.body()});
+    }
+    co_return known ? problem(405, "another method is needed here") : problem(404, "there is no such path");
+}
+
+int status_of(const boost::system::error_code& error) {
+    if (error == http::error::body_limit) return 413;
+    if (error == http::error::header_limit) return 431;
+    return 400;
+}
+
+}  // namespace
+
+Control::Control(asio::io_context& io, std::string path, Answer answer)
+    : io_(io), path_(std::move(path)), answer_(std::move(answer)), acceptor_(listen(io, path_)) {}
+
+Control::~Control() { unlink(path_.c_str()); }
+
+// A fixed number of workers instead of a coroutine for each caller: who comes as number 65 waits in the backlog.
+asio::awaitable<void> Control::serve() {
+    using Worker = decltype(asio::co_spawn(io_, work(), asio::deferred));
+    std::vector<Worker> workers;
+    for (int i = 0; i < kSessionsMax; ++i) workers.push_back(asio::co_spawn(io_, work(), asio::deferred));
+    co_await asio::experimental::make_parallel_group(std::move(workers))
+        .async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
+}
+
+asio::awaitable<void> Control::work() {
+    for (;;) {
+        auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
+        if (error == asio::error::operation_aborted) co_return;
+        if (!error) co_await converse(std::move(socket));
+    }
+}
+
+asio::awaitable<void> Control::converse(Protocol::socket socket) {
+    const bool changer = may_change(socket.native_handle());
+    Stream stream(std::move(socket));
+    boost::beast::flat_buffer buffer(kHeaderMax + 64 * 1024);
+    for (bool keep_alive = true; keep_alive;) {
+        http::request_parser<http::string_body> parser;
+        parser.header_limit(kHeaderMax);
+        parser.body_limit(kBodyMax);
+        stream.expires_after(kPatience);
+        auto [header_error, unused] =
+            co_await http::async_read_header(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
+        auto error = header_error;
+        if (!error && !parser.is_done()) {
+            stream.expires_after(kBodyPatience);
+            auto [body_error, more] = co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
+            error = body_error;
+        }
+        if (error == http::error::end_of_stream || error == boost::beast::error::timeout) co_return;
+        ControlResponse answer = problem(status_of(error), "not a request: " + error.message());
+        if (!error) {
+            stream.expires_never();
+            answer = co_await dispatch(parser.get(), changer, answer_);
+        }
+        keep_alive = !error && parser.get().keep_alive();
+        const auto response = to_http(answer, error ? 11 : parser.get().version(), keep_alive);
+        stream.expires_after(kBodyPatience);
+        auto [write_error, written] = co_await http::async_write(stream, response, asio::as_tuple(asio::use_awaitable));
+        if (write_error) co_return;
+    }
+}
+
+}  // namespace aronet::daemon

@@ -1,0 +1,23 @@
+#pragma once
+
+// Files of the user: read whole, with the words for what went wrong.
+
+#include "overlay/parse.hpp"
+
+#include <string>
+
+namespace aronet::daemon {
+
+base::Result<std::string> read_file(const std::string& path);  // "-" is standard input; at most 64 MiB
+// A path inside the configuration means a file beside it, else one beside the process.
+overlay::ReadKey key_reader(const std::string& config_path);
+void print(const overlay::Problems& problems);  // to standard error, one a line
+
+// Reads, parses and prints what was wrong.
+std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems);
+std::optional<overlay::Registry> load_registry(const std::string& path, overlay::Problems& problems);
+
+std::string runtime_directory(const overlay::Config& config);  // RUNTIME_DIR overrides the file
+std::string control_path(const overlay::Config& config);
+
+}  // namespace aronet::daemon

@@ -1,0 +1,131 @@
+#include "daemon/run.hpp"
+
+#include "daemon/files.hpp"
+#include "daemon/log.hpp"
+#include "daemon/probe.hpp"
+#include "daemon/runtime.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <set>
+
+namespace aronet::daemon {
+namespace {
+
+// One daemon for one name: the lock is held for as long as the process lives.
+class PidFile {
+public:
+    explicit PidFile(const std::string& path) : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
+    ~PidFile() {
+        if (held_) unlink(path_.c_str());
+    }
+    PidFile(const PidFile&) = delete;
+    PidFile& operator=(const PidFile&) = delete;
+
+    // Empty when the lock is ours, else who has it or why not.
+    std::string take() {
+        if (!file_) return path_ + ": " + std::strerror(errno);
+        if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+            char pid[32] = {};
+            [[maybe_unused]] const auto size = read(file_.get(), pid, sizeof pid - 1);
+            return "already running with pid " + base::printable(std::string(pid).substr(0, std::string(pid).find('\n')));
+        }
+        held_ = true;
+        const std::string text = std::to_string(getpid()) + "\n";
+        if (ftruncate(file_.get(), 0) != 0 || write(file_.get(), text.data(), text.size()) < 0) return path_ + ": " + std::strerror(errno);
+        return "";
+    }
+
+private:
+    std::string path_;
+    Descriptor file_;
+    bool held_ = false;
+};
+
+int complain(int status, const std::string& text) {
+    std::cerr << "aronet: " << text << "\n";
+    return status;
+}
+
+// The kernel's ESP where it is wanted and there. A wish that cannot be met is an error, in words.
+base::Result<bool> choose_datapath(const overlay::Config& config) {
+    if (config.datapath == overlay::DatapathChoice::user) return false;
+    const std::string why_not = why_no_kernel_esp();
+    if (why_not.empty()) return true;
+    if (config.datapath == overlay::DatapathChoice::kernel) {
+        return base::Error{"datapath \"kernel\" is not possible here: " + why_not};
+    }
+    write_log({base::Level::info, "the kernel has no ESP for us (" + why_not + "): using our own over TUN"});
+    return false;
+}
+
+Ports ports_of(const overlay::Config& config, const RunOptions& options, bool kernel_datapath) {
+    Ports ports;
+    ports.kernel_datapath = kernel_datapath;
+    std::set<std::pair<base::Family, std::uint16_t>> distinct;
+    for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
+    ports.ike.assign(distinct.begin(), distinct.end());
+    ports.babel_space = config.mode == overlay::Mode::vrf ? netlink::Space::underlay : netlink::Space::overlay;
+    ports.babel_link = config.ifname;
+    ports.control_path = control_path(config);
+    ports.registry_path = options.registry_path == "-" ? "" : options.registry_path;
+    return ports;
+}
+
+int run_until_stopped(overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Registry> registry) {
+    boost::asio::io_context io{1};
+    Runtime runtime(io, std::move(config), std::move(host), std::move(ports));
+    std::exception_ptr failure;
+    boost::asio::co_spawn(io, runtime.run(std::move(registry)), [&](std::exception_ptr error) {
+        failure = error;
+        io.stop();
+    });
+    io.run();
+    if (failure) std::rethrow_exception(failure);
+    return exit_status::ok;
+}
+
+}  // namespace
+
+int run(const RunOptions& options) {
+    if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
+    overlay::Problems problems;
+    auto config = load_config(options.config_path, problems);
+    if (!config) return exit_status::bad_config;
+    if (config->private_key.empty()) return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
+    std::optional<overlay::Registry> registry;
+    if (!options.registry_path.empty()) {
+        overlay::Problems registry_problems;
+        registry = load_registry(options.registry_path, registry_problems);
+        if (!registry) return exit_status::bad_registry;
+    }
+    if (!may_administer_network()) return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    std::error_code error;
+    std::filesystem::create_directories(runtime_directory(*config), error);
+    if (error) return complain(exit_status::permission, runtime_directory(*config) + ": " + error.message());
+    PidFile pid_file(runtime_directory(*config) + "/" + config->ifname + ".pid");
+    if (const std::string why_not = pid_file.take(); !why_not.empty()) return complain(exit_status::not_running, why_not);
+
+    prctl(PR_SET_DUMPABLE, 0);  // keys must not end up in a core file
+    std::signal(SIGPIPE, SIG_IGN);
+    start_log(config->log_level, config->log_format);
+    const auto kernel_datapath = choose_datapath(*config);
+    if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
+    overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid()};
+    Ports ports = ports_of(*config, options, *kernel_datapath);
+    try {
+        return run_until_stopped(std::move(*config), std::move(host), std::move(ports), std::move(registry));
+    } catch (const std::exception& failure) {
+        return complain(exit_status::failure, failure.what());
+    }
+}
+
+}  // namespace aronet::daemon
