@@ -1,6 +1,7 @@
 // Commands around keys and files: keygen, pub, check-config.
 
 #include "daemon/client.hpp"
+#include "daemon/descriptor.hpp"
 #include "daemon/files.hpp"
 #include "daemon/run.hpp"
 
