@@ -99,7 +99,10 @@ asio::awaitable<ControlResponse> dispatch(
         known = true;
         if (request.method() != path.method) continue;
         if (path.changes && !changer) co_return problem(403, "only root and the daemon's user may change anything");
-        co_return co_await answer({path.verb, request.body()});
+        // A named value: GCC 12 destroys a temporary of a co_await expression twice (GCC bug 99576).
+        ControlRequest wanted{path.verb, request.body()};
+        ControlResponse given = co_await answer(std::move(wanted));
+        co_return given;
     }
     co_return known ? problem(405, "another method is needed here") : problem(404, "there is no such path");
 }

@@ -247,25 +247,36 @@ void Runtime::reload_registry() {
     }
 }
 
+// Hands a request to the Node; an answer that needs no Node is given at once.
+std::optional<ControlResponse> Runtime::ask_node(overlay::RequestId id, const ControlRequest& request) {
+    if (request.verb != "registry") {
+        feed(overlay::Request{id, request.verb, {}});
+        return std::nullopt;
+    }
+    overlay::Problems problems;
+    auto registry = overlay::parse_registry(request.body, "registry", problems);
+    if (registry) {
+        feed(overlay::RegistryChanged{std::move(*registry), id});
+        return std::nullopt;
+    }
+    nlohmann::json list = nlohmann::json::array();
+    for (const auto& problem : problems.list()) list.push_back(problem.to_string());
+    const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", list}};
+    return ControlResponse{422, answer.dump()};
+}
+
 awaitable<ControlResponse> Runtime::answer(ControlRequest request) {
     const overlay::RequestId id = ++last_request_;
     AnswerChannel channel(io_, 1);
     answers_.emplace(id, &channel);
-    if (request.verb == "registry") {
-        overlay::Problems problems;
-        auto registry = overlay::parse_registry(request.body, "registry", problems);
-        if (!registry) {
-            answers_.erase(id);
-            nlohmann::json list = nlohmann::json::array();
-            for (const auto& problem : problems.list()) list.push_back(problem.to_string());
-            co_return ControlResponse{422, nlohmann::json{{"error", "the registry is refused"}, {"problems", list}}.dump()};
-        }
-        feed(overlay::RegistryChanged{std::move(*registry), id});
-    } else {
-        feed(overlay::Request{id, request.verb, {}});
+    std::optional<ControlResponse> at_once = ask_node(id, request);
+    if (at_once) {
+        answers_.erase(id);
+        co_return std::move(*at_once);
     }
     overlay::Answer answer = co_await channel.async_receive(use_awaitable);
-    co_return ControlResponse{answer.status, std::move(answer.body)};
+    ControlResponse response{answer.status, std::move(answer.body)};
+    co_return response;
 }
 
 }  // namespace aronet::daemon

@@ -66,6 +66,7 @@ private:
     boost::asio::awaitable<void> wait_for_signals();
     boost::asio::awaitable<void> finished();
     boost::asio::awaitable<ControlResponse> answer(ControlRequest request);
+    std::optional<ControlResponse> ask_node(overlay::RequestId id, const ControlRequest& request);
 
     boost::asio::io_context& io_;
     Ports ports_;
