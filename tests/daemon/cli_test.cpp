@@ -1,0 +1,132 @@
+// The commands as a user runs them: the real binary, its output and its exit statuses (docs/control.md).
+
+#include "daemon/run.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+namespace status = aronet::daemon::exit_status;
+
+namespace {
+
+struct Ran {
+    int status;
+    std::string out;  // both streams
+};
+
+Ran run(const std::string& arguments) {
+    const std::string command = std::string(ARONET_BINARY) + " " + arguments + " 2>&1 </dev/null";
+    FILE* pipe = popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::string out;
+    char buffer[4096];
+    while (const std::size_t size = fread(buffer, 1, sizeof buffer, pipe)) out.append(buffer, size);
+    return {WEXITSTATUS(pclose(pipe)), out};
+}
+
+class Folder {
+public:
+    Folder() : path_(std::filesystem::temp_directory_path() / ("aronet-cli-" + std::to_string(getpid()))) {
+        std::filesystem::remove_all(path_);
+        std::filesystem::create_directories(path_);
+    }
+    ~Folder() { std::filesystem::remove_all(path_); }
+    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+    std::string write(const std::string& name, const std::string& text) const {
+        std::ofstream(*this / name) << text;
+        return *this / name;
+    }
+
+private:
+    std::filesystem::path path_;
+};
+
+std::string config_text(const Folder& folder) {
+    return R"({ # comments are welcome
+  "private_key": "node.key", "organization": "acme", "common_name": "one",
+  "daemon": {"network": "fd66::/64", "prefixs": ["10.1.0.0/16"], "runtime_dir": ")" + folder / "run" + R"(",},
+  "endpoints": [{"address": "192.0.2.1", "port": 12025, "serial_number": 0}],
+})";
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a key is made for its owner only, and an existing file is never overwritten") {
+    const Folder folder;
+    const Ran made = run("keygen -o " + (folder / "node.key"));
+    CHECK(made.status == status::ok);
+    CHECK(has(made.out, "-----BEGIN PUBLIC KEY-----"));
+    CHECK_FALSE(has(made.out, "PRIVATE"));
+    struct stat file{};
+    REQUIRE(stat((folder / "node.key").c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0600);
+    CHECK(run("keygen -o " + (folder / "node.key")).status == status::failure);
+    CHECK(run("keygen -o /nowhere/node.key").status == status::failure);
+}
+
+TEST_CASE("a configuration is checked, and its registry entry passes the check of a registry") {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    CHECK(run("check-config -c " + config).status == status::ok);
+    const Ran entry = run("pub -c " + config);
+    CHECK(entry.status == status::ok);
+    CHECK(has(entry.out, "\"common_name\": \"one\""));
+    CHECK(has(entry.out, "\"fd66::/64\""));
+    const std::string registry = folder.write("registry.json", entry.out);
+    CHECK(run("check-config --strict -c " + config + " -r " + registry).status == status::ok);
+}
+
+TEST_CASE("what is wrong has its own exit status") {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    const std::string bad = folder.write("bad.json", R"({"organization": 7})");
+    const std::string odd = folder.write("odd.json", "{\"extra\": 1, " + config_text(folder).substr(1));
+    CHECK(run("").status == status::usage);
+    CHECK(run("no-such-command").status == status::usage);
+    CHECK(run("daemon run").status == status::usage);
+    CHECK(run("--help").status == status::ok);
+    CHECK(has(run("--version").out, "0."));
+    const Ran refused = run("check-config -c " + bad);
+    CHECK(refused.status == status::bad_config);
+    CHECK(has(refused.out, "bad.json:1:18: organization: expected a string, found 7"));
+    CHECK(run("daemon run -c " + bad).status == status::bad_config);
+    CHECK(run("daemon run -c /nowhere.json").status == status::bad_config);
+    CHECK(run("check-config -c " + config + " -r " + bad).status == status::bad_registry);
+    CHECK(run("daemon run -c " + config + " -r " + bad).status == status::bad_registry);
+    CHECK(run("check-config -c " + odd).status == status::ok);
+    CHECK(run("check-config --strict -c " + odd).status == status::bad_config);
+    for (const char* command : {"status", "tunnels", "neighbours", "routes", "daemon info", "daemon stop"}) {
+        const Ran absent = run("--socket " + (folder / "none.sock") + " " + command);
+        CHECK(absent.status == status::not_running);
+        CHECK(has(absent.out, "no daemon is running at"));
+    }
+    CHECK(run("--socket " + (folder / "none.sock") + " load -r " + bad).status == status::not_running);
+    CHECK(run("load -r /nowhere.json").status == status::bad_registry);
+}
+
+TEST_CASE("without the right to administer networks it says so") {
+    const Folder folder;
+    std::filesystem::permissions(std::filesystem::path(folder / "x").parent_path(), std::filesystem::perms::all);
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    std::filesystem::permissions(folder / "node.key", std::filesystem::perms::all);
+    const std::string config = folder.write("config.json", config_text(folder));
+    const std::string copy = folder / "aronet";
+    std::filesystem::copy_file(ARONET_BINARY, copy);
+    const std::string command = "setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-caps -all " + copy + " daemon run -c " + config + " 2>&1";
+    FILE* pipe = popen(command.c_str(), "r");
+    char buffer[4096] = {};
+    [[maybe_unused]] const auto size = fread(buffer, 1, sizeof buffer - 1, pipe);
+    CHECK(WEXITSTATUS(pclose(pipe)) == status::permission);
+    CHECK(has(buffer, "CAP_NET_ADMIN"));
+}

@@ -1,0 +1,179 @@
+// The control socket against callers of every kind: the server runs in a thread of its own, the callers are raw sockets.
+
+#include "daemon/control.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <catch2/catch.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+using namespace aronet::daemon;
+
+namespace {
+
+boost::asio::awaitable<ControlResponse> echo(ControlRequest request) {
+    ControlResponse response{200, "{\"verb\":\"" + request.verb + "\",\"size\":" + std::to_string(request.body.size()) + "}"};
+    co_return response;
+}
+
+class Server {
+public:
+    Server() : path_(std::filesystem::temp_directory_path() / ("control-" + std::to_string(getpid()) + ".sock")) {
+        control_ = std::make_unique<Control>(io_, path_, echo);
+        boost::asio::co_spawn(io_, control_->serve(), boost::asio::detached);
+        thread_ = std::thread([this] { io_.run(); });
+    }
+    ~Server() {
+        io_.stop();
+        thread_.join();
+    }
+    const std::string& path() const { return path_; }
+    boost::asio::io_context& io() { return io_; }
+
+private:
+    std::string path_;
+    boost::asio::io_context io_{1};
+    std::unique_ptr<Control> control_;
+    std::thread thread_;
+};
+
+class Caller {
+public:
+    explicit Caller(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    }
+    ~Caller() { close(fd_); }
+    Caller(const Caller&) = delete;
+    Caller& operator=(const Caller&) = delete;
+
+    bool connected() const { return connected_; }
+    void say(std::string_view text) {
+        while (!text.empty()) {
+            const ssize_t size = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+            if (size <= 0) return;
+            text.remove_prefix(static_cast<std::size_t>(size));
+        }
+    }
+    // What comes until the server closes or nothing comes for `milliseconds`.
+    std::string hear(int milliseconds = 1000) {
+        std::string text;
+        char buffer[4096];
+        for (;;) {
+            pollfd ready{fd_, POLLIN, 0};
+            if (poll(&ready, 1, milliseconds) <= 0) return text;
+            const ssize_t size = recv(fd_, buffer, sizeof buffer, 0);
+            if (size <= 0) return text;
+            text.append(buffer, static_cast<std::size_t>(size));
+            milliseconds = 200;
+        }
+    }
+
+private:
+    int fd_;
+    bool connected_ = false;
+};
+
+std::string ask(const std::string& path, const std::string& request) {
+    Caller caller(path);
+    caller.say(request);
+    return caller.hear();
+}
+
+std::string get(const std::string& target, const std::string& more = "") {
+    return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("each path answers with its verb, wrong paths and methods are told apart") {
+    Server server;
+    for (const char* verb : {"info", "status", "tunnels", "neighbours", "routes"}) {
+        const std::string answer = ask(server.path(), get(std::string("/v1/") + verb));
+        CHECK(has(answer, "HTTP/1.1 200 OK"));
+        CHECK(has(answer, "application/json"));
+        CHECK(has(answer, std::string("\"verb\":\"") + verb + "\""));
+    }
+    CHECK(has(ask(server.path(), get("/v1/nothing")), "404 Not Found"));
+    CHECK(has(ask(server.path(), get("/v1/stop")), "405 Method Not Allowed"));
+    CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5\r\n\r\n[1,2]"), "\"size\":5"));
+}
+
+TEST_CASE("several requests on one connection are answered in their order") {
+    Server server;
+    Caller caller(server.path());
+    caller.say(get("/v1/info") + get("/v1/status") + get("/v1/routes", "Connection: close\r\n"));
+    const std::string text = caller.hear();
+    const auto info = text.find("\"verb\":\"info\""), status = text.find("\"verb\":\"status\""), routes = text.find("\"verb\":\"routes\"");
+    CHECK(info < status);
+    CHECK(status < routes);
+    CHECK(routes != std::string::npos);
+}
+
+TEST_CASE("rubbish, endless headers and bodies over the limit are refused, and the server goes on") {
+    Server server;
+    CHECK(has(ask(server.path(), std::string("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n", 19)), "400 Bad Request"));
+    CHECK(has(ask(server.path(), get("/v1/info", "X: " + std::string(20'000, 'a') + "\r\n")), "431"));
+    CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"), "413"));
+    CHECK(has(ask(server.path(), "GET " + std::string(200'000, '/') + " HTTP/1.1\r\n\r\n"), "4"));
+    { Caller gone(server.path()); gone.say("GET /v1/in"); }
+    CHECK(has(ask(server.path(), get("/v1/info")), "200 OK"));
+}
+
+TEST_CASE("a hundred callers that say nothing do not keep anybody else out for long") {
+    Server server;
+    std::vector<std::unique_ptr<Caller>> silent;
+    for (int i = 0; i < Control::kSessionsMax - 1; ++i) silent.push_back(std::make_unique<Caller>(server.path()));
+    CHECK(has(ask(server.path(), get("/v1/info", "Connection: close\r\n")), "200 OK"));
+    // With every place taken, the next one is served when the first of the silent ones has been given up on.
+    for (int i = 0; i < 37; ++i) silent.push_back(std::make_unique<Caller>(server.path()));
+    Caller late(server.path());
+    REQUIRE(late.connected());
+    late.say(get("/v1/status"));
+    CHECK(has(late.hear(15'000), "200 OK"));
+}
+
+TEST_CASE("a large registry arrives whole") {
+    Server server;
+    const std::string body(5'000'000, ' ');
+    const std::string answer = ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n" + body);
+    CHECK(has(answer, "\"size\":5000000"));
+}
+
+TEST_CASE("the socket is for its owner and group, a stale one is replaced, a live one is left alone") {
+    std::string path;
+    {
+        Server server;
+        path = server.path();
+        struct stat status{};
+        REQUIRE(stat(path.c_str(), &status) == 0);
+        CHECK((status.st_mode & 0777) == 0660);
+        boost::asio::io_context io;
+        CHECK_THROWS_WITH(Control(io, path, echo), Catch::Contains("another daemon listens here"));
+        CHECK(has(ask(path, get("/v1/info")), "200 OK"));
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+    {
+        const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+        close(fd);  // the file stays, as after a crash
+    }
+    Server again;
+    CHECK(has(ask(again.path(), get("/v1/info")), "200 OK"));
+}
