@@ -1,5 +1,6 @@
 #include "daemon/kernel.hpp"
 
+#include "base/overloaded.hpp"
 #include "daemon/clock.hpp"
 #include "daemon/netns.hpp"
 #include "daemon/sysctl.hpp"
@@ -14,11 +15,6 @@ namespace aronet::daemon {
 namespace {
 
 using netlink::Channel;
-
-template <class... Ts>
-struct Overloaded : Ts... {
-    using Ts::operator()...;
-};
 
 int protocol_of(Channel channel) { return channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE; }
 
@@ -118,7 +114,7 @@ void Kernel::perform_in_datapath(netlink::Change change, base::Instant now) {
     using namespace netlink;
     const ChangeId id = change.id;
     std::visit(
-        Overloaded{
+        base::Overloaded{
             [&](AddLink&) { add_tunnel(std::move(change), now); },
             [&](RemoveLink& wish) { done(id, remove_tunnel(wish.name)); },
             [&](AddSa& wish) { done(id, datapath_->add_sa(std::move(wish.sa))); },

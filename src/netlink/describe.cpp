@@ -1,16 +1,10 @@
 // Changes in the words of `ip` and `sysctl`.
 
+#include "base/overloaded.hpp"
 #include "netlink/change.hpp"
 
 namespace aronet::netlink {
 namespace {
-
-template <class... Ts>
-struct Overloaded : Ts... {
-    using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;  // clang 16 does not find this by itself
 
 std::string ip(Space space, const std::string& rest) {
     return (space == Space::overlay ? "ip -n overlay " : "ip ") + rest;
@@ -26,7 +20,7 @@ std::string link_words(const Link& link) {
     std::string words = "link add " + link.name;
     if (link.mtu != 0) words += " mtu " + std::to_string(link.mtu);
     std::visit(
-        Overloaded{
+        base::Overloaded{
             [&](const Vrf& vrf) { words += " type vrf table " + std::to_string(vrf.table); },
             [&](const Tunnel& tunnel) { words += " type xfrm if_id " + hex(tunnel.if_id); },
             [&](const Tun&) { words += " type tun"; },
@@ -47,7 +41,7 @@ std::string address_words(const LinkAddress& address) {
 
 std::string encap_words(const Encap& encap) {
     return std::visit(
-        Overloaded{
+        base::Overloaded{
             [](std::monostate) { return std::string(); },
             [](const Seg6LocalEnd&) { return std::string(" encap seg6local action End"); },
             [](const Seg6LocalEndDx4& dx4) { return " encap seg6local action End.DX4 nh4 " + dx4.next_hop.to_string(); },
@@ -112,7 +106,7 @@ std::string sa_words(const base::SaId& id, const Address& source) {
 
 std::string describe(const Wish& wish) {
     return std::visit(
-        Overloaded{
+        base::Overloaded{
             [](const AddNamespace& w) { return "ip netns add " + w.name; },
             [](const RemoveNamespace& w) { return "ip netns del " + w.name; },
             [](const AddLink& w) { return ip(w.link.space, link_words(w.link)); },

@@ -62,7 +62,8 @@ void for_each_message(ByteView bytes, const std::function<void(const nlmsghdr*)>
     std::copy(bytes.begin(), bytes.end(), reinterpret_cast<Byte*>(aligned.data()));
     int left = static_cast<int>(bytes.size());
     const auto* message = reinterpret_cast<const nlmsghdr*>(aligned.data());
-    while (mnl_nlmsg_ok(message, left)) {
+    // libmnl compares lengths as signed numbers: one over 2^31 would pass.
+    while (mnl_nlmsg_ok(message, left) && message->nlmsg_len <= static_cast<std::uint32_t>(left)) {
         each(message);
         message = mnl_nlmsg_next(message, &left);
     }

@@ -175,3 +175,11 @@ TEST_CASE("an error comes with the kernel's own words, and a thousand changes ar
     CHECK(host.snapshot("ov").routes.size() == 1000);
     CHECK(host.session().idle());
 }
+
+TEST_CASE("a message that claims to be longer than two gigabytes is no message") {
+    Session session;
+    SessionOutput output;
+    base::Bytes bytes(64, 0xff);
+    session.handle(Channel::underlay_route, bytes, base::Instant(), output);
+    CHECK(output.notices.empty());
+}
