@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <limits>
 
 namespace aronet::netlink {
@@ -253,7 +254,9 @@ Bytes dump(std::uint16_t type, std::uint8_t family) {
 std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message) {
     const auto error = fixed_header<nlmsgerr>(message);
     if (!error) return std::nullopt;
-    Acknowledgement answer{-error->error, {}};
+    // The kernel's errors are small negative numbers; anything else is none of them.
+    const bool sane = error->error <= 0 && error->error > -4096;
+    Acknowledgement answer{sane ? -error->error : EIO, {}};
     if ((message->nlmsg_flags & NLM_F_ACK_TLVS) != 0) {
         // Behind the error stands our own message, whole unless it was capped.
         const bool capped = (message->nlmsg_flags & NLM_F_CAPPED) != 0;
