@@ -1,5 +1,5 @@
-// Any bytes as an IKE message: the header, the payload chain, and what is inside SK once the key is known. Whatever is
-// accepted must encode back to the same payloads.
+// Any bytes as an IKE message: the header, the payload chain, and what is inside SK once the key is known.
+// Whatever is accepted must encode back to the same payloads.
 
 #include "ike/fragments.hpp"
 #include "ike/message.hpp"
@@ -13,7 +13,8 @@ using namespace aronet::ike;
 
 namespace {
 
-// Proposals and selectors of kinds that we do not know are passed over, so such a message is not written as it was read.
+// Proposals and selectors of kinds that we do not know are passed over, so such a message is not written as
+// it was read.
 bool is_written_as_read(const Message& message) {
     return std::none_of(message.payloads.begin(), message.payloads.end(), [](const Payload& payload) {
         return std::holds_alternative<SaPayload>(payload) || std::holds_alternative<TsPayload>(payload);
@@ -71,11 +72,15 @@ void check_inside(ByteView bytes, const IkeCipherSuite& suite) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const ByteView bytes(data, size);
-    const IkeCipherSuite aead, cbc{Cipher::aes_cbc_128, Integrity::hmac_sha2_256_128, Prf::hmac_sha2_256, DhGroup::curve25519};
+    const IkeCipherSuite aead,
+        cbc{Cipher::aes_cbc_128, Integrity::hmac_sha2_256_128, Prf::hmac_sha2_256, DhGroup::curve25519};
     if (const auto raw = parse(bytes)) {
         const Bytes key(64, 7);
         for (const IkeCipherSuite& suite : {aead, cbc}) {
-            const Opener opener{&suite, ByteView(key).first(key_size(suite.cipher)), ByteView(key).first(key_size(suite.integrity))};
+            const Opener opener{
+                &suite,
+                ByteView(key).first(key_size(suite.cipher)),
+                ByteView(key).first(key_size(suite.integrity))};
             (void)open(*raw, opener);
             (void)open_fragment(*raw, opener);
         }

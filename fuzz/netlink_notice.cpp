@@ -20,9 +20,17 @@ void ask_for_everything(Session& session, SessionOutput& out) {
     session.handle(Change{++id, RemoveRoute{route.key}}, start, out);
     session.handle(Change{++id, TakeSnapshot{"ov"}}, start, out);
     session.handle(Change{++id, AddLink{link}}, start, out);
-    session.handle(Change{++id, AddAddress{{Space::underlay, "ov-1", *Address::parse("fe80::1"), 64, std::nullopt}}}, start, out);
+    session.handle(
+        Change{++id, AddAddress{{Space::underlay, "ov-1", *Address::parse("fe80::1"), 64, std::nullopt}}},
+        start,
+        out
+    );
     session.handle(Change{++id, AddRoute{route}}, start, out);
-    session.handle(Change{++id, SetPolicies{{1, 1, *Address::parse("192.0.2.1"), *Address::parse("192.0.2.2"), 256}}}, start, out);
+    session.handle(
+        Change{++id, SetPolicies{{1, 1, *Address::parse("192.0.2.1"), *Address::parse("192.0.2.2"), 256}}},
+        start,
+        out
+    );
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
     info->add_flag("--json", client.json, "as JSON");
     add(*daemon, "stop", "stop it and leave nothing behind", [&] { return daemon::stop(client); });
 
-    CLI::App* load = add(app, "load", "give the daemon another registry", [&] { return daemon::load(client, registry); });
+    CLI::App* load =
+        add(app, "load", "give the daemon another registry", [&] { return daemon::load(client, registry); });
     load->add_option("-r,--registry", registry, "registry.json, or - for standard input")->required();
     load->add_option("-c,--config", config, "accepted for compatibility, not needed");
     load->add_flag("--json", client.json, "as JSON");
@@ -50,7 +51,8 @@ int main(int argc, char** argv) {
         {"routes", "what Babel knows; * marks what is in use"},
     };
     for (const auto& [name, help] : readers) {
-        CLI::App* reader = add(app, name, help, [&client, verb = std::string(name)] { return daemon::show(client, verb); });
+        CLI::App* reader =
+            add(app, name, help, [&client, verb = std::string(name)] { return daemon::show(client, verb); });
         reader->add_flag("--json", client.json, "as JSON");
     }
 
@@ -60,9 +62,12 @@ int main(int argc, char** argv) {
     check->add_option("-c,--config", config, "config.json")->required();
     check->add_option("-r,--registry", registry, "registry.json");
     check->add_flag("--strict", strict, "warnings are errors");
-    CLI::App* keygen = add(app, "keygen", "make a key and the registry entry for it", [&] { return daemon::keygen(key_file); });
+    CLI::App* keygen = add(app, "keygen", "make a key and the registry entry for it", [&] {
+        return daemon::keygen(key_file);
+    });
     keygen->add_option("-o,--output", key_file, "file for the private key, mode 0600; else standard output");
-    CLI::App* pub = add(app, "pub", "the registry entry of a configuration", [&] { return daemon::show_entry(config); });
+    CLI::App* pub =
+        add(app, "pub", "the registry entry of a configuration", [&] { return daemon::show_entry(config); });
     pub->add_option("-c,--config", config, "config.json")->required();
 
     try {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Files of others that are not ours to commit: read from the folder that ARONET_TEST_DATA names, and left out, saying
-// so, where it is unset. scripts/test counts the lines.
+// Files of others that are not ours to commit: read from the folder that ARONET_TEST_DATA names, and left
+// out, saying so, where it is unset. scripts/test counts the lines.
 
 #include <cstdlib>
 #include <filesystem>

@@ -48,9 +48,10 @@ private:
 // An address range; host bits are always zero.
 class Prefix {
 public:
-    Prefix() = default;                                          // ::/0
-    Prefix(const Address& address, unsigned length);             // clears host bits; length is cut to the family's
-    static std::optional<Prefix> parse(std::string_view text);   // "a/len" or a bare address; host bits allowed
+    Prefix() = default;                               // ::/0
+    Prefix(const Address& address, unsigned length);  // clears host bits; length is cut to the family's
+    static std::optional<Prefix> parse(std::string_view text
+    );  // "a/len" or a bare address; host bits allowed
     static Prefix host(const Address& address) { return {address, bits(address.family())}; }
     static Prefix any(Family family) { return {Address::any(family), 0}; }
 

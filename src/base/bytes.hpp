@@ -1,8 +1,8 @@
 #pragma once
 
 // Reading and writing network byte order without ever leaving the buffer.
-// A Reader that is asked for more than there is becomes failed() for good and yields zeros: parse first, check once.
-// A Writer that is full becomes failed() and writes nothing more.
+// A Reader that is asked for more than there is becomes failed() for good and yields zeros: parse first,
+// check once. A Writer that is full becomes failed() and writes nothing more.
 
 #include <cstddef>
 #include <cstdint>
@@ -77,7 +77,8 @@ inline ByteView as_bytes(std::string_view text) {
 std::string to_hex(ByteView bytes);
 std::optional<Bytes> from_hex(std::string_view text);  // even length, no separators
 
-// What a stranger sent us, made fit for a log line or a terminal: controls and non-ASCII as \xNN, at most `limit` long.
+// What a stranger sent us, made fit for a log line or a terminal: controls and non-ASCII as \xNN, at most
+// `limit` long.
 std::string printable(std::string_view text, std::size_t limit = 128);
 
 }  // namespace aronet::base

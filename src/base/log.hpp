@@ -23,7 +23,8 @@ struct Note {
 // Counts every event by its reason and lets one line per reason and minute through.
 class Drops {
 public:
-    // True when this occurrence should also be logged; `suppressed` then tells how many were not since the last.
+    // True when this occurrence should also be logged; `suppressed` then tells how many were not since the
+    // last.
     bool count(std::string_view reason, Instant now, std::uint64_t* suppressed = nullptr);
     const std::map<std::string, std::uint64_t, std::less<>>& totals() const { return totals_; }
 

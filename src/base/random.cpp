@@ -21,7 +21,8 @@ Random::~Random() {
 }
 
 void Random::refill() {
-    // The first 32 bytes of the stream become the next key, so that what was given out cannot be computed back.
+    // The first 32 bytes of the stream become the next key, so that what was given out cannot be computed
+    // back.
     std::array<Byte, 32 + 480> stream;
     randombytes_buf_deterministic(stream.data(), stream.size(), key_.data());
     std::copy_n(stream.begin(), 32, key_.begin());
@@ -71,7 +72,8 @@ std::uint64_t Random::below(std::uint64_t bound) {
 
 Duration Random::between(Duration low, Duration high) {
     if (high <= low) return low;
-    return low + Duration(static_cast<Duration::rep>(below(static_cast<std::uint64_t>((high - low).count()) + 1)));
+    return low +
+           Duration(static_cast<Duration::rep>(below(static_cast<std::uint64_t>((high - low).count()) + 1)));
 }
 
 Duration Random::jitter(Duration d, unsigned percent) { return between(d - d * percent / 100, d); }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Every random byte of the core comes through here. A deterministic generator (ChaCha20 with fast key erasure):
-// the daemon seeds it from the kernel's entropy, a simulation from its seed, and equal seeds give equal runs.
+// Every random byte of the core comes through here. A deterministic generator (ChaCha20 with fast key
+// erasure): the daemon seeds it from the kernel's entropy, a simulation from its seed, and equal seeds give
+// equal runs.
 
 #include "base/bytes.hpp"
 #include "base/time.hpp"
@@ -24,9 +25,9 @@ public:
     Bytes bytes(std::size_t count);
     std::uint32_t u32();
     std::uint64_t u64();
-    std::uint64_t below(std::uint64_t bound);            // uniform in [0, bound); bound > 0
-    Duration between(Duration low, Duration high);       // uniform in [low, high]
-    Duration jitter(Duration d, unsigned percent);       // d less up to `percent` of it
+    std::uint64_t below(std::uint64_t bound);       // uniform in [0, bound); bound > 0
+    Duration between(Duration low, Duration high);  // uniform in [low, high]
+    Duration jitter(Duration d, unsigned percent);  // d less up to `percent` of it
 
 private:
     void refill();

@@ -3,12 +3,14 @@
 // Outcomes as values: nothing throws across a protocol boundary.
 
 #include <boost/system/result.hpp>
+
 #include <iosfwd>
 #include <string>
 
 namespace aronet::base {
 
-// Why something could not be done, in words for a person. Its own type, so that Result<std::string> is unambiguous.
+// Why something could not be done, in words for a person. Its own type, so that Result<std::string> is
+// unambiguous.
 struct Error {
     std::string text;
     bool operator==(const Error&) const = default;

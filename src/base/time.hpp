@@ -1,7 +1,8 @@
 #pragma once
 
-// Time as a value. The core is told the time and cannot ask for it: Clock has no now(), so asking does not compile.
-// Instants count from an origin that only the shell knows (CLOCK_BOOTTIME in the daemon, zero in a simulation).
+// Time as a value. The core is told the time and cannot ask for it: Clock has no now(), so asking does not
+// compile. Instants count from an origin that only the shell knows (CLOCK_BOOTTIME in the daemon, zero in a
+// simulation).
 
 #include <chrono>
 #include <cstdint>

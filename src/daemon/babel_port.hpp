@@ -20,8 +20,8 @@ public:
 
     explicit BabelPort(boost::asio::io_context& io);
 
-    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF). Returns what went wrong, or "".
-    // The namespace's descriptor is used for as long as the port lives.
+    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF). Returns what went wrong, or
+    // "". The namespace's descriptor is used for as long as the port lives.
     std::string open(int namespace_fd, const std::string& vrf);
     bool is_open() const { return socket_ != nullptr; }
 

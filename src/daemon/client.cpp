@@ -33,7 +33,8 @@ int complain(int status, const std::string& text) {
 std::string find_socket(const std::string& given) {
     if (!given.empty()) return given;
     const char* variable = std::getenv("RUNTIME_DIR");
-    const std::filesystem::path directory = variable != nullptr && *variable != '\0' ? variable : "/var/run/aronet";
+    const std::filesystem::path directory =
+        variable != nullptr && *variable != '\0' ? variable : "/var/run/aronet";
     std::vector<std::string> sockets;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
@@ -49,11 +50,17 @@ struct Reply {
 };
 
 Reply fail(const boost::system::error_code& error, const std::string& path) {
-    if (error == asio::error::access_denied) return {complain(exit_status::permission, path + ": permission denied"), 0, {}};
-    if (error == asio::error::timed_out || error == asio::error::would_block || error == asio::error::try_again) {
-        return {complain(exit_status::timeout, path + ": no answer within " + std::to_string(kPatience) + " s"), 0, {}};
+    if (error == asio::error::access_denied)
+        return {complain(exit_status::permission, path + ": permission denied"), 0, {}};
+    if (error == asio::error::timed_out || error == asio::error::would_block ||
+        error == asio::error::try_again) {
+        return {
+            complain(exit_status::timeout, path + ": no answer within " + std::to_string(kPatience) + " s"),
+            0,
+            {}};
     }
-    const bool absent = error == asio::error::connection_refused || error == boost::system::errc::no_such_file_or_directory;
+    const bool absent =
+        error == asio::error::connection_refused || error == boost::system::errc::no_such_file_or_directory;
     if (absent) return {complain(exit_status::not_running, "no daemon is running at " + path), 0, {}};
     return {complain(exit_status::failure, path + ": " + error.message()), 0, {}};
 }
@@ -97,7 +104,8 @@ int refused(const Reply& reply) {
 
 std::string names(const json& list) {
     std::string text;
-    for (const json& name : list) text += (text.empty() ? "" : ", ") + base::printable(name.get<std::string>());
+    for (const json& name : list)
+        text += (text.empty() ? "" : ", ") + base::printable(name.get<std::string>());
     return text.empty() ? "none" : text;
 }
 
@@ -122,7 +130,8 @@ int stop(const ClientOptions& options) {
     for (int i = 0; i < 100 && std::filesystem::exists(path); ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));  // tidy: the client waits, not the daemon
     }
-    return std::filesystem::exists(path) ? complain(exit_status::timeout, "it is still there") : exit_status::ok;
+    return std::filesystem::exists(path) ? complain(exit_status::timeout, "it is still there")
+                                         : exit_status::ok;
 }
 
 int load(const ClientOptions& options, const std::string& registry_path) {

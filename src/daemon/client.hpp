@@ -1,14 +1,14 @@
 #pragma once
 
-// The commands that talk to a running daemon, and those that only read files. Data goes to standard output, talk to
-// standard error; each returns an exit status of run.hpp.
+// The commands that talk to a running daemon, and those that only read files. Data goes to standard output,
+// talk to standard error; each returns an exit status of run.hpp.
 
 #include <string>
 
 namespace aronet::daemon {
 
 struct ClientOptions {
-    std::string socket;   // empty: the only one in the runtime directory
+    std::string socket;  // empty: the only one in the runtime directory
     bool json = false;
 };
 
@@ -17,7 +17,7 @@ int stop(const ClientOptions& options);                           // waits until
 int load(const ClientOptions& options, const std::string& registry_path);
 
 int check_config(const std::string& config_path, const std::string& registry_path, bool strict);
-int keygen(const std::string& key_path);      // empty: the key goes to standard output
+int keygen(const std::string& key_path);         // empty: the key goes to standard output
 int show_entry(const std::string& config_path);  // the registry entry of a configuration
 
 }  // namespace aronet::daemon

@@ -18,8 +18,8 @@ namespace aronet::daemon {
 
 base::Instant now();
 
-// The instant that a wall clock time stamp of the kernel stands for; stamps of the future or older than a second are
-// clamped, since the wall clock may have been set in between.
+// The instant that a wall clock time stamp of the kernel stands for; stamps of the future or older than a
+// second are clamped, since the wall clock may have been set in between.
 base::Instant from_wall_clock(const timespec& stamp, base::Instant now);
 
 // One alarm that can be set anew while somebody waits for it.

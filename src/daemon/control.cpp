@@ -25,8 +25,8 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using Stream = boost::beast::basic_stream<asio::local::stream_protocol>;
 
-constexpr auto kPatience = std::chrono::seconds(10);        // for a request to arrive and an answer to be taken
-constexpr auto kBodyPatience = std::chrono::seconds(60);    // for a large registry
+constexpr auto kPatience = std::chrono::seconds(10);      // for a request to arrive and an answer to be taken
+constexpr auto kBodyPatience = std::chrono::seconds(60);  // for a large registry
 
 struct Path {
     const char* target;
@@ -98,7 +98,8 @@ asio::awaitable<ControlResponse> dispatch(
         if (request.target() != path.target) continue;
         known = true;
         if (request.method() != path.method) continue;
-        if (path.changes && !changer) co_return problem(403, "only root and the daemon's user may change anything");
+        if (path.changes && !changer)
+            co_return problem(403, "only root and the daemon's user may change anything");
         // A named value: GCC 12 destroys a temporary of a co_await expression twice (GCC bug 99576).
         ControlRequest wanted{path.verb, request.body()};
         ControlResponse given = co_await answer(std::move(wanted));
@@ -120,7 +121,8 @@ Control::Control(asio::io_context& io, std::string path, Answer answer)
 
 Control::~Control() { unlink(path_.c_str()); }
 
-// A fixed number of workers instead of a coroutine for each caller: who comes as number 65 waits in the backlog.
+// A fixed number of workers instead of a coroutine for each caller: who comes as number 65 waits in the
+// backlog.
 asio::awaitable<void> Control::serve() {
     using Worker = decltype(asio::co_spawn(io_, work(), asio::deferred));
     std::vector<Worker> workers;
@@ -151,7 +153,8 @@ asio::awaitable<void> Control::converse(Protocol::socket socket) {
         auto error = header_error;
         if (!error && !parser.is_done()) {
             stream.expires_after(kBodyPatience);
-            auto [body_error, more] = co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
+            auto [body_error, more] =
+                co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
             error = body_error;
         }
         if (error == http::error::end_of_stream || error == boost::beast::error::timeout) co_return;
@@ -163,7 +166,8 @@ asio::awaitable<void> Control::converse(Protocol::socket socket) {
         keep_alive = !error && parser.get().keep_alive();
         const auto response = to_http(answer, error ? 11 : parser.get().version(), keep_alive);
         stream.expires_after(kBodyPatience);
-        auto [write_error, written] = co_await http::async_write(stream, response, asio::as_tuple(asio::use_awaitable));
+        auto [write_error, written] =
+            co_await http::async_write(stream, response, asio::as_tuple(asio::use_awaitable));
         if (write_error) co_return;
     }
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The control socket: HTTP/1.1 with JSON bodies on a UNIX socket (docs/control.md). Knows paths, limits and who may do
-// what; knows nothing of what the answers mean.
+// The control socket: HTTP/1.1 with JSON bodies on a UNIX socket (docs/control.md). Knows paths, limits and
+// who may do what; knows nothing of what the answers mean.
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -28,7 +28,8 @@ public:
 
     using Answer = std::function<boost::asio::awaitable<ControlResponse>(ControlRequest)>;
 
-    // Throws when the path cannot be bound or another process listens there. A socket nobody listens on is replaced.
+    // Throws when the path cannot be bound or another process listens there. A socket nobody listens on is
+    // replaced.
     Control(boost::asio::io_context& io, std::string path, Answer answer);
     ~Control();  // removes the socket file
 

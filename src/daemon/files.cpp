@@ -61,7 +61,8 @@ std::optional<overlay::Config> load_config(const std::string& path, overlay::Pro
     std::optional<overlay::Config> config;
     if (text) {
         config = overlay::parse_config(*text, path, key_reader(path), problems);
-        base::wipe({reinterpret_cast<base::Byte*>(text->data()), text->size()});  // it may hold the private key
+        base::wipe({reinterpret_cast<base::Byte*>(text->data()), text->size()}
+        );  // it may hold the private key
     } else {
         cannot_read(path, text.error(), problems);
     }

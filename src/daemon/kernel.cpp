@@ -25,11 +25,13 @@ bool holds(const std::variant<Ts...>& value) {
 
 }  // namespace
 
-Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath) : io_(io), datapath_(datapath), overlay_entered_(io, 1) {
+Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath)
+    : io_(io), datapath_(datapath), overlay_entered_(io, 1) {
     for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
         auto opened = open_netlink(protocol_of(channel), netlink::groups(channel));
         if (!opened) throw std::runtime_error(opened.error().text);
-        sockets_[static_cast<std::size_t>(channel)] = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
+        sockets_[static_cast<std::size_t>(channel)] =
+            std::make_unique<NetlinkSocket>(io_, std::move(*opened));
     }
 }
 
@@ -47,7 +49,8 @@ void Kernel::tick(base::Instant now) {
 std::vector<netlink::Notice> Kernel::take_notices() { return std::exchange(notices_, {}); }
 
 boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void()> woken) {
-    if (channel == Channel::overlay_route) co_await overlay_entered_.async_receive(boost::asio::use_awaitable);
+    if (channel == Channel::overlay_route)
+        co_await overlay_entered_.async_receive(boost::asio::use_awaitable);
     for (;;) {
         co_await socket(channel).readable();
         bool overrun = false;
@@ -82,8 +85,10 @@ void Kernel::flush(base::Instant now) {
         auto output = std::exchange(output_, {});
         for (auto& notice : output.notices) notices_.push_back(std::move(notice));
         for (const auto& message : output.send) {
-            // The kernel answers within send(); only a full receive buffer makes it refuse, and that is an overrun.
-            if (socket(message.channel).send(message.bytes) != 0) session_.lost(message.channel, now, output_);
+            // The kernel answers within send(); only a full receive buffer makes it refuse, and that is an
+            // overrun.
+            if (socket(message.channel).send(message.bytes) != 0)
+                session_.lost(message.channel, now, output_);
         }
     }
 }
@@ -97,14 +102,16 @@ bool Kernel::is_local(const netlink::Wish& wish) const {
     if (datapath_ == nullptr) return false;
     if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
     if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
-    return holds<AddSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) || holds<RemovePolicies>(wish);
+    return holds<AddSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
+           holds<RemovePolicies>(wish);
 }
 
 void Kernel::perform_here(netlink::Change change, base::Instant now) {
     using namespace netlink;
     const auto answer = [&](int error) { done(change.id, error); };
     if (const auto* add = std::get_if<AddNamespace>(&change.wish)) return answer(enter_overlay(add->name));
-    if (const auto* remove = std::get_if<RemoveNamespace>(&change.wish)) return answer(leave_overlay(remove->name));
+    if (const auto* remove = std::get_if<RemoveNamespace>(&change.wish))
+        return answer(leave_overlay(remove->name));
     if (const auto* set = std::get_if<SetSysctl>(&change.wish)) return answer(set_sysctl(*set));
     if (const auto* get = std::get_if<GetSysctl>(&change.wish)) return answer(get_sysctl(*get));
     perform_in_datapath(std::move(change), now);

@@ -1,7 +1,8 @@
 #pragma once
 
-// Who answers the Node's Changes on a real host: netlink sessions for links, routes and SAs, files for sysctls, mounts
-// for namespaces, and the user data plane where the kernel has no ESP. Changes keep their order across all of these.
+// Who answers the Node's Changes on a real host: netlink sessions for links, routes and SAs, files for
+// sysctls, mounts for namespaces, and the user data plane where the kernel has no ESP. Changes keep their
+// order across all of these.
 
 #include "base/time.hpp"
 #include "daemon/datapath.hpp"

@@ -32,11 +32,13 @@ int write_secret(const std::string& path, const std::string& text) {
 Ordered endpoint_entry(const overlay::EndpointConfig& endpoint) {
     Ordered entry;
     if (endpoint.serial_number) {
-        const bool digits = endpoint.serial_number->find_first_not_of("0123456789") == std::string::npos && endpoint.serial_number->size() < 10;
-        entry["serial_number"] = digits ? Ordered(std::stoul(*endpoint.serial_number)) : Ordered(*endpoint.serial_number);
+        const bool digits = endpoint.serial_number->find_first_not_of("0123456789") == std::string::npos &&
+                            endpoint.serial_number->size() < 10;
+        entry["serial_number"] =
+            digits ? Ordered(std::stoul(*endpoint.serial_number)) : Ordered(*endpoint.serial_number);
     }
     entry["address_family"] = endpoint.family == overlay::Family::v4 ? "ip4" : "ip6";
-    entry["address"] = endpoint.address ? Ordered(endpoint.address->to_string())
+    entry["address"] = endpoint.address            ? Ordered(endpoint.address->to_string())
                        : endpoint.hostname.empty() ? Ordered(nullptr)
                                                    : Ordered(endpoint.hostname);
     entry["port"] = endpoint.port;
@@ -68,11 +70,16 @@ int keygen(const std::string& key_path) {
     if (key_path.empty()) {
         std::cout << pem;
     } else if (const int error = write_secret(key_path, pem); error != 0) {
-        return complain(error == EACCES ? exit_status::permission : exit_status::failure, key_path + ": " + std::strerror(error));
+        return complain(
+            error == EACCES ? exit_status::permission : exit_status::failure,
+            key_path + ": " + std::strerror(error)
+        );
     }
     base::wipe({reinterpret_cast<base::Byte*>(pem.data()), pem.size()});
     const Ordered entry{
-        {"public_key", ike::public_key_to_pem(ike::public_key_of(seed))}, {"organization", "NAME"}, {"nodes", Ordered::array()}};
+        {"public_key", ike::public_key_to_pem(ike::public_key_of(seed))},
+        {"organization", "NAME"},
+        {"nodes", Ordered::array()}};
     (key_path.empty() ? std::cerr : std::cout) << entry.dump(2) << "\n";
     return exit_status::ok;
 }
@@ -81,7 +88,8 @@ int show_entry(const std::string& config_path) {
     overlay::Problems problems;
     const auto config = load_config(config_path, problems);
     if (!config) return exit_status::bad_config;
-    if (config->private_key.empty()) return complain(exit_status::bad_config, config_path + ": private_key is missing");
+    if (config->private_key.empty())
+        return complain(exit_status::bad_config, config_path + ": private_key is missing");
     std::cout << entry_of(*config).dump(2) << "\n";
     return exit_status::ok;
 }
@@ -95,7 +103,8 @@ int check_config(const std::string& config_path, const std::string& registry_pat
         const auto registry = load_registry(registry_path, registry_problems);
         registry_fine = registry && !(strict && !registry_problems.list().empty());
     }
-    if (!config_fine) return complain(exit_status::bad_config, config_path + ": not usable" + (config ? " as it is" : ""));
+    if (!config_fine)
+        return complain(exit_status::bad_config, config_path + ": not usable" + (config ? " as it is" : ""));
     if (!registry_fine) return complain(exit_status::bad_registry, registry_path + ": not usable");
     std::cerr << "aronet: fine\n";
     return exit_status::ok;

@@ -10,10 +10,14 @@ namespace {
 
 spdlog::level::level_enum level_of(base::Level level) {
     switch (level) {
-        case base::Level::debug: return spdlog::level::debug;
-        case base::Level::info: return spdlog::level::info;
-        case base::Level::warning: return spdlog::level::warn;
-        case base::Level::error: return spdlog::level::err;
+        case base::Level::debug:
+            return spdlog::level::debug;
+        case base::Level::info:
+            return spdlog::level::info;
+        case base::Level::warning:
+            return spdlog::level::warn;
+        case base::Level::error:
+            return spdlog::level::err;
     }
     return spdlog::level::err;
 }
@@ -38,7 +42,9 @@ void start_log(const std::string& level, overlay::LogFormat format) {
     logger->flush_on(spdlog::level::trace);
     if (format == overlay::LogFormat::json) {
         auto formatter = std::make_unique<spdlog::pattern_formatter>();
-        formatter->add_flag<JsonText>('*').set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","text":%*})");
+        formatter->add_flag<JsonText>('*').set_pattern(
+            R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","text":%*})"
+        );
         logger->set_formatter(std::move(formatter));
     } else {
         logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");

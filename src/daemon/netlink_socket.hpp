@@ -23,10 +23,10 @@ public:
     NetlinkSocket(boost::asio::io_context& io, Descriptor descriptor);
 
     boost::asio::awaitable<void> readable();  // throws when cancelled
-    // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel had to
-    // drop notices (ENOBUFS).
+    // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel
+    // had to drop notices (ENOBUFS).
     std::optional<base::ByteView> receive(bool& overrun);
-    int send(base::ByteView bytes);           // 0 or an errno
+    int send(base::ByteView bytes);  // 0 or an errno
 
 private:
     boost::asio::posix::stream_descriptor socket_;

@@ -16,7 +16,8 @@ constexpr const char* kDirectory = "/run/netns";
 
 std::string path_of(const std::string& name) { return std::string(kDirectory) + "/" + name; }
 
-// The directory has to be a shared mount of its own, or the namespaces would not show in other mount namespaces.
+// The directory has to be a shared mount of its own, or the namespaces would not show in other mount
+// namespaces.
 int prepare_directory() {
     if (mkdir(kDirectory, 0755) != 0 && errno != EEXIST) return errno;
     if (mount("", kDirectory, "none", MS_SHARED | MS_REC, nullptr) == 0) return 0;

@@ -9,7 +9,8 @@
 
 namespace aronet::daemon {
 
-// Makes an XFRM interface and an ESP SA in a namespace that goes away again. Empty when that works, else why not.
+// Makes an XFRM interface and an ESP SA in a namespace that goes away again. Empty when that works, else why
+// not.
 std::string why_no_kernel_esp();
 
 // The addresses of this host's interfaces, loopback and link-local ones left out.

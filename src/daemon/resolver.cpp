@@ -43,7 +43,8 @@ Resolver::Resolver(boost::asio::io_context& io, Answer answer)
     options.tries = 3;
     options.sock_state_cb = &Resolver::watch;
     options.sock_state_cb_data = this;
-    const int status = ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    const int status =
+        ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS) throw std::runtime_error(std::string("resolver: ") + ares_strerror(status));
 }
 
@@ -107,7 +108,8 @@ boost::asio::awaitable<void> Resolver::serve() {
                 [[maybe_unused]] const auto size = read(timer_.get(), &expirations, sizeof expirations);
                 ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
             } else {
-                const bool in = (event.events & ~std::uint32_t(EPOLLOUT)) != 0, out = (event.events & EPOLLOUT) != 0;
+                const bool in = (event.events & ~std::uint32_t(EPOLLOUT)) != 0,
+                           out = (event.events & EPOLLOUT) != 0;
                 ares_process_fd(
                     channel_, in ? event.data.fd : ARES_SOCKET_BAD, out ? event.data.fd : ARES_SOCKET_BAD
                 );

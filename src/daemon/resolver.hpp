@@ -1,6 +1,7 @@
 #pragma once
 
-// Names to addresses by c-ares on the one io_context: no thread, every address of the family, in the order given.
+// Names to addresses by c-ares on the one io_context: no thread, every address of the family, in the order
+// given.
 
 #include "base/address.hpp"
 #include "daemon/descriptor.hpp"
@@ -22,7 +23,8 @@ namespace aronet::daemon {
 class Resolver {
 public:
     // Called once for each question, from within resolve() or serve(); no addresses when it failed.
-    using Answer = std::function<void(const std::string& name, base::Family family, std::vector<base::Address>)>;
+    using Answer =
+        std::function<void(const std::string& name, base::Family family, std::vector<base::Address>)>;
 
     Resolver(boost::asio::io_context& io, Answer answer);
     ~Resolver();

@@ -6,6 +6,7 @@
 #include "daemon/runtime.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/file.h>
@@ -23,7 +24,8 @@ namespace {
 // One daemon for one name: the lock is held for as long as the process lives.
 class PidFile {
 public:
-    explicit PidFile(const std::string& path) : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
+    explicit PidFile(const std::string& path)
+        : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
     ~PidFile() {
         if (held_) unlink(path_.c_str());
     }
@@ -36,11 +38,13 @@ public:
         if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
             char pid[32] = {};
             [[maybe_unused]] const auto size = read(file_.get(), pid, sizeof pid - 1);
-            return "already running with pid " + base::printable(std::string(pid).substr(0, std::string(pid).find('\n')));
+            return "already running with pid " +
+                   base::printable(std::string(pid).substr(0, std::string(pid).find('\n')));
         }
         held_ = true;
         const std::string text = std::to_string(getpid()) + "\n";
-        if (ftruncate(file_.get(), 0) != 0 || write(file_.get(), text.data(), text.size()) < 0) return path_ + ": " + std::strerror(errno);
+        if (ftruncate(file_.get(), 0) != 0 || write(file_.get(), text.data(), text.size()) < 0)
+            return path_ + ": " + std::strerror(errno);
         return "";
     }
 
@@ -73,14 +77,17 @@ Ports ports_of(const overlay::Config& config, const RunOptions& options, bool ke
     std::set<std::pair<base::Family, std::uint16_t>> distinct;
     for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
     ports.ike.assign(distinct.begin(), distinct.end());
-    ports.babel_space = config.mode == overlay::Mode::vrf ? netlink::Space::underlay : netlink::Space::overlay;
+    ports.babel_space =
+        config.mode == overlay::Mode::vrf ? netlink::Space::underlay : netlink::Space::overlay;
     ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
     ports.registry_path = options.registry_path == "-" ? "" : options.registry_path;
     return ports;
 }
 
-int run_until_stopped(overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Registry> registry) {
+int run_until_stopped(
+    overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Registry> registry
+) {
     boost::asio::io_context io{1};
     Runtime runtime(io, std::move(config), std::move(host), std::move(ports));
     std::exception_ptr failure;
@@ -100,7 +107,8 @@ int run(const RunOptions& options) {
     overlay::Problems problems;
     auto config = load_config(options.config_path, problems);
     if (!config) return exit_status::bad_config;
-    if (config->private_key.empty()) return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
+    if (config->private_key.empty())
+        return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
     std::optional<overlay::Registry> registry;
     if (!options.registry_path.empty()) {
         overlay::Problems registry_problems;
@@ -112,7 +120,8 @@ int run(const RunOptions& options) {
     std::filesystem::create_directories(runtime_directory(*config), error);
     if (error) return complain(exit_status::permission, runtime_directory(*config) + ": " + error.message());
     PidFile pid_file(runtime_directory(*config) + "/" + config->ifname + ".pid");
-    if (const std::string why_not = pid_file.take(); !why_not.empty()) return complain(exit_status::not_running, why_not);
+    if (const std::string why_not = pid_file.take(); !why_not.empty())
+        return complain(exit_status::not_running, why_not);
 
     prctl(PR_SET_DUMPABLE, 0);  // keys must not end up in a core file
     std::signal(SIGPIPE, SIG_IGN);

@@ -10,6 +10,7 @@
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
+
 #include <sodium.h>
 
 #include <csignal>
@@ -43,7 +44,9 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
               feed(overlay::Resolved{name, family, std::move(addresses)});
           }
       ),
-      control_(io, ports_.control_path, [this](ControlRequest request) { return answer(std::move(request)); }),
+      control_(
+          io, ports_.control_path, [this](ControlRequest request) { return answer(std::move(request)); }
+      ),
       alarm_(io),
       signals_(io, SIGINT, SIGTERM, SIGHUP),
       stopped_(io, 1) {
@@ -60,15 +63,16 @@ awaitable<void> Runtime::run(std::optional<overlay::Registry> registry) {
     co_await (
         receive_datagrams() || babel_.receive([this](const auto& link, const auto& arrival) {
             feed(overlay::BabelDatagram{
-                arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at
-            });
+                arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at}
+            );
         }) ||
-        receive_netlink() || resolver_.serve() || control_.serve() || keep_time() || wait_for_signals() || finished()
+        receive_netlink() || resolver_.serve() || control_.serve() || keep_time() || wait_for_signals() ||
+        finished()
     );
 }
 
-// Events that actions bring about at once (a name that resolves without asking, a change that is no netlink) are kept
-// until the actions before them are done.
+// Events that actions bring about at once (a name that resolves without asking, a change that is no netlink)
+// are kept until the actions before them are done.
 void Runtime::feed(overlay::Event event) {
     events_.push_back(std::move(event));
     settle();
@@ -122,7 +126,8 @@ awaitable<void> Runtime::keep_time() {
 
 // The shell needs to know where Babel's links are; everything else about a notice is the Node's.
 void Runtime::observe(const netlink::Notice& notice) {
-    if (const auto* up = std::get_if<netlink::LinkUp>(&notice); up != nullptr && up->space == ports_.babel_space) {
+    if (const auto* up = std::get_if<netlink::LinkUp>(&notice);
+        up != nullptr && up->space == ports_.babel_space) {
         babel_.link_up(up->name, up->index);
         if (up->name == ports_.babel_link && !babel_.is_open()) {
             const bool vrf = ports_.babel_space == netlink::Space::underlay;
@@ -175,7 +180,8 @@ awaitable<void> Runtime::wait_for_signals() {
     }
 }
 
-// Where the kernel does the ESP the sockets are ours; else the data plane reads them and hands on what is IKE.
+// Where the kernel does the ESP the sockets are ours; else the data plane reads them and hands on what is
+// IKE.
 void Runtime::open_ike_sockets() {
     for (const auto& [family, port] : ports_.ike) {
         UdpOptions options;
@@ -191,9 +197,11 @@ void Runtime::open_ike_sockets() {
 }
 
 awaitable<void> Runtime::receive_ike() {
-    using Reader = decltype(boost::asio::co_spawn(io_, receive_ike(ike_.begin()->second), boost::asio::deferred));
+    using Reader =
+        decltype(boost::asio::co_spawn(io_, receive_ike(ike_.begin()->second), boost::asio::deferred));
     std::vector<Reader> readers;
-    for (auto& [key, socket] : ike_) readers.push_back(boost::asio::co_spawn(io_, receive_ike(socket), boost::asio::deferred));
+    for (auto& [key, socket] : ike_)
+        readers.push_back(boost::asio::co_spawn(io_, receive_ike(socket), boost::asio::deferred));
     co_await boost::asio::experimental::make_parallel_group(std::move(readers))
         .async_wait(boost::asio::experimental::wait_for_all(), use_awaitable);
 }
@@ -201,7 +209,8 @@ awaitable<void> Runtime::receive_ike() {
 awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
     for (;;) {
         co_await socket.readable();
-        while (const auto arrival = socket.receive()) feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
+        while (const auto arrival = socket.receive())
+            feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
     }
 }
 
@@ -230,7 +239,8 @@ awaitable<void> Runtime::receive_datagrams() {
 awaitable<void> Runtime::receive_netlink() {
     const auto woken = [this] { settle(); };
     co_await (
-        kernel_.receive(netlink::Channel::underlay_route, woken) && kernel_.receive(netlink::Channel::overlay_route, woken) &&
+        kernel_.receive(netlink::Channel::underlay_route, woken) &&
+        kernel_.receive(netlink::Channel::overlay_route, woken) &&
         kernel_.receive(netlink::Channel::xfrm, woken)
     );
 }

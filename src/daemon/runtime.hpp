@@ -25,7 +25,8 @@ struct Ports {
     bool kernel_datapath = false;
     std::vector<std::pair<base::Family, std::uint16_t>> ike;  // distinct
     netlink::Space babel_space = netlink::Space::underlay;
-    std::string babel_link;  // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace
+    std::string
+        babel_link;  // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace
     std::string control_path;
     std::string registry_path;  // re-read on SIGHUP; empty: none
 };
@@ -81,7 +82,8 @@ private:
     boost::asio::signal_set signals_;
     boost::asio::experimental::channel<void(boost::system::error_code)> stopped_;
 
-    using AnswerChannel = boost::asio::experimental::channel<void(boost::system::error_code, overlay::Answer)>;
+    using AnswerChannel =
+        boost::asio::experimental::channel<void(boost::system::error_code, overlay::Answer)>;
     std::map<overlay::RequestId, AnswerChannel*> answers_;  // of requests whose callers wait
     overlay::RequestId last_request_ = 0;
     std::map<std::pair<base::Family, std::uint16_t>, UdpSocket> ike_;

@@ -8,7 +8,8 @@
 
 namespace aronet::daemon {
 
-// "net.ipv6.conf.eth0/1.forwarding" → the path below /proc/sys; a slash in the name stands for a dot in a link's name.
+// "net.ipv6.conf.eth0/1.forwarding" → the path below /proc/sys; a slash in the name stands for a dot in a
+// link's name.
 std::string sysctl_path(const std::string& key);
 base::Result<std::string, int> read_sysctl(const std::string& key);  // without the line end; E is an errno
 int write_sysctl(const std::string& key, const std::string& value);  // 0 or an errno

@@ -23,7 +23,9 @@ std::string text_of(const json& object, const char* key) {
     return it->dump();
 }
 
-std::string since(const json& object) { return duration_words(object.value("since_seconds", std::int64_t{0})); }
+std::string since(const json& object) {
+    return duration_words(object.value("since_seconds", std::int64_t{0}));
+}
 
 std::string info_text(const json& answer) {
     return table({
@@ -31,9 +33,12 @@ std::string info_text(const json& answer) {
         {"version", text_of(answer, "version")},
         {"pid", text_of(answer, "pid")},
         {"up", duration_words(answer.value("uptime_seconds", std::int64_t{0}))},
-        {"overlay", text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") + " data plane)"},
-        {"registry", text_of(answer.at("registry"), "nodes") + " nodes, version " +
-                         text_of(answer.at("registry"), "version").substr(0, 12)},
+        {"overlay",
+         text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") +
+             " data plane)"},
+        {"registry",
+         text_of(answer.at("registry"), "nodes") + " nodes, version " +
+             text_of(answer.at("registry"), "version").substr(0, 12)},
     });
 }
 
@@ -45,49 +50,74 @@ std::string status_text(const json& answer) {
         {"node", text_of(answer, "organization") + "/" + text_of(answer, "common_name")},
         {"state", text_of(answer, "state")},
         {"up", duration_words(answer.value("uptime_seconds", std::int64_t{0}))},
-        {"overlay", text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") + " data plane)"},
+        {"overlay",
+         text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") +
+             " data plane)"},
         {"tunnels", pair("tunnels", "up", "total") + " up"},
         {"neighbours", pair("neighbours", "reachable", "total") + " reachable"},
         {"routes", text_of(answer.at("routes"), "installed")},
         {"registry", text_of(answer.at("registry"), "nodes") + " nodes"},
     });
-    for (const json& name : answer.at("unreached")) text += "no way to " + base::printable(name.get<std::string>()) + "\n";
-    for (const json& warning : answer.at("warnings")) text += "warning: " + base::printable(warning.get<std::string>(), 300) + "\n";
+    for (const json& name : answer.at("unreached"))
+        text += "no way to " + base::printable(name.get<std::string>()) + "\n";
+    for (const json& warning : answer.at("warnings"))
+        text += "warning: " + base::printable(warning.get<std::string>(), 300) + "\n";
     return text;
 }
 
 std::string tunnels_text(const json& answer) {
-    std::vector<std::vector<std::string>> rows{{"INTERFACE", "PEER", "STATE", "SINCE", "REMOTE", "ESP", "RTT/ms", "REASON"}};
+    std::vector<std::vector<std::string>> rows{
+        {"INTERFACE", "PEER", "STATE", "SINCE", "REMOTE", "ESP", "RTT/ms", "REASON"}};
     for (const json& t : answer.at("tunnels")) {
         rows.push_back(
-            {text_of(t, "interface"), text_of(t, "peer"), text_of(t, "state"), since(t), text_of(t, "remote"),
-             text_of(t, "esp_suite"), text_of(t, "rtt_ms"), text_of(t, "reason")}
+            {text_of(t, "interface"),
+             text_of(t, "peer"),
+             text_of(t, "state"),
+             since(t),
+             text_of(t, "remote"),
+             text_of(t, "esp_suite"),
+             text_of(t, "rtt_ms"),
+             text_of(t, "reason")}
         );
     }
     return table(rows);
 }
 
 std::string neighbours_text(const json& answer) {
-    std::vector<std::vector<std::string>> rows{{"INTERFACE", "PEER", "ADDRESS", "STATE", "COST", "RXCOST", "TXCOST", "RTT/ms", "ROUTES"}};
+    std::vector<std::vector<std::string>> rows{
+        {"INTERFACE", "PEER", "ADDRESS", "STATE", "COST", "RXCOST", "TXCOST", "RTT/ms", "ROUTES"}};
     for (const json& n : answer.at("neighbours")) {
         rows.push_back(
-            {text_of(n, "interface"), text_of(n, "peer"), text_of(n, "address"),
-             n.value("reachable", false) ? "reachable" : "silent", text_of(n, "cost"), text_of(n, "rxcost"),
-             text_of(n, "txcost"), text_of(n, "rtt_ms"), text_of(n, "routes")}
+            {text_of(n, "interface"),
+             text_of(n, "peer"),
+             text_of(n, "address"),
+             n.value("reachable", false) ? "reachable" : "silent",
+             text_of(n, "cost"),
+             text_of(n, "rxcost"),
+             text_of(n, "txcost"),
+             text_of(n, "rtt_ms"),
+             text_of(n, "routes")}
         );
     }
     return table(rows);
 }
 
 std::string routes_text(const json& answer) {
-    std::vector<std::vector<std::string>> rows{{"", "DESTINATION", "NODE", "VIA", "INTERFACE", "METRIC", "SINCE"}};
+    std::vector<std::vector<std::string>> rows{
+        {"", "DESTINATION", "NODE", "VIA", "INTERFACE", "METRIC", "SINCE"}};
     for (const json& r : answer.at("routes")) {
         std::string destination = text_of(r, "destination");
         const std::string source = text_of(r, "source");
         if (source != "::/0" && source != "0.0.0.0/0") destination += " from " + source;
         const char* mark = r.value("selected", false) ? "*" : r.value("feasible", false) ? " " : "-";
         rows.push_back(
-            {mark, destination, text_of(r, "node"), text_of(r, "via"), text_of(r, "interface"), text_of(r, "metric"), since(r)}
+            {mark,
+             destination,
+             text_of(r, "node"),
+             text_of(r, "via"),
+             text_of(r, "interface"),
+             text_of(r, "metric"),
+             since(r)}
         );
     }
     return table(rows);

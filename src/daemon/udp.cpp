@@ -21,7 +21,9 @@ using base::Endpoint;
 
 constexpr std::size_t kDatagramMax = 65535;
 
-socklen_t to_sockaddr(const Address& address, std::uint16_t port, std::uint32_t index, sockaddr_storage& out) {
+socklen_t to_sockaddr(
+    const Address& address, std::uint16_t port, std::uint32_t index, sockaddr_storage& out
+) {
     out = {};
     if (address.is_v4()) {
         auto& v4 = reinterpret_cast<sockaddr_in&>(out);
@@ -41,16 +43,19 @@ socklen_t to_sockaddr(const Address& address, std::uint16_t port, std::uint32_t 
 Endpoint from_sockaddr(const sockaddr_storage& storage) {
     if (storage.ss_family == AF_INET) {
         const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
-        return {*Address::from_bytes({reinterpret_cast<const base::Byte*>(&v4.sin_addr), 4}), ntohs(v4.sin_port)};
+        return {
+            *Address::from_bytes({reinterpret_cast<const base::Byte*>(&v4.sin_addr), 4}), ntohs(v4.sin_port)};
     }
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
-    return {*Address::from_bytes({reinterpret_cast<const base::Byte*>(&v6.sin6_addr), 16}), ntohs(v6.sin6_port)};
+    return {
+        *Address::from_bytes({reinterpret_cast<const base::Byte*>(&v6.sin6_addr), 16}), ntohs(v6.sin6_port)};
 }
 
 void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
 
 void set_receive_buffer(int fd, int size) {
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) set(fd, SOL_SOCKET, SO_RCVBUF, size);
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
+        set(fd, SOL_SOCKET, SO_RCVBUF, size);
 }
 
 // IKE must reach its peer even where another daemon's policies would catch the packets.
@@ -116,8 +121,8 @@ void read_control(msghdr& message, Arrival& arrival) {
     }
 }
 
-template <class Info>
-void add_control(msghdr& message, Control& control, int level, int type, const Info& info) {
+template <class Value>
+void add_control(msghdr& message, Control& control, int level, int type, const Value& info) {
     message.msg_control = control.space.data();
     message.msg_controllen = CMSG_SPACE(sizeof info);
     cmsghdr* header = CMSG_FIRSTHDR(&message);
@@ -152,7 +157,9 @@ base::Result<Descriptor> open_udp(const UdpOptions& options) {
     set_family_options(fd.get(), options);
     const std::string& device = options.device;
     if (!device.empty() &&
-        setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), static_cast<socklen_t>(device.size())) != 0) {
+        setsockopt(
+            fd.get(), SOL_SOCKET, SO_BINDTODEVICE, device.c_str(), static_cast<socklen_t>(device.size())
+        ) != 0) {
         return failed(options, "bind to device");
     }
     const int encapsulation = UDP_ENCAP_ESPINUDP;
@@ -187,7 +194,8 @@ std::optional<Arrival> UdpSocket::receive() {
     for (;;) {
         const ssize_t size = recvmsg(socket_.native_handle(), &message, 0);
         if (size >= 0) {
-            Arrival arrival{{buffer_.data(), static_cast<std::size_t>(size)}, from_sockaddr(from), {}, 0, now()};
+            Arrival arrival{
+                {buffer_.data(), static_cast<std::size_t>(size)}, from_sockaddr(from), {}, 0, now()};
             read_control(message, arrival);
             arrival.to.port = port_;
             return arrival;

@@ -1,7 +1,7 @@
 #pragma once
 
-// UDP sockets as IKE and Babel need them: bound once, told for each datagram where it came in and when, able to say
-// where it goes out. Nothing is interpreted here.
+// UDP sockets as IKE and Babel need them: bound once, told for each datagram where it came in and when, able
+// to say where it goes out. Nothing is interpreted here.
 
 #include "base/address.hpp"
 #include "base/result.hpp"
@@ -18,8 +18,8 @@
 namespace aronet::daemon {
 
 struct Arrival {
-    base::ByteView bytes;      // in the socket's buffer: valid until the next receive()
-    base::Endpoint from, to;   // to.port is the socket's own
+    base::ByteView bytes;     // in the socket's buffer: valid until the next receive()
+    base::Endpoint from, to;  // to.port is the socket's own
     std::uint32_t interface_index = 0;
     base::Instant at;
 };
@@ -27,10 +27,10 @@ struct Arrival {
 struct UdpOptions {
     base::Family family = base::Family::v6;
     std::uint16_t port = 0;
-    std::string device;               // SO_BINDTODEVICE, or empty
-    bool esp_in_udp = false;          // the kernel takes the ESP packets out (RFC 3948)
-    bool past_policies = false;       // no IPsec policy of anybody applies to this socket (needs CAP_NET_ADMIN)
-    bool link_scope = false;          // hop limit 1, traffic class CS6, no multicast loop: routing protocols
+    std::string device;          // SO_BINDTODEVICE, or empty
+    bool esp_in_udp = false;     // the kernel takes the ESP packets out (RFC 3948)
+    bool past_policies = false;  // no IPsec policy of anybody applies to this socket (needs CAP_NET_ADMIN)
+    bool link_scope = false;     // hop limit 1, traffic class CS6, no multicast loop: routing protocols
     int receive_buffer = 4 << 20;
 };
 
@@ -41,11 +41,14 @@ class UdpSocket {
 public:
     UdpSocket(boost::asio::io_context& io, Descriptor descriptor, std::uint16_t port);
 
-    boost::asio::awaitable<void> readable();        // throws when cancelled
-    std::optional<Arrival> receive();               // nullopt: nothing more for now
+    boost::asio::awaitable<void> readable();  // throws when cancelled
+    std::optional<Arrival> receive();         // nullopt: nothing more for now
     // from any(): the route decides. Interface 0: likewise. False when it was not sent; UDP may lose.
     bool send(
-        const base::Address& from, const base::Endpoint& to, std::uint32_t interface_index, base::ByteView bytes
+        const base::Address& from,
+        const base::Endpoint& to,
+        std::uint32_t interface_index,
+        base::ByteView bytes
     );
     int descriptor() { return socket_.native_handle(); }
 

@@ -1,20 +1,42 @@
 #pragma once
 
-// The numbers of IKEv2 on the wire (RFC 7296 section 3 and the IANA registry), only those we speak or must recognise.
+// The numbers of IKEv2 on the wire (RFC 7296 section 3 and the IANA registry), only those we speak or must
+// recognise.
 
 #include <cstddef>
 #include <cstdint>
 
 namespace aronet::ike {
 
-enum class ExchangeType : std::uint8_t { ike_sa_init = 34, ike_auth = 35, create_child_sa = 36, informational = 37 };
-
-enum class PayloadType : std::uint8_t {
-    none = 0, sa = 33, ke = 34, id_i = 35, id_r = 36, cert = 37, certreq = 38, auth = 39, nonce = 40, notify = 41,
-    delete_ = 42, vendor_id = 43, ts_i = 44, ts_r = 45, sk = 46, cp = 47, eap = 48, skf = 53,
+enum class ExchangeType : std::uint8_t {
+    ike_sa_init = 34,
+    ike_auth = 35,
+    create_child_sa = 36,
+    informational = 37
 };
 
-namespace flag {  // RFC 7296 3.1
+enum class PayloadType : std::uint8_t {
+    none = 0,
+    sa = 33,
+    ke = 34,
+    id_i = 35,
+    id_r = 36,
+    cert = 37,
+    certreq = 38,
+    auth = 39,
+    nonce = 40,
+    notify = 41,
+    delete_ = 42,
+    vendor_id = 43,
+    ts_i = 44,
+    ts_r = 45,
+    sk = 46,
+    cp = 47,
+    eap = 48,
+    skf = 53,
+};
+
+namespace flag {                                 // RFC 7296 3.1
 inline constexpr std::uint8_t initiator = 0x08;  // of the IKE SA, not of the exchange
 inline constexpr std::uint8_t version = 0x10;
 inline constexpr std::uint8_t response = 0x20;
@@ -31,7 +53,8 @@ namespace prf_id {
 inline constexpr std::uint16_t hmac_sha2_256 = 5, hmac_sha2_384 = 6, hmac_sha2_512 = 7;
 }
 namespace integ {
-inline constexpr std::uint16_t none = 0, hmac_sha2_256_128 = 12, hmac_sha2_384_192 = 13, hmac_sha2_512_256 = 14;
+inline constexpr std::uint16_t none = 0, hmac_sha2_256_128 = 12, hmac_sha2_384_192 = 13,
+                               hmac_sha2_512_256 = 14;
 }
 namespace group {
 inline constexpr std::uint16_t none = 0, ecp256 = 19, curve25519 = 31;
@@ -41,19 +64,22 @@ inline constexpr std::uint16_t no = 0, yes = 1;
 }
 
 namespace notify {
-inline constexpr std::uint16_t unsupported_critical_payload = 1, invalid_ike_spi = 4, invalid_major_version = 5,
-                               invalid_syntax = 7, invalid_message_id = 9, invalid_spi = 11, no_proposal_chosen = 14,
-                               invalid_ke_payload = 17, authentication_failed = 24, single_pair_required = 34,
-                               no_additional_sas = 35, internal_address_failure = 36, failed_cp_required = 37,
-                               ts_unacceptable = 38, invalid_selectors = 39, temporary_failure = 43,
-                               child_sa_not_found = 44;
+inline constexpr std::uint16_t unsupported_critical_payload = 1, invalid_ike_spi = 4,
+                               invalid_major_version = 5, invalid_syntax = 7, invalid_message_id = 9,
+                               invalid_spi = 11, no_proposal_chosen = 14, invalid_ke_payload = 17,
+                               authentication_failed = 24, single_pair_required = 34, no_additional_sas = 35,
+                               internal_address_failure = 36, failed_cp_required = 37, ts_unacceptable = 38,
+                               invalid_selectors = 39, temporary_failure = 43, child_sa_not_found = 44;
 inline constexpr std::uint16_t first_status = 16384;  // RFC 7296 3.10.1: below are errors
-inline constexpr std::uint16_t initial_contact = 16384, set_window_size = 16385, additional_ts_possible = 16386,
-                               nat_detection_source_ip = 16388, nat_detection_destination_ip = 16389, cookie = 16390,
-                               use_transport_mode = 16391, rekey_sa = 16393, esp_tfc_padding_not_supported = 16394,
-                               mobike_supported = 16396, multiple_auth_supported = 16404, redirect_supported = 16406,
-                               redirect = 16407, childless_supported = 16418, fragmentation_supported = 16430,
-                               signature_hash_algorithms = 16431, use_ppk = 16435, intermediate_supported = 16438;
+inline constexpr std::uint16_t initial_contact = 16384, set_window_size = 16385,
+                               additional_ts_possible = 16386, nat_detection_source_ip = 16388,
+                               nat_detection_destination_ip = 16389, cookie = 16390,
+                               use_transport_mode = 16391, rekey_sa = 16393,
+                               esp_tfc_padding_not_supported = 16394, mobike_supported = 16396,
+                               multiple_auth_supported = 16404, redirect_supported = 16406, redirect = 16407,
+                               childless_supported = 16418, fragmentation_supported = 16430,
+                               signature_hash_algorithms = 16431, use_ppk = 16435,
+                               intermediate_supported = 16438;
 }  // namespace notify
 
 namespace id_type {
@@ -73,6 +99,6 @@ inline constexpr std::size_t kPayloadsMax = 64;
 inline constexpr std::size_t kProposalsMax = 64;
 inline constexpr std::size_t kNotifiesMax = 32;
 inline constexpr std::size_t kNonceMin = 16, kNonceMax = 256;  // RFC 7296 3.9
-inline constexpr std::size_t kNonceSize = 32;                  // ours: enough for every PRF, comparable with anybody's
+inline constexpr std::size_t kNonceSize = 32;  // ours: enough for every PRF, comparable with anybody's
 
 }  // namespace aronet::ike

@@ -3,6 +3,7 @@
 #include "ike/openssl.hpp"
 
 #include <openssl/hmac.h>
+
 #include <sodium.h>
 
 #include <algorithm>
@@ -14,32 +15,46 @@ using base::ensure;
 
 const EVP_MD* digest_of(Prf which) {
     switch (which) {
-        case Prf::hmac_sha2_256: return EVP_sha256();
-        case Prf::hmac_sha2_384: return EVP_sha384();
-        case Prf::hmac_sha2_512: return EVP_sha512();
+        case Prf::hmac_sha2_256:
+            return EVP_sha256();
+        case Prf::hmac_sha2_384:
+            return EVP_sha384();
+        case Prf::hmac_sha2_512:
+            return EVP_sha512();
     }
     return nullptr;
 }
 
 const EVP_MD* digest_of(Integrity which) {
     switch (which) {
-        case Integrity::none: return nullptr;
-        case Integrity::hmac_sha2_256_128: return EVP_sha256();
-        case Integrity::hmac_sha2_384_192: return EVP_sha384();
-        case Integrity::hmac_sha2_512_256: return EVP_sha512();
+        case Integrity::none:
+            return nullptr;
+        case Integrity::hmac_sha2_256_128:
+            return EVP_sha256();
+        case Integrity::hmac_sha2_384_192:
+            return EVP_sha384();
+        case Integrity::hmac_sha2_512_256:
+            return EVP_sha512();
     }
     return nullptr;
 }
 
 const EVP_CIPHER* algorithm_of(Cipher cipher) {
     switch (cipher) {
-        case Cipher::aes_gcm_128: return EVP_aes_128_gcm();
-        case Cipher::aes_gcm_192: return EVP_aes_192_gcm();
-        case Cipher::aes_gcm_256: return EVP_aes_256_gcm();
-        case Cipher::chacha20_poly1305: return EVP_chacha20_poly1305();
-        case Cipher::aes_cbc_128: return EVP_aes_128_cbc();
-        case Cipher::aes_cbc_192: return EVP_aes_192_cbc();
-        case Cipher::aes_cbc_256: return EVP_aes_256_cbc();
+        case Cipher::aes_gcm_128:
+            return EVP_aes_128_gcm();
+        case Cipher::aes_gcm_192:
+            return EVP_aes_192_gcm();
+        case Cipher::aes_gcm_256:
+            return EVP_aes_256_gcm();
+        case Cipher::chacha20_poly1305:
+            return EVP_chacha20_poly1305();
+        case Cipher::aes_cbc_128:
+            return EVP_aes_128_cbc();
+        case Cipher::aes_cbc_192:
+            return EVP_aes_192_cbc();
+        case Cipher::aes_cbc_256:
+            return EVP_aes_256_cbc();
     }
     return nullptr;
 }
@@ -55,7 +70,9 @@ Secret hmac(const EVP_MD* digest, ByteView key, ByteView data) {
     const void* key_data = key.empty() ? &kEmpty : key.data();
     unsigned size = 0;
     ensure(
-        HMAC(digest, key_data, to_int(key.size()), data.data(), data.size(), out.mutable_view().data(), &size) != nullptr,
+        HMAC(
+            digest, key_data, to_int(key.size()), data.data(), data.size(), out.mutable_view().data(), &size
+        ) != nullptr,
         "HMAC works"
     );
     return out;
@@ -69,13 +86,20 @@ Bytes concatenate(std::initializer_list<ByteView> parts) {
 
 std::string name_of(Cipher cipher) {
     switch (cipher) {
-        case Cipher::aes_gcm_128: return "aes128gcm16";
-        case Cipher::aes_gcm_192: return "aes192gcm16";
-        case Cipher::aes_gcm_256: return "aes256gcm16";
-        case Cipher::chacha20_poly1305: return "chacha20poly1305";
-        case Cipher::aes_cbc_128: return "aes128";
-        case Cipher::aes_cbc_192: return "aes192";
-        case Cipher::aes_cbc_256: return "aes256";
+        case Cipher::aes_gcm_128:
+            return "aes128gcm16";
+        case Cipher::aes_gcm_192:
+            return "aes192gcm16";
+        case Cipher::aes_gcm_256:
+            return "aes256gcm16";
+        case Cipher::chacha20_poly1305:
+            return "chacha20poly1305";
+        case Cipher::aes_cbc_128:
+            return "aes128";
+        case Cipher::aes_cbc_192:
+            return "aes192";
+        case Cipher::aes_cbc_256:
+            return "aes256";
     }
     return "";
 }
@@ -85,8 +109,8 @@ std::string name_of(Cipher cipher) {
 std::string IkeCipherSuite::to_string() const {
     constexpr std::array<const char*, 4> integrities{"", "-sha256", "-sha384", "-sha512"};
     constexpr std::array<const char*, 3> prfs{"-prfsha256", "-prfsha384", "-prfsha512"};
-    return name_of(cipher) + integrities[static_cast<std::size_t>(integrity)] + prfs[static_cast<std::size_t>(prf)] +
-           (group == DhGroup::ecp256 ? "-ecp256" : "-x25519");
+    return name_of(cipher) + integrities[static_cast<std::size_t>(integrity)] +
+           prfs[static_cast<std::size_t>(prf)] + (group == DhGroup::ecp256 ? "-ecp256" : "-x25519");
 }
 
 bool is_aead(Cipher cipher) { return cipher <= Cipher::chacha20_poly1305; }
@@ -122,7 +146,9 @@ Secret prf_plus(Prf which, ByteView key, std::initializer_list<ByteView> seed, s
         const auto counter = static_cast<base::Byte>(n);
         previous = prf(which, key, {previous.view(), seeds, ByteView(&counter, 1)});
         const std::size_t count = std::min(block, size - done);
-        std::copy_n(previous.view().begin(), count, out.mutable_view().begin() + static_cast<std::ptrdiff_t>(done));
+        std::copy_n(
+            previous.view().begin(), count, out.mutable_view().begin() + static_cast<std::ptrdiff_t>(done)
+        );
         done += count;
     }
     base::wipe(seeds);
@@ -156,14 +182,18 @@ Bytes aead_seal(Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteV
     int size = 0;
     bool ok = EVP_EncryptInit_ex(context.get(), algorithm_of(cipher), nullptr, key.data(), nonce.data()) == 1;
     ok = ok && EVP_EncryptUpdate(context.get(), nullptr, &size, aad.data(), to_int(aad.size())) == 1;
-    ok = ok && EVP_EncryptUpdate(context.get(), out.data(), &size, plaintext.data(), to_int(plaintext.size())) == 1;
+    ok = ok &&
+         EVP_EncryptUpdate(context.get(), out.data(), &size, plaintext.data(), to_int(plaintext.size())) == 1;
     ok = ok && EVP_EncryptFinal_ex(context.get(), out.data() + size, &size) == 1;
-    ok = ok && EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, kTag, out.data() + plaintext.size()) == 1;
+    ok = ok &&
+         EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, kTag, out.data() + plaintext.size()) == 1;
     ensure(ok, "AEAD encryption works");
     return out;
 }
 
-std::optional<Bytes> aead_open(Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView ciphertext) {
+std::optional<Bytes> aead_open(
+    Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView ciphertext
+) {
     if (ciphertext.size() < kTag) return std::nullopt;
     const ByteView body = ciphertext.first(ciphertext.size() - kTag);
     Bytes tag(ciphertext.end() - kTag, ciphertext.end());
@@ -188,7 +218,8 @@ Bytes cbc(bool encrypt, Cipher cipher, ByteView key, ByteView iv, ByteView data)
     const CipherContext context(EVP_CIPHER_CTX_new());
     Bytes out(data.size());
     int size = 0;
-    bool ok = EVP_CipherInit_ex(context.get(), algorithm_of(cipher), nullptr, key.data(), iv.data(), encrypt) == 1;
+    bool ok =
+        EVP_CipherInit_ex(context.get(), algorithm_of(cipher), nullptr, key.data(), iv.data(), encrypt) == 1;
     ok = ok && EVP_CIPHER_CTX_set_padding(context.get(), 0) == 1;
     ok = ok && EVP_CipherUpdate(context.get(), out.data(), &size, data.data(), to_int(data.size())) == 1;
     ok = ok && EVP_CipherFinal_ex(context.get(), out.data() + size, &size) == 1;
@@ -215,7 +246,9 @@ Bytes integrity_check_value(Integrity which, ByteView key, ByteView data) {
 std::array<base::Byte, 20> sha1(std::initializer_list<ByteView> parts) {
     const Bytes data = concatenate(parts);
     std::array<base::Byte, 20> out{};
-    ensure(EVP_Digest(data.data(), data.size(), out.data(), nullptr, EVP_sha1(), nullptr) == 1, "SHA-1 works");
+    ensure(
+        EVP_Digest(data.data(), data.size(), out.data(), nullptr, EVP_sha1(), nullptr) == 1, "SHA-1 works"
+    );
     return out;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Cryptography of IKEv2 as values and free functions over libsodium and OpenSSL. No state, no clock; randomness is
-// given. Secrets come and go as base::Secret.
+// Cryptography of IKEv2 as values and free functions over libsodium and OpenSSL. No state, no clock;
+// randomness is given. Secrets come and go as base::Secret.
 
 #include "base/random.hpp"
 #include "base/result.hpp"
@@ -21,7 +21,13 @@ using base::Secret;
 enum class Prf : std::uint8_t { hmac_sha2_256, hmac_sha2_384, hmac_sha2_512 };
 enum class Integrity : std::uint8_t { none, hmac_sha2_256_128, hmac_sha2_384_192, hmac_sha2_512_256 };
 enum class Cipher : std::uint8_t {
-    aes_gcm_128, aes_gcm_192, aes_gcm_256, chacha20_poly1305, aes_cbc_128, aes_cbc_192, aes_cbc_256
+    aes_gcm_128,
+    aes_gcm_192,
+    aes_gcm_256,
+    chacha20_poly1305,
+    aes_cbc_128,
+    aes_cbc_192,
+    aes_cbc_256
 };
 enum class DhGroup : std::uint16_t { ecp256 = 19, curve25519 = 31 };
 
@@ -30,12 +36,12 @@ struct IkeCipherSuite {
     Integrity integrity = Integrity::none;  // none exactly with the AEAD ciphers
     Prf prf = Prf::hmac_sha2_512;
     DhGroup group = DhGroup::curve25519;
-    std::string to_string() const;          // aes256gcm16-prfsha512-x25519
+    std::string to_string() const;  // aes256gcm16-prfsha512-x25519
     bool operator==(const IkeCipherSuite&) const = default;
 };
 
 bool is_aead(Cipher cipher);
-std::size_t key_size(Cipher cipher);        // with the salt of an AEAD (RFC 5282 7.1, RFC 7634 2)
+std::size_t key_size(Cipher cipher);  // with the salt of an AEAD (RFC 5282 7.1, RFC 7634 2)
 std::size_t key_size(Integrity integrity);
 std::size_t icv_size(Integrity integrity);
 std::size_t output_size(Prf prf);
@@ -50,7 +56,8 @@ struct KeyPair {
     Bytes public_value;  // as in the KE payload
 };
 KeyPair generate(DhGroup group, base::Random& random);
-// nullopt: the value is malformed, not on the curve or leads to the all-zero secret (RFC 7748 6.1, RFC 8031 2).
+// nullopt: the value is malformed, not on the curve or leads to the all-zero secret (RFC 7748 6.1, RFC 8031
+// 2).
 std::optional<Secret> shared_secret(const KeyPair& own, ByteView peer_value);
 std::size_t public_value_size(DhGroup group);
 
@@ -62,7 +69,9 @@ bool verify(const PublicKey& key, ByteView message, ByteView signature);
 
 // AEAD with a 12-octet nonce and a 16-octet tag behind the ciphertext; the key comes without its salt.
 Bytes aead_seal(Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView plaintext);
-std::optional<Bytes> aead_open(Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView ciphertext);
+std::optional<Bytes> aead_open(
+    Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView ciphertext
+);
 // CBC without padding: whole blocks of 16 octets.
 Bytes cbc_encrypt(Cipher cipher, ByteView key, ByteView iv, ByteView plaintext);
 Bytes cbc_decrypt(Cipher cipher, ByteView key, ByteView iv, ByteView ciphertext);

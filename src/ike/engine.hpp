@@ -4,7 +4,8 @@
 // wishes go in, datagrams and security associations come out. Knows no socket, no kernel, no clock.
 //
 // A peer here is one pair of endpoints (a node may have several). The engine keeps one IKE SA with one
-// CHILD SA for each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and answers.
+// CHILD SA for each, initiates by rule (docs/ike.md: duplicates), repeats for ever with back-off, and
+// answers.
 
 #include "base/log.hpp"
 #include "base/random.hpp"
@@ -29,26 +30,25 @@ using base::Instant;
 using PeerId = std::uint32_t;   // the caller's number for a pair of endpoints
 using ChildId = std::uint64_t;  // the engine's number for one CHILD SA, never reused
 
-
 struct EngineConfig {
-    base::Secret private_key;  // Ed25519 seed, 32 bytes
+    base::Secret private_key;                          // Ed25519 seed, 32 bytes
     Duration dpd_interval = std::chrono::seconds(10);  // probe when nothing came in for so long; 0: never
-    Duration keepalive_interval = std::chrono::seconds(20); // RFC 3948, only when we are behind NAT
+    Duration keepalive_interval = std::chrono::seconds(20);  // RFC 3948, only when we are behind NAT
     std::size_t half_open_max = 1024;
-    std::size_t cookie_threshold = 64;         // half-open SAs from which on cookies are asked for
+    std::size_t cookie_threshold = 64;  // half-open SAs from which on cookies are asked for
     std::uint32_t replay_window = 128;
     std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
-    std::size_t concurrent_per_address = 3;  // attempts towards one address (strongSwan drops the fifth)
+    std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
-    std::size_t fragment_size = 1200;  // larger IKE messages go in fragments where the peer can
+    std::size_t fragment_size = 1200;               // larger IKE messages go in fragments where the peer can
 };
 
 struct Peer {
     PeerId id = 0;
     Identity local, remote;
-    std::vector<PublicKey> remote_keys;   // any of them authenticates (roll-over)
+    std::vector<PublicKey> remote_keys;  // any of them authenticates (roll-over)
     std::uint16_t local_port = 12025;
-    std::optional<Address> local_address; // nullopt: whatever the route gives
+    std::optional<Address> local_address;  // nullopt: whatever the route gives
     base::Family family = base::Family::v4;
     std::optional<Endpoint> remote_endpoint;  // nullopt: the peer must come to us
     bool initiate_first = true;  // false: waits 1-3 s for the other side, which must be able to come
@@ -57,27 +57,52 @@ struct Peer {
 };
 
 struct Datagram {
-    base::ByteView bytes;     // UDP payload, with its non-ESP marker where there is one; ESP is not for us
-    Endpoint from, to;        // `to`: the local address and port it arrived at
+    base::ByteView bytes;  // UDP payload, with its non-ESP marker where there is one; ESP is not for us
+    Endpoint from, to;     // `to`: the local address and port it arrived at
 };
 
-struct Send { Endpoint from, to; base::Bytes bytes; };  // from.address may be any(): the route decides
+struct Send {
+    Endpoint from, to;
+    base::Bytes bytes;
+};  // from.address may be any(): the route decides
 // Install both SAs, inbound first, then report installed() or refused(). A responder's answer waits for that.
-struct ChildUp { PeerId peer; ChildId child; base::Sa in, out; bool replaces = false; };
+struct ChildUp {
+    PeerId peer;
+    ChildId child;
+    base::Sa in, out;
+    bool replaces = false;
+};
 // A responder's Switch follows installed(); with `replaces` it may come much later.
-struct Switch { PeerId peer; ChildId child; };          // from now on send on this child's outbound SA
-struct ChildDown { PeerId peer; ChildId child; base::SaId in, out; Address in_source; };  // remove both SAs
+struct Switch {
+    PeerId peer;
+    ChildId child;
+};  // from now on send on this child's outbound SA
+struct ChildDown {
+    PeerId peer;
+    ChildId child;
+    base::SaId in, out;
+    Address in_source;
+};  // remove both SAs
 // The remote endpoint of this peer's SAs went from `from` to `to`: authenticated, or reported by mapping().
-struct PeerMoved { PeerId peer; Endpoint from, to; };
+struct PeerMoved {
+    PeerId peer;
+    Endpoint from, to;
+};
 using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };
 struct PeerView {
-    PeerId id; PeerState state; Instant since;
+    PeerId id;
+    PeerState state;
+    Instant since;
     std::string reason;  // why it is not established, or ""
-    std::optional<Endpoint> local, remote; std::uint64_t spi_i, spi_r; bool initiator;
-    std::string ike_suite, esp_suite; std::uint32_t spi_in, spi_out; bool behind_nat, peer_behind_nat;
+    std::optional<Endpoint> local, remote;
+    std::uint64_t spi_i, spi_r;
+    bool initiator;
+    std::string ike_suite, esp_suite;
+    std::uint32_t spi_in, spi_out;
+    bool behind_nat, peer_behind_nat;
     std::uint64_t attempts;
 };
 
@@ -87,13 +112,13 @@ public:
     ~Engine();
 
     void connect(const Peer& peer, Instant now, Actions& out);  // adds or updates; an SA that fits stays
-    void drop(PeerId id, Instant now, Actions& out);             // DELETE, then forgets the peer
+    void drop(PeerId id, Instant now, Actions& out);            // DELETE, then forgets the peer
     void resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void installed(ChildId child, Instant now, Actions& out);
-    void refused(ChildId child, Instant now, Actions& out);      // the kernel would not: the exchange fails
+    void refused(ChildId child, Instant now, Actions& out);  // the kernel would not: the exchange fails
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
-    void traffic_seen(PeerId id, Instant now);                   // inbound ESP was alive: puts DPD off
-    void stop(Instant now, Actions& out);                        // DELETE for every SA, then stopped()
+    void traffic_seen(PeerId id, Instant now);  // inbound ESP was alive: puts DPD off
+    void stop(Instant now, Actions& out);       // DELETE for every SA, then stopped()
 
     void handle(const Datagram& datagram, Instant now, Actions& out);
     void tick(Instant now, Actions& out);

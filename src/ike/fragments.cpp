@@ -3,7 +3,8 @@
 namespace aronet::ike {
 
 base::Result<Message, Drop> Fragments::add(const Header& header, Fragment fragment) {
-    if (fragment.total == 0 || fragment.total > kTotalMax || fragment.number == 0 || fragment.number > fragment.total) {
+    if (fragment.total == 0 || fragment.total > kTotalMax || fragment.number == 0 ||
+        fragment.number > fragment.total) {
         return Drop::bad_fragment;
     }
     if (header.message_id != message_id_ || fragment.total > total_) {
@@ -23,7 +24,8 @@ base::Result<Message, Drop> Fragments::add(const Header& header, Fragment fragme
     if (parts_.size() < total_) return Drop::incomplete;
 
     Bytes chain;
-    for (const auto& part : parts_) chain.insert(chain.end(), part.second.content.begin(), part.second.content.end());
+    for (const auto& part : parts_)
+        chain.insert(chain.end(), part.second.content.begin(), part.second.content.end());
     const std::uint8_t first_payload = parts_.begin()->second.first_payload;
     clear();
     auto message = decode_chain(header, first_payload, chain);

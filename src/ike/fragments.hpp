@@ -1,6 +1,7 @@
 #pragma once
 
-// Reassembly of a fragmented message (RFC 7383 2.6) as a value: decrypted, authenticated fragments in, a message out.
+// Reassembly of a fragmented message (RFC 7383 2.6) as a value: decrypted, authenticated fragments in, a
+// message out.
 
 #include "ike/message.hpp"
 
@@ -13,9 +14,9 @@ public:
     static constexpr std::uint16_t kTotalMax = 64;
     static constexpr std::size_t kBytesMax = 64 * 1024;
 
-    // Adds a fragment of the message with this header. The message when it is complete, Drop::incomplete while it is
-    // not, another reason when the fragment was refused. A larger total starts over, a smaller one is ignored, a
-    // different message ID starts over.
+    // Adds a fragment of the message with this header. The message when it is complete, Drop::incomplete
+    // while it is not, another reason when the fragment was refused. A larger total starts over, a smaller
+    // one is ignored, a different message ID starts over.
     base::Result<Message, Drop> add(const Header& header, Fragment fragment);
     void clear();
     bool has(std::uint32_t message_id, std::uint16_t number) const;  // worth no second decryption

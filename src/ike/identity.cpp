@@ -59,7 +59,8 @@ std::optional<Attribute> take_attribute(ByteView& rdns) {
     if (!pair) return std::nullopt;
     const auto oid = take_element(*pair);
     const auto value = take_element(*pair);
-    if (!oid || !value || !pair->empty() || oid->tag != kOid || oid->contents.size() != 3) return std::nullopt;
+    if (!oid || !value || !pair->empty() || oid->tag != kOid || oid->contents.size() != 3)
+        return std::nullopt;
     if (oid->contents[0] != 0x55 || oid->contents[1] != 0x04) return std::nullopt;
     if (value->tag != kUtf8 && value->tag != kPrintable) return std::nullopt;
     const std::string text(value->contents.begin(), value->contents.end());
@@ -104,7 +105,8 @@ base::Bytes Identity::encode() const {
     Bytes rdns = encode_attribute(kOrganization, organization, kUtf8);
     const Bytes name = encode_attribute(kCommonName, common_name, kUtf8);
     const Byte last = is_description ? kDescription : kSerialNumber;
-    const Bytes number = encode_attribute(last, qualifier, is_printable_string(qualifier) ? kPrintable : kUtf8);
+    const Bytes number =
+        encode_attribute(last, qualifier, is_printable_string(qualifier) ? kPrintable : kUtf8);
     rdns.insert(rdns.end(), name.begin(), name.end());
     rdns.insert(rdns.end(), number.begin(), number.end());
     return wrap(kSequence, rdns);
@@ -113,7 +115,8 @@ base::Bytes Identity::encode() const {
 std::optional<Identity> Identity::decode(base::ByteView der) {
     auto rdns = only(der, kSequence);
     if (!rdns) return std::nullopt;
-    const auto organization = take_attribute(*rdns), name = take_attribute(*rdns), number = take_attribute(*rdns);
+    const auto organization = take_attribute(*rdns), name = take_attribute(*rdns),
+               number = take_attribute(*rdns);
     if (!organization || !name || !number || !rdns->empty()) return std::nullopt;
     if (organization->type != kOrganization || name->type != kCommonName) return std::nullopt;
     if (number->type != kSerialNumber && number->type != kDescription) return std::nullopt;
@@ -121,7 +124,8 @@ std::optional<Identity> Identity::decode(base::ByteView der) {
 }
 
 std::string Identity::to_string() const {
-    return "O=" + organization + ",CN=" + common_name + (is_description ? ",D=" : ",serialNumber=") + qualifier;
+    return "O=" + organization + ",CN=" + common_name + (is_description ? ",D=" : ",serialNumber=") +
+           qualifier;
 }
 
 }  // namespace aronet::ike

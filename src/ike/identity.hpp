@@ -13,13 +13,14 @@ namespace aronet::ike {
 struct Identity {
     std::string organization;
     std::string common_name;
-    std::string qualifier;          // the serial number, or "<address>:<port>"
-    bool is_description = false;    // qualifier is the older D= attribute (2.5.4.13)
+    std::string qualifier;        // the serial number, or "<address>:<port>"
+    bool is_description = false;  // qualifier is the older D= attribute (2.5.4.13)
 
-    // DER of the Name: UTF8String, UTF8String and PrintableString (UTF8String for the older form's attributes where
-    // PrintableString cannot say it).
+    // DER of the Name: UTF8String, UTF8String and PrintableString (UTF8String for the older form's attributes
+    // where PrintableString cannot say it).
     base::Bytes encode() const;
-    // Accepts UTF8String and PrintableString, exactly these three single-valued RDNs in this order, canonical DER.
+    // Accepts UTF8String and PrintableString, exactly these three single-valued RDNs in this order, canonical
+    // DER.
     static std::optional<Identity> decode(base::ByteView der);
     std::string to_string() const;  // O=acme,CN=node,serialNumber=0
 

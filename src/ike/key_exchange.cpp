@@ -1,4 +1,5 @@
-// The Diffie-Hellman groups of ike/crypto.hpp: Curve25519 (RFC 8031) and the 256-bit random ECP group (RFC 5903).
+// The Diffie-Hellman groups of ike/crypto.hpp: Curve25519 (RFC 8031) and the 256-bit random ECP group (RFC
+// 5903).
 
 #include "ike/crypto.hpp"
 #include "ike/openssl.hpp"
@@ -47,7 +48,8 @@ KeyPair generate_p256(base::Random& random) {
     } while (!curve.is_scalar(scalar.get()));
     const Point point(EC_POINT_new(curve.group.get()));
     base::ensure(
-        EC_POINT_mul(curve.group.get(), point.get(), scalar.get(), nullptr, nullptr, curve.context.get()) == 1,
+        EC_POINT_mul(curve.group.get(), point.get(), scalar.get(), nullptr, nullptr, curve.context.get()) ==
+            1,
         "the generator can be multiplied"
     );
     pair.public_value = curve.coordinates(point.get());
@@ -59,11 +61,15 @@ std::optional<Secret> shared_p256(const KeyPair& own, ByteView peer_value) {
     const BigNumber x = curve.number(peer_value.first(kScalar)), y = curve.number(peer_value.last(kScalar));
     const Point peer(EC_POINT_new(curve.group.get())), shared(EC_POINT_new(curve.group.get()));
     // Refuses a point that is not on the curve; the cofactor is 1, so every other one is of full order.
-    if (EC_POINT_set_affine_coordinates(curve.group.get(), peer.get(), x.get(), y.get(), curve.context.get()) != 1) {
+    if (EC_POINT_set_affine_coordinates(
+            curve.group.get(), peer.get(), x.get(), y.get(), curve.context.get()
+        ) != 1) {
         return std::nullopt;
     }
     const BigNumber scalar = curve.number(own.private_key.view());
-    if (EC_POINT_mul(curve.group.get(), shared.get(), nullptr, peer.get(), scalar.get(), curve.context.get()) != 1 ||
+    if (EC_POINT_mul(
+            curve.group.get(), shared.get(), nullptr, peer.get(), scalar.get(), curve.context.get()
+        ) != 1 ||
         EC_POINT_is_at_infinity(curve.group.get(), shared.get()) == 1) {
         return std::nullopt;
     }
@@ -83,7 +89,8 @@ KeyPair generate_x25519(base::Random& random) {
 std::optional<Secret> shared_x25519(const KeyPair& own, ByteView peer_value) {
     Secret secret(kScalar);
     // Fails when the result is all zeros: the peer sent a point of small order.
-    if (crypto_scalarmult(secret.mutable_view().data(), own.private_key.view().data(), peer_value.data()) != 0) {
+    if (crypto_scalarmult(secret.mutable_view().data(), own.private_key.view().data(), peer_value.data()) !=
+        0) {
         return std::nullopt;
     }
     return secret;

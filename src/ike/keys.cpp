@@ -12,7 +12,11 @@ Bytes in_network_order(std::uint64_t spi) {
 }
 
 IkeKeys expand(
-    const IkeCipherSuite& suite, const Secret& skeyseed, const Nonces& nonces, std::uint64_t spi_i, std::uint64_t spi_r
+    const IkeCipherSuite& suite,
+    const Secret& skeyseed,
+    const Nonces& nonces,
+    std::uint64_t spi_i,
+    std::uint64_t spi_r
 ) {
     const std::size_t d = output_size(suite.prf), a = key_size(suite.integrity), e = key_size(suite.cipher);
     const Secret stream = prf_plus(
@@ -37,7 +41,11 @@ IkeKeys expand(
 }  // namespace
 
 IkeKeys derive_ike_keys(
-    const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh, std::uint64_t spi_i, std::uint64_t spi_r
+    const IkeCipherSuite& suite,
+    const Nonces& nonces,
+    const Secret& dh,
+    std::uint64_t spi_i,
+    std::uint64_t spi_r
 ) {
     Bytes key = nonces.initiator;
     key.insert(key.end(), nonces.responder.begin(), nonces.responder.end());
@@ -46,8 +54,13 @@ IkeKeys derive_ike_keys(
 }
 
 IkeKeys derive_rekeyed_keys(
-    Prf old_prf, const Secret& old_d, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh,
-    std::uint64_t spi_i, std::uint64_t spi_r
+    Prf old_prf,
+    const Secret& old_d,
+    const IkeCipherSuite& suite,
+    const Nonces& nonces,
+    const Secret& dh,
+    std::uint64_t spi_i,
+    std::uint64_t spi_r
 ) {
     const Secret skeyseed = prf(old_prf, old_d.view(), {dh.view(), nonces.initiator, nonces.responder});
     return expand(suite, skeyseed, nonces, spi_i, spi_r);
@@ -61,7 +74,9 @@ ChildKeys derive_child_keys(
     return {Secret(stream.view().first(size)), Secret(stream.view().subspan(size))};
 }
 
-Bytes signed_octets(Prf which, ByteView own_init_message, ByteView peer_nonce, const Secret& sk_p, ByteView id_body) {
+Bytes signed_octets(
+    Prf which, ByteView own_init_message, ByteView peer_nonce, const Secret& sk_p, ByteView id_body
+) {
     Bytes octets(own_init_message.begin(), own_init_message.end());
     octets.insert(octets.end(), peer_nonce.begin(), peer_nonce.end());
     const Secret maced_id = prf(which, sk_p.view(), {id_body});
@@ -82,7 +97,9 @@ bool verify_auth_data(const PublicKey& key, ByteView octets, ByteView auth_data)
     if (in.u8() != kEd25519Algorithm.size()) return false;
     const ByteView algorithm = in.take(kEd25519Algorithm.size());
     const ByteView signature = in.rest();
-    return std::equal(algorithm.begin(), algorithm.end(), kEd25519Algorithm.begin(), kEd25519Algorithm.end()) &&
+    return std::equal(
+               algorithm.begin(), algorithm.end(), kEd25519Algorithm.begin(), kEd25519Algorithm.end()
+           ) &&
            signature.size() == 64 && verify(key, octets, signature);
 }
 

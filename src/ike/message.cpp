@@ -23,10 +23,12 @@ Header read_header(Reader& in) {
 }
 
 bool is_encrypted_type(std::uint8_t type) {
-    return type == static_cast<std::uint8_t>(PayloadType::sk) || type == static_cast<std::uint8_t>(PayloadType::skf);
+    return type == static_cast<std::uint8_t>(PayloadType::sk) ||
+           type == static_cast<std::uint8_t>(PayloadType::skf);
 }
 
-// One payload of the chain into the message. The generic header says what follows and how long this one is (3.2).
+// One payload of the chain into the message. The generic header says what follows and how long this one is
+// (3.2).
 std::optional<Drop> read_payload(Reader& in, std::uint8_t& type, Message& message) {
     const std::uint8_t current = type;
     type = in.u8();
@@ -38,7 +40,8 @@ std::optional<Drop> read_payload(Reader& in, std::uint8_t& type, Message& messag
     if (message.payloads.size() >= kPayloadsMax) return Drop::too_many_payloads;
     auto payload = decode_payload(current, critical, body);
     if (!payload) return Drop::bad_payload;
-    if (critical && !is_known(current) && !message.unsupported_critical) message.unsupported_critical = current;
+    if (critical && !is_known(current) && !message.unsupported_critical)
+        message.unsupported_critical = current;
     message.payloads.push_back(std::move(*payload));
     return std::nullopt;
 }
@@ -47,18 +50,30 @@ std::optional<Drop> read_payload(Reader& in, std::uint8_t& type, Message& messag
 
 std::string_view to_string(Drop drop) {
     switch (drop) {
-        case Drop::too_short: return "too short";
-        case Drop::bad_length: return "length does not match the datagram";
-        case Drop::bad_version: return "version not supported";
-        case Drop::bad_payload_length: return "payload length out of bounds";
-        case Drop::too_many_payloads: return "too many payloads";
-        case Drop::bad_payload: return "malformed payload";
-        case Drop::unsupported_critical: return "unsupported critical payload";
-        case Drop::not_protected: return "not protected";
-        case Drop::bad_integrity: return "integrity check failed";
-        case Drop::bad_padding: return "bad padding";
-        case Drop::bad_fragment: return "bad fragment";
-        case Drop::incomplete: return "fragments missing";
+        case Drop::too_short:
+            return "too short";
+        case Drop::bad_length:
+            return "length does not match the datagram";
+        case Drop::bad_version:
+            return "version not supported";
+        case Drop::bad_payload_length:
+            return "payload length out of bounds";
+        case Drop::too_many_payloads:
+            return "too many payloads";
+        case Drop::bad_payload:
+            return "malformed payload";
+        case Drop::unsupported_critical:
+            return "unsupported critical payload";
+        case Drop::not_protected:
+            return "not protected";
+        case Drop::bad_integrity:
+            return "integrity check failed";
+        case Drop::bad_padding:
+            return "bad padding";
+        case Drop::bad_fragment:
+            return "bad fragment";
+        case Drop::incomplete:
+            return "fragments missing";
     }
     return "unknown";
 }

@@ -1,8 +1,8 @@
 #pragma once
 
 // IKEv2 messages: header, payload chain, the encrypted payload around the chain (RFC 7296 3.1, 3.2, 3.14).
-// A RawMessage is bytes whose header made sense; a Message has its payloads. Only open() makes a Message of protected
-// bytes, and only after their integrity held, so whoever holds one knows who made it.
+// A RawMessage is bytes whose header made sense; a Message has its payloads. Only open() makes a Message of
+// protected bytes, and only after their integrity held, so whoever holds one knows who made it.
 
 #include "base/random.hpp"
 #include "ike/crypto.hpp"
@@ -26,8 +26,18 @@ struct Header {
 };
 
 enum class Drop : std::uint8_t {
-    too_short, bad_length, bad_version, bad_payload_length, too_many_payloads, bad_payload, unsupported_critical,
-    not_protected, bad_integrity, bad_padding, bad_fragment, incomplete,
+    too_short,
+    bad_length,
+    bad_version,
+    bad_payload_length,
+    too_many_payloads,
+    bad_payload,
+    unsupported_critical,
+    not_protected,
+    bad_integrity,
+    bad_padding,
+    bad_fragment,
+    incomplete,
 };
 std::string_view to_string(Drop drop);
 
@@ -39,7 +49,8 @@ struct RawMessage {
 struct Message {
     Header header;
     std::vector<Payload> payloads;
-    std::optional<std::uint8_t> unsupported_critical;  // type octet of a critical payload we do not know (2.5)
+    std::optional<std::uint8_t>
+        unsupported_critical;  // type octet of a critical payload we do not know (2.5)
 
     template <class T>
     const T* find() const {
@@ -71,7 +82,8 @@ Bytes encode(const Header& header, std::span<const Payload> payloads);
 
 bool is_protected(const RawMessage& raw);  // its payload chain starts with SK or SKF
 
-// Keys of one direction of an IKE SA and the counter of its IVs: never used twice with one key (RFC 5282 3.1).
+// Keys of one direction of an IKE SA and the counter of its IVs: never used twice with one key (RFC
+// 5282 3.1).
 struct Sealer {
     const IkeCipherSuite* suite;
     ByteView encryption_key, integrity_key;

@@ -9,8 +9,8 @@ namespace {
 using base::Reader;
 using base::Writer;
 
-constexpr std::uint16_t kKeyLengthAttribute = 14;    // RFC 7296 3.3.5
-constexpr std::uint16_t kShortAttribute = 0x8000;    // type/value form
+constexpr std::uint16_t kKeyLengthAttribute = 14;  // RFC 7296 3.3.5
+constexpr std::uint16_t kShortAttribute = 0x8000;  // type/value form
 
 // --- SA (3.3)
 
@@ -27,7 +27,8 @@ void encode(const Transform& transform, bool last, Writer& out) {
     }
 }
 
-// Reads the attributes of a transform. False: one that we do not know or that is malformed makes it unusable (3.3.6).
+// Reads the attributes of a transform. False: one that we do not know or that is malformed makes it unusable
+// (3.3.6).
 bool read_attributes(Reader& in, Transform& transform) {
     while (in.left() > 0 && !in.failed()) {
         const std::uint16_t type = in.u16();
@@ -177,13 +178,19 @@ void encode_body(const NotifyPayload& notify, Writer& out) {
 // Data of a fixed size is checked here, so that nobody behind has to (docs/ike.md: A10).
 bool has_right_size(const NotifyPayload& notify) {
     switch (notify.type) {
-        case notify::invalid_ke_payload: return notify.data.size() == 2;
-        case notify::unsupported_critical_payload: return notify.data.size() == 1;
+        case notify::invalid_ke_payload:
+            return notify.data.size() == 2;
+        case notify::unsupported_critical_payload:
+            return notify.data.size() == 1;
         case notify::nat_detection_source_ip:
-        case notify::nat_detection_destination_ip: return notify.data.size() == 20;
-        case notify::cookie: return !notify.data.empty() && notify.data.size() <= 64;
-        case notify::signature_hash_algorithms: return notify.data.size() % 2 == 0;
-        default: return true;
+        case notify::nat_detection_destination_ip:
+            return notify.data.size() == 20;
+        case notify::cookie:
+            return !notify.data.empty() && notify.data.size() <= 64;
+        case notify::signature_hash_algorithms:
+            return notify.data.size() % 2 == 0;
+        default:
+            return true;
     }
 }
 
@@ -317,12 +324,16 @@ std::uint8_t type_of(const Payload& payload) {
     struct Type {
         PayloadType operator()(const SaPayload&) const { return PayloadType::sa; }
         PayloadType operator()(const KePayload&) const { return PayloadType::ke; }
-        PayloadType operator()(const IdPayload& p) const { return p.responder ? PayloadType::id_r : PayloadType::id_i; }
+        PayloadType operator()(const IdPayload& p) const {
+            return p.responder ? PayloadType::id_r : PayloadType::id_i;
+        }
         PayloadType operator()(const AuthPayload&) const { return PayloadType::auth; }
         PayloadType operator()(const NoncePayload&) const { return PayloadType::nonce; }
         PayloadType operator()(const NotifyPayload&) const { return PayloadType::notify; }
         PayloadType operator()(const DeletePayload&) const { return PayloadType::delete_; }
-        PayloadType operator()(const TsPayload& p) const { return p.responder ? PayloadType::ts_r : PayloadType::ts_i; }
+        PayloadType operator()(const TsPayload& p) const {
+            return p.responder ? PayloadType::ts_r : PayloadType::ts_i;
+        }
         PayloadType operator()(const OpaquePayload& p) const { return static_cast<PayloadType>(p.type); }
     };
     return static_cast<std::uint8_t>(std::visit(Type(), payload));

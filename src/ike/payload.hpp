@@ -1,7 +1,7 @@
 #pragma once
 
-// The payloads of IKEv2 (RFC 7296 3.3 ff.) as values, one struct per payload. Bodies only: the generic header, lengths
-// and the chain belong to message.hpp. Nothing here has been authenticated.
+// The payloads of IKEv2 (RFC 7296 3.3 ff.) as values, one struct per payload. Bodies only: the generic
+// header, lengths and the chain belong to message.hpp. Nothing here has been authenticated.
 
 #include "base/address.hpp"
 #include "base/result.hpp"
@@ -26,7 +26,7 @@ struct Transform {
 struct Proposal {
     std::uint8_t number = 1;
     Protocol protocol = Protocol::ike;
-    Bytes spi;                         // 0 or 8 octets for IKE, 4 for ESP
+    Bytes spi;  // 0 or 8 octets for IKE, 4 for ESP
     std::vector<Transform> transforms;
     // It contains a transform type or attribute that we do not know, so it cannot be chosen (RFC 7296 3.3.6).
     bool unusable = false;
@@ -44,7 +44,7 @@ struct KePayload {
 };
 struct IdPayload {  // IDi or IDr
     bool responder = false;
-    Bytes body;     // type, three reserved octets, data: as received, because AUTH covers all of it
+    Bytes body;  // type, three reserved octets, data: as received, because AUTH covers all of it
     std::uint8_t type() const { return body.empty() ? 0 : body[0]; }
     ByteView data() const { return ByteView(body).subspan(std::min<std::size_t>(4, body.size())); }
     bool operator==(const IdPayload&) const = default;
@@ -72,9 +72,9 @@ struct DeletePayload {
     bool operator==(const DeletePayload&) const = default;
 };
 struct TrafficSelector {
-    std::uint8_t ip_protocol = 0;     // 0: any
+    std::uint8_t ip_protocol = 0;  // 0: any
     std::uint16_t start_port = 0, end_port = 65535;
-    base::Address start, end;         // of one family
+    base::Address start, end;  // of one family
     static TrafficSelector any(base::Family family);
     auto operator<=>(const TrafficSelector&) const = default;
 };
@@ -91,13 +91,22 @@ struct OpaquePayload {  // whatever we only carry or ignore: CERT, CERTREQ, VID,
 };
 
 using Payload = std::variant<
-    SaPayload, KePayload, IdPayload, AuthPayload, NoncePayload, NotifyPayload, DeletePayload, TsPayload, OpaquePayload>;
+    SaPayload,
+    KePayload,
+    IdPayload,
+    AuthPayload,
+    NoncePayload,
+    NotifyPayload,
+    DeletePayload,
+    TsPayload,
+    OpaquePayload>;
 
 std::uint8_t type_of(const Payload& payload);
 void encode(const Payload& payload, base::Writer& out);  // the body
 // nullopt: the body breaks the rules of its type. A type without a row of its own becomes an OpaquePayload.
 std::optional<Payload> decode_payload(std::uint8_t type, bool critical, ByteView body);
-bool is_known(std::uint8_t type);  // types defined in RFC 7296: their critical bit means nothing (section 2.5)
+bool is_known(std::uint8_t type
+);  // types defined in RFC 7296: their critical bit means nothing (section 2.5)
 
 inline NotifyPayload make_notify(std::uint16_t type, Bytes data = {}) {
     return {type, Protocol::none, {}, std::move(data)};

@@ -1,5 +1,5 @@
-// Ed25519 keys as PEM (RFC 7468, RFC 8410). The DER around a key of this one kind is constant, so it is compared, not
-// parsed: anything else is another kind of key.
+// Ed25519 keys as PEM (RFC 7468, RFC 8410). The DER around a key of this one kind is constant, so it is
+// compared, not parsed: anything else is another kind of key.
 
 #include "ike/crypto.hpp"
 
@@ -40,12 +40,19 @@ base::Result<Secret> decode_pem(std::string_view text, std::string_view label) {
     const auto body_end = text.find(end);
     if (body_end == std::string_view::npos) return error(wanted + ", found no \"" + end + "\"");
     if (body_end + end.size() != text.size()) return error(wanted + ", found more text behind it");
-    const std::string_view body = text.substr(label_end + kDashes.size(), body_end - label_end - kDashes.size());
+    const std::string_view body =
+        text.substr(label_end + kDashes.size(), body_end - label_end - kDashes.size());
     Secret der(body.size());
     std::size_t size = 0;
     const char* stopped = nullptr;
     if (sodium_base642bin(
-            der.mutable_view().data(), der.size(), body.data(), body.size(), kSpace.data(), &size, &stopped,
+            der.mutable_view().data(),
+            der.size(),
+            body.data(),
+            body.size(),
+            kSpace.data(),
+            &size,
+            &stopped,
             sodium_base64_VARIANT_ORIGINAL
         ) != 0 ||
         stopped != body.data() + body.size()) {
@@ -92,11 +99,14 @@ base::Result<PublicKey> parse_public_key(std::string_view pem) {
     PublicKey out;
     std::copy(key->view().begin(), key->view().end(), out.begin());
     // libsodium's check refuses points of small order and off the curve: such a key would verify anything.
-    if (crypto_core_ed25519_is_valid_point(out.data()) != 1) return error("this Ed25519 public key is not a valid point");
+    if (crypto_core_ed25519_is_valid_point(out.data()) != 1)
+        return error("this Ed25519 public key is not a valid point");
     return out;
 }
 
-std::string private_key_to_pem(const Secret& seed) { return encode_pem(kPrivatePrefix, seed.view(), "PRIVATE KEY"); }
+std::string private_key_to_pem(const Secret& seed) {
+    return encode_pem(kPrivatePrefix, seed.view(), "PRIVATE KEY");
+}
 
 std::string public_key_to_pem(const PublicKey& key) { return encode_pem(kPublicPrefix, key, "PUBLIC KEY"); }
 

@@ -58,15 +58,19 @@ constexpr std::array<EspRow, 7> kEspSuites{{
     {EspSuite::aes_cbc_128_sha256, encr::aes_cbc, 128, integ::hmac_sha2_256_128},
 }};
 
-bool contains(const Proposal& proposal, TransformType type, std::uint16_t id, std::optional<std::uint16_t> key = {}) {
+bool contains(
+    const Proposal& proposal, TransformType type, std::uint16_t id, std::optional<std::uint16_t> key = {}
+) {
     return std::find(proposal.transforms.begin(), proposal.transforms.end(), Transform{type, id, key}) !=
            proposal.transforms.end();
 }
 
 bool contains(const Proposal& proposal, TransformType type) {
-    return std::any_of(proposal.transforms.begin(), proposal.transforms.end(), [&](const Transform& transform) {
-        return transform.type == type;
-    });
+    return std::any_of(
+        proposal.transforms.begin(),
+        proposal.transforms.end(),
+        [&](const Transform& transform) { return transform.type == type; }
+    );
 }
 
 template <class T, std::size_t N>
@@ -82,7 +86,9 @@ bool allows_no(const Proposal& proposal, TransformType type) {
     return !contains(proposal, type) || contains(proposal, type, 0);
 }
 
-std::optional<IkeChoice> choose_from(const Proposal& offered, const Known<Cipher>& cipher, std::uint16_t ke_group) {
+std::optional<IkeChoice> choose_from(
+    const Proposal& offered, const Known<Cipher>& cipher, std::uint16_t ke_group
+) {
     const auto* prf = first_in(offered, TransformType::prf, kPrfs);
     const auto* group = first_in(offered, TransformType::ke, kGroups);
     for (const auto& row : kGroups) {
@@ -91,10 +97,12 @@ std::optional<IkeChoice> choose_from(const Proposal& offered, const Known<Cipher
     const auto* integrity =
         is_aead(cipher.value) ? nullptr : first_in(offered, TransformType::integ, kIntegrities);
     if (prf == nullptr || group == nullptr) return std::nullopt;
-    if (is_aead(cipher.value) ? !allows_no(offered, TransformType::integ) : integrity == nullptr) return std::nullopt;
+    if (is_aead(cipher.value) ? !allows_no(offered, TransformType::integ) : integrity == nullptr)
+        return std::nullopt;
 
     IkeChoice choice;
-    choice.suite = {cipher.value, integrity != nullptr ? integrity->value : Integrity::none, prf->value, group->value};
+    choice.suite = {
+        cipher.value, integrity != nullptr ? integrity->value : Integrity::none, prf->value, group->value};
     choice.answer = {offered.number, Protocol::ike, {}, {}, false};
     auto& transforms = choice.answer.transforms;
     transforms.push_back({TransformType::encr, cipher.id, cipher.key_length});
@@ -126,7 +134,8 @@ std::optional<EspChoice> choose_from(const Proposal& offered, const EspRow& row,
     choice.answer = {offered.number, Protocol::esp, {}, {}, false};
     auto& transforms = choice.answer.transforms;
     transforms.push_back({TransformType::encr, row.encryption, row.key_length});
-    if (row.integrity != integ::none) transforms.push_back({TransformType::integ, row.integrity, std::nullopt});
+    if (row.integrity != integ::none)
+        transforms.push_back({TransformType::integ, row.integrity, std::nullopt});
     if (contains(offered, TransformType::ke)) {
         const auto* group = first_in(offered, TransformType::ke, kGroups);
         for (const auto& known : kGroups) {
@@ -158,14 +167,19 @@ const Proposal* chosen_proposal(const SaPayload& offered, const SaPayload& answe
     const Proposal& chosen = answer.proposals.front();
     if (chosen.unusable) return nullptr;
     for (const TransformType type :
-         {TransformType::encr, TransformType::prf, TransformType::integ, TransformType::ke, TransformType::esn}) {
+         {TransformType::encr,
+          TransformType::prf,
+          TransformType::integ,
+          TransformType::ke,
+          TransformType::esn}) {
         if (count(chosen, type) > 1) return nullptr;
     }
     for (const Proposal& proposal : offered.proposals) {
         if (proposal.number != chosen.number || proposal.protocol != chosen.protocol) continue;
         for (const Transform& transform : chosen.transforms) {
             const bool none = transform.type == TransformType::integ && transform.id == integ::none;
-            if (!none && !contains(proposal, transform.type, transform.id, transform.key_length)) return nullptr;
+            if (!none && !contains(proposal, transform.type, transform.id, transform.key_length))
+                return nullptr;
         }
         return &proposal;
     }
@@ -235,9 +249,10 @@ std::optional<IkeChoice> accept_ike(const SaPayload& offered, const SaPayload& a
 std::optional<EspChoice> accept_esp(const SaPayload& offered, const SaPayload& answer) {
     if (chosen_proposal(offered, answer) == nullptr) return std::nullopt;
     const Proposal& chosen = answer.proposals.front();
-    const auto ke = std::find_if(chosen.transforms.begin(), chosen.transforms.end(), [](const Transform& transform) {
-        return transform.type == TransformType::ke;
-    });
+    const auto ke =
+        std::find_if(chosen.transforms.begin(), chosen.transforms.end(), [](const Transform& transform) {
+            return transform.type == TransformType::ke;
+        });
     return choose_esp(answer, ke == chosen.transforms.end() ? group::none : ke->id);
 }
 

@@ -12,22 +12,23 @@ namespace aronet::ike {
 
 struct IkeChoice {
     IkeCipherSuite suite;
-    Proposal answer;   // echoes the number, one transform of each type
+    Proposal answer;  // echoes the number, one transform of each type
 };
 struct EspChoice {
     base::EspSuite suite = base::EspSuite::aes_gcm_256;
     bool esn = false;
     std::optional<DhGroup> group;  // PFS was negotiated
-    Proposal answer;   // without an SPI of ours yet
+    Proposal answer;               // without an SPI of ours yet
     std::uint32_t spi = 0;         // the peer's
 };
 
-// `with_ecp256` adds group 19 behind 31: offered only after a NO_PROPOSAL_CHOSEN, since some peers would prefer it and
-// cost a round trip. `spi` is empty in IKE_SA_INIT and the new SPI in a rekey.
+// `with_ecp256` adds group 19 behind 31: offered only after a NO_PROPOSAL_CHOSEN, since some peers would
+// prefer it and cost a round trip. `spi` is empty in IKE_SA_INIT and the new SPI in a rekey.
 SaPayload offer_ike(bool with_ecp256, Bytes spi = {});
 SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false);
 
-// Our preference over all of the peer's proposals; the group of its KE payload wins where it is in the proposal.
+// Our preference over all of the peer's proposals; the group of its KE payload wins where it is in the
+// proposal.
 std::optional<IkeChoice> choose_ike(const SaPayload& offered, std::uint16_t ke_group);
 std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group = 0);
 

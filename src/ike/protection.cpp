@@ -45,7 +45,8 @@ Bytes make_iv(const Sealer& with) {
     return iv;
 }
 
-// Completes a message whose header and encrypted payload's header are written already (RFC 7296 3.14, RFC 5282 5).
+// Completes a message whose header and encrypted payload's header are written already (RFC 7296 3.14, RFC
+// 5282 5).
 void append_sealed(Bytes& message, ByteView plaintext, const Sealer& with) {
     const IkeCipherSuite& suite = *with.suite;
     Bytes padded(plaintext.begin(), plaintext.end());
@@ -55,8 +56,7 @@ void append_sealed(Bytes& message, ByteView plaintext, const Sealer& with) {
     const Bytes iv = make_iv(with);
     if (is_aead(suite.cipher)) {
         const ByteView key = with.encryption_key;
-        const Bytes sealed =
-            aead_seal(suite.cipher, without_salt(key), aead_nonce(key, iv), message, padded);
+        const Bytes sealed = aead_seal(suite.cipher, without_salt(key), aead_nonce(key, iv), message, padded);
         message.insert(message.end(), iv.begin(), iv.end());
         message.insert(message.end(), sealed.begin(), sealed.end());
     } else {
@@ -74,8 +74,8 @@ struct Encrypted {
     std::size_t content = 0;       // where IV, ciphertext and ICV begin
 };
 
-// The encrypted payload has to be the only one and to fill the message: that is all our peers ever send, and anything
-// in front of it would be unauthenticated in all but name.
+// The encrypted payload has to be the only one and to fill the message: that is all our peers ever send, and
+// anything in front of it would be unauthenticated in all but name.
 std::optional<Encrypted> locate(const RawMessage& raw) {
     if (!is_protected(raw)) return std::nullopt;
     Reader in(raw.bytes.subspan(kHeaderSize));
@@ -91,14 +91,15 @@ std::optional<Encrypted> locate(const RawMessage& raw) {
 
 std::optional<Bytes> decrypt_aead(const Opener& with, ByteView aad, ByteView content) {
     const ByteView iv = content.first(kAeadIv), key = with.encryption_key;
-    return aead_open(with.suite->cipher, without_salt(key), aead_nonce(key, iv), aad, content.subspan(kAeadIv));
+    return aead_open(
+        with.suite->cipher, without_salt(key), aead_nonce(key, iv), aad, content.subspan(kAeadIv)
+    );
 }
 
 std::optional<Bytes> decrypt_cbc(const Opener& with, ByteView message, ByteView content) {
     const std::size_t icv = tag_size(*with.suite);
-    const Bytes expected = integrity_check_value(
-        with.suite->integrity, with.integrity_key, message.first(message.size() - icv)
-    );
+    const Bytes expected =
+        integrity_check_value(with.suite->integrity, with.integrity_key, message.first(message.size() - icv));
     if (!base::equal_in_constant_time(expected, content.last(icv))) return std::nullopt;
     const ByteView ciphertext = content.subspan(kBlock, content.size() - kBlock - icv);
     if (ciphertext.empty() || ciphertext.size() % kBlock != 0) return std::nullopt;
@@ -156,7 +157,8 @@ std::vector<Bytes> seal_in_fragments(
     const std::size_t total = (chain.size() + room - 1) / room;
     for (std::size_t i = 0; i < total; ++i) {
         const ByteView part = ByteView(chain).subspan(i * room, std::min(room, chain.size() - i * room));
-        const std::size_t payload_size = kGenericHeader + kFragmentHeader + sealed_size(*with.suite, part.size());
+        const std::size_t payload_size =
+            kGenericHeader + kFragmentHeader + sealed_size(*with.suite, part.size());
         Bytes message;
         Writer out(message);
         write_header(header, static_cast<std::uint8_t>(PayloadType::skf), kHeaderSize + payload_size, out);
@@ -181,7 +183,9 @@ base::Result<Message, Drop> open(const RawMessage& raw, const Opener& with) {
 }
 
 std::optional<std::pair<std::uint16_t, std::uint16_t>> fragment_numbers(const RawMessage& raw) {
-    Reader in(raw.bytes.subspan(kHeaderSize + kGenericHeader <= raw.bytes.size() ? kHeaderSize + kGenericHeader : 0));
+    Reader in(
+        raw.bytes.subspan(kHeaderSize + kGenericHeader <= raw.bytes.size() ? kHeaderSize + kGenericHeader : 0)
+    );
     const std::uint16_t number = in.u16(), total = in.u16();
     if (!is_fragment(raw) || in.failed() || number == 0 || number > total) return std::nullopt;
     return std::pair(number, total);

@@ -2,9 +2,9 @@
 
 // Everything we do to Linux is a Change, everything it tells us is a Notice.
 //
-// A Change is a wish: idempotent (adding what is there replaces it, removing what is absent succeeds) and answered by
-// exactly one Done with its id. Changes take effect in the order they were given. Who answers (a Session on a netlink
-// socket, the user data plane, a simulated kernel) cannot be told from the answers.
+// A Change is a wish: idempotent (adding what is there replaces it, removing what is absent succeeds) and
+// answered by exactly one Done with its id. Changes take effect in the order they were given. Who answers (a
+// Session on a netlink socket, the user data plane, a simulated kernel) cannot be told from the answers.
 
 #include "netlink/kernel.hpp"
 
@@ -14,27 +14,81 @@ namespace aronet::netlink {
 
 using ChangeId = std::uint64_t;
 
-struct AddNamespace { std::string name; };     // /run/netns/<name>; becomes the overlay space
-struct RemoveNamespace { std::string name; };
-struct AddLink { Link link; };                 // created, set up, enslaved; moved to its space where it is a tunnel
-struct RemoveLink { Space space; std::string name; };
-struct AddAddress { LinkAddress address; };    // without duplicate address detection
-struct RemoveAddress { LinkAddress address; };
-struct AddRoute { Route route; };              // atomic replacement of the route with the same key
-struct RemoveRoute { RouteKey key; };
-struct AddRule { Rule rule; };
-struct RemoveRule { Rule rule; };
-struct AddSa { base::Sa sa; };
-struct RemoveSa { base::SaId id; Address source; };
-struct SetPolicies { Policies policies; };     // in, fwd and out of both families at once; switches an existing `out`
-struct RemovePolicies { std::uint32_t if_id; };
-struct SetSysctl { Space space; std::string key; std::string value; };  // key with dots; a missing key is an error
-struct GetSysctl { Space space; std::string key; };                     // answered by a SysctlValue before its Done
-struct TakeSnapshot { std::string link_prefix; };                       // answered by a Snapshot before its Done
+struct AddNamespace {
+    std::string name;
+};  // /run/netns/<name>; becomes the overlay space
+struct RemoveNamespace {
+    std::string name;
+};
+struct AddLink {
+    Link link;
+};  // created, set up, enslaved; moved to its space where it is a tunnel
+struct RemoveLink {
+    Space space;
+    std::string name;
+};
+struct AddAddress {
+    LinkAddress address;
+};  // without duplicate address detection
+struct RemoveAddress {
+    LinkAddress address;
+};
+struct AddRoute {
+    Route route;
+};  // atomic replacement of the route with the same key
+struct RemoveRoute {
+    RouteKey key;
+};
+struct AddRule {
+    Rule rule;
+};
+struct RemoveRule {
+    Rule rule;
+};
+struct AddSa {
+    base::Sa sa;
+};
+struct RemoveSa {
+    base::SaId id;
+    Address source;
+};
+struct SetPolicies {
+    Policies policies;
+};  // in, fwd and out of both families at once; switches an existing `out`
+struct RemovePolicies {
+    std::uint32_t if_id;
+};
+struct SetSysctl {
+    Space space;
+    std::string key;
+    std::string value;
+};  // key with dots; a missing key is an error
+struct GetSysctl {
+    Space space;
+    std::string key;
+};  // answered by a SysctlValue before its Done
+struct TakeSnapshot {
+    std::string link_prefix;
+};  // answered by a Snapshot before its Done
 
 using Wish = std::variant<
-    AddNamespace, RemoveNamespace, AddLink, RemoveLink, AddAddress, RemoveAddress, AddRoute, RemoveRoute, AddRule,
-    RemoveRule, AddSa, RemoveSa, SetPolicies, RemovePolicies, SetSysctl, GetSysctl, TakeSnapshot>;
+    AddNamespace,
+    RemoveNamespace,
+    AddLink,
+    RemoveLink,
+    AddAddress,
+    RemoveAddress,
+    AddRoute,
+    RemoveRoute,
+    AddRule,
+    RemoveRule,
+    AddSa,
+    RemoveSa,
+    SetPolicies,
+    RemovePolicies,
+    SetSysctl,
+    GetSysctl,
+    TakeSnapshot>;
 
 struct Change {
     ChangeId id = 0;
@@ -46,32 +100,78 @@ std::string describe(const Wish& wish);
 
 struct Done {
     ChangeId id = 0;
-    int error = 0;      // errno, 0 for success
-    std::string text;   // the kernel's own words where it gave some
+    int error = 0;     // errno, 0 for success
+    std::string text;  // the kernel's own words where it gave some
 };
-struct LinkUp { Space space; std::string name; std::uint32_t index; std::uint32_t mtu; };
-struct LinkDown { Space space; std::string name; };  // no carrier, set down, or gone
-struct AddressAppeared { Space space; std::string link; Address address; };
-struct AddressVanished { Space space; std::string link; Address address; };
-struct RouteLost { RouteKey key; };                  // one of ours was removed, by somebody else or with its link
-struct SaExpiring { base::SaId id; bool hard; };
-struct Mapping { base::SaId id; base::Endpoint peer; };  // the peer's NAT mapping moved (authenticated by ESP)
-struct Counters { base::SaId id; std::uint64_t bytes, packets; };
-struct SysctlValue { Space space; std::string key; std::string value; };
-// What carries our marks: links named with the prefix, everything with kProtocol, SAs and policies with their if_ids.
+struct LinkUp {
+    Space space;
+    std::string name;
+    std::uint32_t index;
+    std::uint32_t mtu;
+};
+struct LinkDown {
+    Space space;
+    std::string name;
+};  // no carrier, set down, or gone
+struct AddressAppeared {
+    Space space;
+    std::string link;
+    Address address;
+};
+struct AddressVanished {
+    Space space;
+    std::string link;
+    Address address;
+};
+struct RouteLost {
+    RouteKey key;
+};  // one of ours was removed, by somebody else or with its link
+struct SaExpiring {
+    base::SaId id;
+    bool hard;
+};
+struct Mapping {
+    base::SaId id;
+    base::Endpoint peer;
+};  // the peer's NAT mapping moved (authenticated by ESP)
+struct Counters {
+    base::SaId id;
+    std::uint64_t bytes, packets;
+};
+struct SysctlValue {
+    Space space;
+    std::string key;
+    std::string value;
+};
+// What carries our marks: links named with the prefix, everything with kProtocol, SAs and policies with their
+// if_ids.
 struct Snapshot {
     std::vector<Link> links;
     std::vector<LinkAddress> addresses;
     std::vector<Route> routes;
     std::vector<Rule> rules;
-    struct KnownSa { base::SaId id; Address source; std::uint32_t reqid, if_id; };
-    std::vector<KnownSa> sas;                 // without keys
+    struct KnownSa {
+        base::SaId id;
+        Address source;
+        std::uint32_t reqid, if_id;
+    };
+    std::vector<KnownSa> sas;  // without keys
     std::vector<std::uint32_t> policy_if_ids;
 };
 struct Lost {};  // notices were dropped (ENOBUFS): what we believe may be wrong, resynchronise
 
 using Notice = std::variant<
-    Done, LinkUp, LinkDown, AddressAppeared, AddressVanished, RouteLost, SaExpiring, Mapping, Counters, SysctlValue,
-    Snapshot, Lost>;
+    Done,
+    LinkUp,
+    LinkDown,
+    AddressAppeared,
+    AddressVanished,
+    RouteLost,
+    SaExpiring,
+    Mapping,
+    Counters,
+    SysctlValue,
+    Snapshot,
+    Lost>;
 
 }  // namespace aronet::netlink

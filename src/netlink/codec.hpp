@@ -1,7 +1,7 @@
 #pragma once
 
-// What each wish is in netlink's words, and what the kernel's words mean. Indexes of links are given and found by the
-// session; nothing here remembers anything.
+// What each wish is in netlink's words, and what the kernel's words mean. Indexes of links are given and
+// found by the session; nothing here remembers anything.
 
 #include "netlink/change.hpp"
 #include "netlink/wire.hpp"
@@ -10,7 +10,9 @@ namespace aronet::netlink {
 
 // --- links (rtnetlink)
 Bytes get_link(const std::string& name);
-Bytes create_link(const Link& link, int peer_namespace_fd);         // peer_namespace_fd: of a veth's other end, or -1
+Bytes create_link(
+    const Link& link, int peer_namespace_fd
+);  // peer_namespace_fd: of a veth's other end, or -1
 Bytes move_link(const std::string& name, int namespace_fd);
 Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index);
 Bytes set_link_up(std::uint32_t index, bool multicast);
@@ -20,7 +22,7 @@ Bytes delete_link(const std::string& name);
 // --- addresses, routes, rules
 Bytes add_address(const LinkAddress& address, std::uint32_t index);
 Bytes remove_address(const LinkAddress& address, std::uint32_t index);
-Bytes add_route(const Route& route, std::uint32_t index);           // index 0: no link
+Bytes add_route(const Route& route, std::uint32_t index);  // index 0: no link
 Bytes remove_route(const RouteKey& key);
 Bytes add_rule(const Rule& rule);
 Bytes remove_rule(const Rule& rule);
@@ -38,23 +40,23 @@ Bytes dump(std::uint16_t type, std::uint8_t family = 0);
 // --- what comes in
 struct LinkState {
     std::uint32_t index = 0;
-    bool up = false;       // administratively up with a carrier
+    bool up = false;  // administratively up with a carrier
     std::uint32_t master_index = 0;
-    Link link;             // `master` is left to the session
+    Link link;  // `master` is left to the session
     bool kind_known = false;
 };
 std::optional<LinkState> read_link(const nlmsghdr* message);
 
 struct AddressState {
     std::uint32_t index = 0;
-    LinkAddress address;   // `link` is left to the session
+    LinkAddress address;  // `link` is left to the session
 };
 std::optional<AddressState> read_address(const nlmsghdr* message);
 
 struct RouteState {
     std::uint32_t index = 0;
     std::uint8_t protocol = 0;
-    Route route;           // `link` is left to the session
+    Route route;  // `link` is left to the session
 };
 std::optional<RouteState> read_route(const nlmsghdr* message);
 
@@ -70,8 +72,8 @@ std::optional<SaExpiring> read_expire(const nlmsghdr* message);
 std::optional<Mapping> read_mapping(const nlmsghdr* message);
 
 struct Acknowledgement {
-    int error = 0;         // errno
-    std::string text;      // of the extended acknowledgement
+    int error = 0;     // errno
+    std::string text;  // of the extended acknowledgement
 };
 std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message);
 

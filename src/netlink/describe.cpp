@@ -36,7 +36,8 @@ std::string link_words(const Link& link) {
 std::string address_words(const LinkAddress& address) {
     const std::string text = address.address.to_string();
     const std::string length = "/" + std::to_string(address.prefix_length);
-    return text + (address.peer ? " peer " + address.peer->to_string() + length : length) + " dev " + address.link;
+    return text + (address.peer ? " peer " + address.peer->to_string() + length : length) + " dev " +
+           address.link;
 }
 
 std::string encap_words(const Encap& encap) {
@@ -44,12 +45,15 @@ std::string encap_words(const Encap& encap) {
         base::Overloaded{
             [](std::monostate) { return std::string(); },
             [](const Seg6LocalEnd&) { return std::string(" encap seg6local action End"); },
-            [](const Seg6LocalEndDx4& dx4) { return " encap seg6local action End.DX4 nh4 " + dx4.next_hop.to_string(); },
+            [](const Seg6LocalEndDx4& dx4) {
+                return " encap seg6local action End.DX4 nh4 " + dx4.next_hop.to_string();
+            },
             [](const Seg6LocalEndDt46& dt) {
                 return " encap seg6local action End.DT46 vrftable " + std::to_string(dt.vrf_table);
             },
             [](const Seg6Encap& seg6) {
-                std::string words = std::string(" encap seg6 mode ") + (seg6.reduced ? "encap.red" : "encap") + " segs ";
+                std::string words =
+                    std::string(" encap seg6 mode ") + (seg6.reduced ? "encap.red" : "encap") + " segs ";
                 for (const Address& segment : seg6.segments) {
                     words += (&segment == &seg6.segments.front() ? "" : ",") + segment.to_string();
                 }
@@ -99,7 +103,8 @@ std::string rule_words(const Rule& rule) {
 std::string family_flag(Family family) { return family == Family::v6 ? "-6 " : ""; }
 
 std::string sa_words(const base::SaId& id, const Address& source) {
-    return "src " + source.to_string() + " dst " + id.destination.to_string() + " proto esp spi " + hex(id.spi);
+    return "src " + source.to_string() + " dst " + id.destination.to_string() + " proto esp spi " +
+           hex(id.spi);
 }
 
 }  // namespace
@@ -112,24 +117,40 @@ std::string describe(const Wish& wish) {
             [](const AddLink& w) { return ip(w.link.space, link_words(w.link)); },
             [](const RemoveLink& w) { return ip(w.space, "link del " + w.name); },
             [](const AddAddress& w) { return ip(w.address.space, "addr add " + address_words(w.address)); },
-            [](const RemoveAddress& w) { return ip(w.address.space, "addr del " + address_words(w.address)); },
+            [](const RemoveAddress& w) {
+                return ip(w.address.space, "addr del " + address_words(w.address));
+            },
             [](const AddRoute& w) {
                 const auto& key = w.route.key;
-                return ip(key.space, family_flag(key.destination.family()) + "route replace " + route_words(w.route));
+                return ip(
+                    key.space, family_flag(key.destination.family()) + "route replace " + route_words(w.route)
+                );
             },
             [](const RemoveRoute& w) {
-                return ip(w.key.space, family_flag(w.key.destination.family()) + "route del " + key_words(w.key) + key_tail(w.key));
+                return ip(
+                    w.key.space,
+                    family_flag(w.key.destination.family()) + "route del " + key_words(w.key) +
+                        key_tail(w.key)
+                );
             },
-            [](const AddRule& w) { return ip(w.rule.space, family_flag(w.rule.family) + "rule add " + rule_words(w.rule)); },
-            [](const RemoveRule& w) { return ip(w.rule.space, family_flag(w.rule.family) + "rule del " + rule_words(w.rule)); },
+            [](const AddRule& w) {
+                return ip(w.rule.space, family_flag(w.rule.family) + "rule add " + rule_words(w.rule));
+            },
+            [](const RemoveRule& w) {
+                return ip(w.rule.space, family_flag(w.rule.family) + "rule del " + rule_words(w.rule));
+            },
             [](const AddSa& w) {
-                return "ip xfrm state add " + sa_words(w.sa.id(), w.sa.source.address) + " if_id " + hex(w.sa.if_id);
+                return "ip xfrm state add " + sa_words(w.sa.id(), w.sa.source.address) + " if_id " +
+                       hex(w.sa.if_id);
             },
             [](const RemoveSa& w) { return "ip xfrm state delete " + sa_words(w.id, w.source); },
             [](const SetPolicies& w) {
-                return "ip xfrm policy update dir in/fwd/out if_id " + hex(w.policies.if_id) + " spi " + hex(w.policies.spi_out);
+                return "ip xfrm policy update dir in/fwd/out if_id " + hex(w.policies.if_id) + " spi " +
+                       hex(w.policies.spi_out);
             },
-            [](const RemovePolicies& w) { return "ip xfrm policy delete dir in/fwd/out if_id " + hex(w.if_id); },
+            [](const RemovePolicies& w) {
+                return "ip xfrm policy delete dir in/fwd/out if_id " + hex(w.if_id);
+            },
             [](const SetSysctl& w) { return "sysctl -w " + w.key + "=" + w.value; },
             [](const GetSysctl& w) { return "sysctl " + w.key; },
             [](const TakeSnapshot& w) { return "ip link show " + w.link_prefix + "*"; },

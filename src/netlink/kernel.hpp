@@ -1,7 +1,8 @@
 #pragma once
 
-// The kernel as data: the objects of Linux that an overlay is made of. Values only; netlink/change.hpp says what is
-// done to them. Objects are named as a person names them (link names, prefixes), never by kernel indexes.
+// The kernel as data: the objects of Linux that an overlay is made of. Values only; netlink/change.hpp says
+// what is done to them. Objects are named as a person names them (link names, prefixes), never by kernel
+// indexes.
 
 #include "base/address.hpp"
 #include "base/sa.hpp"
@@ -64,7 +65,9 @@ struct LinkAddress {
     auto operator<=>(const LinkAddress&) const = default;
 };
 
-struct Seg6LocalEnd { auto operator<=>(const Seg6LocalEnd&) const = default; };
+struct Seg6LocalEnd {
+    auto operator<=>(const Seg6LocalEnd&) const = default;
+};
 struct Seg6LocalEndDx4 {
     Address next_hop = Address::any(Family::v4);
     auto operator<=>(const Seg6LocalEndDx4&) const = default;
@@ -95,8 +98,8 @@ struct RouteKey {
 struct Route {
     RouteKey key;
     RouteKind kind = RouteKind::unicast;
-    std::string link;                  // empty only for unreachable and blackhole
-    std::optional<Address> via;        // may be IPv6 for an IPv4 destination (RTA_VIA)
+    std::string link;            // empty only for unreachable and blackhole
+    std::optional<Address> via;  // may be IPv6 for an IPv4 destination (RTA_VIA)
     bool onlink = false;
     std::uint32_t mtu = 0;
     std::optional<Address> pref_src;
@@ -114,11 +117,12 @@ struct Rule {
     auto operator<=>(const Rule&) const = default;
 };
 
-// A policy pair of one tunnel: 0.0.0.0/0 and ::/0, bound to the interface by if_id. `out` names the outbound SA.
+// A policy pair of one tunnel: 0.0.0.0/0 and ::/0, bound to the interface by if_id. `out` names the outbound
+// SA.
 struct Policies {
     std::uint32_t if_id = 0;
     std::uint32_t reqid = 0;
-    Address local, remote;       // outer addresses
+    Address local, remote;  // outer addresses
     std::uint32_t spi_out = 0;
     auto operator<=>(const Policies&) const = default;
 };

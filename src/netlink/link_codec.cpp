@@ -31,7 +31,8 @@ void put_kind_data(Builder& out, const Link& link, int peer_namespace_fd) {
         out.nest(VETH_INFO_PEER, [&] {
             out.embedded<ifinfomsg>();
             out.put_text(IFLA_IFNAME, veth->peer);
-            if (peer_namespace_fd >= 0) out.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(peer_namespace_fd));
+            if (peer_namespace_fd >= 0)
+                out.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(peer_namespace_fd));
         });
     }
 }
@@ -60,7 +61,9 @@ bool read_kind(const Attributes& info, Link& link) {
     return true;
 }
 
-Builder address_message(std::uint16_t type, std::uint16_t flags, const LinkAddress& address, std::uint32_t index) {
+Builder address_message(
+    std::uint16_t type, std::uint16_t flags, const LinkAddress& address, std::uint32_t index
+) {
     Builder out(type, static_cast<std::uint16_t>(flags | NLM_F_ACK));
     auto& header = out.header<ifaddrmsg>();
     header.ifa_family = af(address.address.family());

@@ -21,11 +21,11 @@ Bytes segment_routing_header(const Seg6Encap& encap) {
     Bytes bytes;
     base::Writer out(bytes);
     const auto count = static_cast<std::uint8_t>(encap.segments.size());
-    out.u8(0);                                        // next header, filled in by the kernel
-    out.u8(static_cast<std::uint8_t>(2 * count));     // length in units of eight octets behind the first
-    out.u8(4);                                        // routing type
-    out.u8(static_cast<std::uint8_t>(count - 1));     // segments left
-    out.u8(static_cast<std::uint8_t>(count - 1));     // last entry
+    out.u8(0);                                     // next header, filled in by the kernel
+    out.u8(static_cast<std::uint8_t>(2 * count));  // length in units of eight octets behind the first
+    out.u8(4);                                     // routing type
+    out.u8(static_cast<std::uint8_t>(count - 1));  // segments left
+    out.u8(static_cast<std::uint8_t>(count - 1));  // last entry
     out.u8(0);
     out.u16(0);
     for (auto segment = encap.segments.rbegin(); segment != encap.segments.rend(); ++segment) {
@@ -96,14 +96,19 @@ void put_key(Builder& out, const RouteKey& key) {
 
 unsigned char type_of(RouteKind kind) {
     switch (kind) {
-        case RouteKind::unicast: return RTN_UNICAST;
-        case RouteKind::unreachable: return RTN_UNREACHABLE;
-        case RouteKind::blackhole: return RTN_BLACKHOLE;
+        case RouteKind::unicast:
+            return RTN_UNICAST;
+        case RouteKind::unreachable:
+            return RTN_UNREACHABLE;
+        case RouteKind::blackhole:
+            return RTN_BLACKHOLE;
     }
     return RTN_UNSPEC;
 }
 
-std::optional<Prefix> read_prefix(const Attributes& attributes, std::uint16_t type, std::uint8_t family, unsigned length) {
+std::optional<Prefix> read_prefix(
+    const Attributes& attributes, std::uint16_t type, std::uint8_t family, unsigned length
+) {
     const Family of = family == AF_INET ? Family::v4 : Family::v6;
     const auto bytes = attributes.find(type);
     if (!bytes) return length == 0 ? std::optional(Prefix::any(of)) : std::nullopt;
@@ -114,7 +119,8 @@ std::optional<Prefix> read_prefix(const Attributes& attributes, std::uint16_t ty
 
 std::optional<Address> read_via(const Attributes& attributes) {
     if (const auto gateway = attributes.find(RTA_GATEWAY)) return Address::from_bytes(*gateway);
-    if (const auto via = attributes.find(RTA_VIA); via && via->size() > 2) return Address::from_bytes(via->subspan(2));
+    if (const auto via = attributes.find(RTA_VIA); via && via->size() > 2)
+        return Address::from_bytes(via->subspan(2));
     return std::nullopt;
 }
 
@@ -124,14 +130,16 @@ Encap read_encap(const Attributes& attributes) {
     if (type == LWTUNNEL_ENCAP_SEG6_LOCAL) {
         const auto action = encap.u32(SEG6_LOCAL_ACTION).value_or(0);
         if (action == SEG6_LOCAL_ACTION_END) return Seg6LocalEnd{};
-        if (action == SEG6_LOCAL_ACTION_END_DT46) return Seg6LocalEndDt46{encap.u32(SEG6_LOCAL_VRFTABLE).value_or(0)};
+        if (action == SEG6_LOCAL_ACTION_END_DT46)
+            return Seg6LocalEndDt46{encap.u32(SEG6_LOCAL_VRFTABLE).value_or(0)};
         const auto next_hop = Address::from_bytes(encap.find(SEG6_LOCAL_NH4).value_or(ByteView()));
         if (action == SEG6_LOCAL_ACTION_END_DX4 && next_hop) return Seg6LocalEndDx4{*next_hop};
     }
     if (type != LWTUNNEL_ENCAP_SEG6) return std::monostate();
     base::Reader in(encap.find(SEG6_IPTUNNEL_SRH).value_or(ByteView()));
     std::int32_t mode = 0;
-    if (const ByteView bytes = in.take(sizeof mode); !in.failed()) std::memcpy(&mode, bytes.data(), sizeof mode);
+    if (const ByteView bytes = in.take(sizeof mode); !in.failed())
+        std::memcpy(&mode, bytes.data(), sizeof mode);
     in.skip(8);
     Seg6Encap found{{}, mode == SEG6_IPTUN_MODE_ENCAP_RED};
     while (in.left() >= 16) found.segments.insert(found.segments.begin(), *Address::from_bytes(in.take(16)));
@@ -161,7 +169,8 @@ Bytes add_route(const Route& route, std::uint32_t index) {
     Builder out(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
     auto& header = route_header(out, route.key);
     header.rtm_type = type_of(route.kind);
-    const bool on_link = route.kind == RouteKind::unicast && !route.via && route.key.destination.family() == Family::v4;
+    const bool on_link =
+        route.kind == RouteKind::unicast && !route.via && route.key.destination.family() == Family::v4;
     header.rtm_scope = on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     header.rtm_flags = route.onlink ? unsigned(RTNH_F_ONLINK) : 0u;
     put_key(out, route.key);

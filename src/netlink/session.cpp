@@ -15,10 +15,17 @@ namespace aronet::netlink {
 namespace {
 
 constexpr std::array<int, 6> kRouteGroups{
-    RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEXTHOP};
+    RTNLGRP_LINK,
+    RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV6_IFADDR,
+    RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV6_ROUTE,
+    RTNLGRP_NEXTHOP};
 constexpr std::array<int, 2> kXfrmGroups{XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING};
 
-Space space_of(Channel channel) { return channel == Channel::overlay_route ? Space::overlay : Space::underlay; }
+Space space_of(Channel channel) {
+    return channel == Channel::overlay_route ? Space::overlay : Space::underlay;
+}
 
 }  // namespace
 
@@ -35,7 +42,7 @@ struct Session::State {
     };
 
     KnownLinks links;
-    std::set<RouteKey> removing;     // by us, so that its notice is no loss
+    std::set<RouteKey> removing;  // by us, so that its notice is no loss
     int overlay_fd = -1;
     std::deque<Task> waiting;
     std::list<Task> running;
@@ -76,8 +83,8 @@ void Session::handle(Channel channel, base::ByteView bytes, base::Instant now, S
     state_->start_tasks(now, out);
 }
 
-// What was lost may have been the answer to anything: everything in flight on the channel counts as unanswered and is
-// timed out by tick(); links are learned anew because their notices may be missing.
+// What was lost may have been the answer to anything: everything in flight on the channel counts as
+// unanswered and is timed out by tick(); links are learned anew because their notices may be missing.
 void Session::lost(Channel channel, base::Instant, SessionOutput& out) {
     if (channel != Channel::xfrm) state_->links.clear();
     out.notices.push_back(Lost{});
@@ -122,8 +129,8 @@ void Session::State::start_tasks(base::Instant now, SessionOutput& out) {
     flush(out);
 }
 
-// Requests go out in order and the kernel works on them in order, so changes may follow each other closely: as soon as
-// all requests of the one before are out, unless it changes links, whose names the others need.
+// Requests go out in order and the kernel works on them in order, so changes may follow each other closely:
+// as soon as all requests of the one before are out, unless it changes links, whose names the others need.
 bool Session::State::may_start(const Task& task) const {
     if (running.empty()) return true;
     if (running.size() >= kWindow || task.is_exclusive) return false;
@@ -182,7 +189,8 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
     if (task->error == 0 && task->announces) {
         const LinkState* link = links.find(task->announces->first, task->announces->second);
         if (link != nullptr && link->up) {
-            out.notices.push_back(LinkUp{task->announces->first, link->link.name, link->index, link->link.mtu});
+            out.notices.push_back(LinkUp{task->announces->first, link->link.name, link->index, link->link.mtu}
+            );
         }
     }
     if (task->error == 0 && task->snapshot) out.notices.push_back(std::move(*task->snapshot));
@@ -190,9 +198,12 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
     running.erase(task);
 }
 
-void Session::State::receive(Channel channel, const nlmsghdr* message, base::Instant now, SessionOutput& out) {
+void Session::State::receive(
+    Channel channel, const nlmsghdr* message, base::Instant now, SessionOutput& out
+) {
     const auto found = pending.find(message->nlmsg_seq);
-    const bool is_answer = message->nlmsg_seq != 0 && found != pending.end() && found->second.request.channel == channel;
+    const bool is_answer =
+        message->nlmsg_seq != 0 && found != pending.end() && found->second.request.channel == channel;
     if (message->nlmsg_type == NLMSG_ERROR) {
         const auto answer = read_acknowledgement(message);
         if (answer && is_answer) {
@@ -211,7 +222,9 @@ void Session::State::receive(Channel channel, const nlmsghdr* message, base::Ins
     learn(channel, message, out);
 }
 
-void Session::State::answered(Pending& done, const Acknowledgement& answer, base::Instant now, SessionOutput& out) {
+void Session::State::answered(
+    Pending& done, const Acknowledgement& answer, base::Instant now, SessionOutput& out
+) {
     const auto task = done.task;
     --task->unanswered;
     const auto& fine = done.request.fine;
@@ -222,7 +235,8 @@ void Session::State::answered(Pending& done, const Acknowledgement& answer, base
     if (task->unanswered == 0) advance(task, now, out);
 }
 
-// EINTR among the errors that are fine marks a dump during which things changed: what it gave may be inconsistent.
+// EINTR among the errors that are fine marks a dump during which things changed: what it gave may be
+// inconsistent.
 void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out) {
     Pending done = std::move(pending.at(sequence));
     pending.erase(sequence);
@@ -249,7 +263,9 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, SessionOutp
     } else if (message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK) {
         const auto link = read_link(message);
         const Space space = space_of(channel);
-        if (link) notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link) : links.forget(space, link->index);
+        if (link)
+            notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link)
+                                                        : links.forget(space, link->index);
     } else if (message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_DELADDR) {
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_DELROUTE) {
@@ -293,7 +309,9 @@ void Session::State::collect(Task& task, Channel channel, const nlmsghdr* messag
     if (!task.snapshot) return;
     Snapshot& snapshot = *task.snapshot;
     const Space space = space_of(channel);
-    const auto is_ours = [&](const std::string& name) { return !name.empty() && name.starts_with(task.link_prefix); };
+    const auto is_ours = [&](const std::string& name) {
+        return !name.empty() && name.starts_with(task.link_prefix);
+    };
     if (channel == Channel::xfrm) {
         if (message->nlmsg_type == XFRM_MSG_NEWSA) {
             const auto sa = read_sa(message);

@@ -1,8 +1,9 @@
 #pragma once
 
-// One conversation with the kernel over netlink: Changes become requests, replies and multicasts become Notices.
-// Pure: the shell owns the sockets and only moves bytes. Keeps changes in order, resolves link names to indexes,
-// moves tunnel interfaces between namespaces, batches requests, and holds at most kWindow changes in flight.
+// One conversation with the kernel over netlink: Changes become requests, replies and multicasts become
+// Notices. Pure: the shell owns the sockets and only moves bytes. Keeps changes in order, resolves link names
+// to indexes, moves tunnel interfaces between namespaces, batches requests, and holds at most kWindow changes
+// in flight.
 
 #include "base/time.hpp"
 #include "netlink/change.hpp"
@@ -26,7 +27,10 @@ struct Outgoing {
 struct SessionOutput {
     std::vector<Outgoing> send;
     std::vector<Notice> notices;
-    void clear() { send.clear(); notices.clear(); }
+    void clear() {
+        send.clear();
+        notices.clear();
+    }
 };
 
 class Session {
@@ -43,7 +47,9 @@ public:
     void handle(Change change, base::Instant now, SessionOutput& out);  // not the namespace and sysctl wishes
     void handle(Channel channel, base::ByteView bytes, base::Instant now, SessionOutput& out);
     void lost(Channel channel, base::Instant now, SessionOutput& out);  // the socket said ENOBUFS
-    void tick(base::Instant now, SessionOutput& out);  // changes without an answer for kAnswerTime fail with ETIMEDOUT
+    void tick(
+        base::Instant now, SessionOutput& out
+    );  // changes without an answer for kAnswerTime fail with ETIMEDOUT
     std::optional<base::Deadline> deadline() const;
     bool idle() const;  // nothing in flight, nothing waiting
 

@@ -88,7 +88,10 @@ void plan(Task& task, RemoveLink wish) {
 
 // Requests that need the index of a link: asks for it first where it is not known yet.
 void plan_with_index(
-    Task& task, Space space, const std::string& link, std::vector<int> fine,
+    Task& task,
+    Space space,
+    const std::string& link,
+    std::vector<int> fine,
     std::function<Bytes(std::uint32_t index)> encode
 ) {
     task.phases.push_back([space, link, fine](const Surroundings& around) -> Requests {
@@ -104,14 +107,21 @@ void plan_with_index(
 }
 
 void plan(Task& task, AddAddress wish) {
-    plan_with_index(task, wish.address.space, wish.address.link, {}, [address = wish.address](std::uint32_t index) {
-        return add_address(address, index);
-    });
+    plan_with_index(
+        task,
+        wish.address.space,
+        wish.address.link,
+        {},
+        [address = wish.address](std::uint32_t index) { return add_address(address, index); }
+    );
 }
 
 void plan(Task& task, RemoveAddress wish) {
     plan_with_index(
-        task, wish.address.space, wish.address.link, {ENODEV, EADDRNOTAVAIL},
+        task,
+        wish.address.space,
+        wish.address.link,
+        {ENODEV, EADDRNOTAVAIL},
         [address = wish.address](std::uint32_t index) { return remove_address(address, index); }
     );
 }
@@ -150,16 +160,15 @@ void plan(Task& task, AddSa wish) {
     task.requests.push_back(xfrm(add_sa(wish.sa)));
 }
 
-void plan(Task& task, RemoveSa wish) {
-    task.requests = one(xfrm(remove_sa(wish.id, wish.source), {ESRCH}));
-}
+void plan(Task& task, RemoveSa wish) { task.requests = one(xfrm(remove_sa(wish.id, wish.source), {ESRCH})); }
 
 void plan(Task& task, SetPolicies wish) {
     for (Bytes& message : set_policies(wish.policies)) task.requests.push_back(xfrm(std::move(message)));
 }
 
 void plan(Task& task, RemovePolicies wish) {
-    for (Bytes& message : remove_policies(wish.if_id)) task.requests.push_back(xfrm(std::move(message), {ENOENT}));
+    for (Bytes& message : remove_policies(wish.if_id))
+        task.requests.push_back(xfrm(std::move(message), {ENOENT}));
 }
 
 // Links first: everything else is told by index. A socket answers one dump at a time.
@@ -167,10 +176,12 @@ void plan(Task& task, TakeSnapshot wish) {
     task.is_exclusive = true;
     task.snapshot.emplace();
     task.link_prefix = std::move(wish.link_prefix);
-    const auto ask = [&](Channel channel, std::uint16_t type, std::uint8_t family, std::vector<int> fine = {}) {
+    const auto ask = [&](Channel channel, std::uint16_t type, std::uint8_t family, std::vector<int> fine = {}
+                     ) {
         const Request request{channel, dump(type, family), std::move(fine), true};
         task.phases.push_back([request](const Surroundings& around) -> Requests {
-            if (request.channel == Channel::overlay_route && around.overlay_fd < 0) return std::vector<Request>();
+            if (request.channel == Channel::overlay_route && around.overlay_fd < 0)
+                return std::vector<Request>();
             return one(request);
         });
     };

@@ -1,7 +1,7 @@
 #pragma once
 
-// A change on its way: phases of requests, each phase sent as one burst when the one before has been answered.
-// For src/netlink alone.
+// A change on its way: phases of requests, each phase sent as one burst when the one before has been
+// answered. For src/netlink alone.
 
 #include "base/result.hpp"
 #include "netlink/codec.hpp"
@@ -31,7 +31,7 @@ private:
 struct Request {
     Channel channel = Channel::underlay_route;
     Bytes bytes;
-    std::vector<int> fine;   // errors that are as good as success
+    std::vector<int> fine;  // errors that are as good as success
     bool is_dump = false;
 };
 
@@ -60,13 +60,13 @@ struct Task {
     std::size_t next_phase = 0;
     std::size_t unanswered = 0;
     base::Instant sent_at;
-    int error = 0;           // the first
+    int error = 0;  // the first
     std::string text;
-    std::optional<Snapshot> snapshot;             // being collected
-    std::string link_prefix;                      // of the snapshot
+    std::optional<Snapshot> snapshot;                        // being collected
+    std::string link_prefix;                                 // of the snapshot
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done
     std::optional<RouteKey> removes;
-    bool is_exclusive = false;                    // changes links or asks in turns: nothing runs beside it
+    bool is_exclusive = false;  // changes links or asks in turns: nothing runs beside it
 
     bool is_all_sent() const { return next_phase == phases.size(); }
 };

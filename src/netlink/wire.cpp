@@ -5,7 +5,8 @@
 namespace aronet::netlink {
 namespace {
 
-// Larger than any request of ours: six attributes of a policy, or an SA with its keys and a window of 4096 packets.
+// Larger than any request of ours: six attributes of a policy, or an SA with its keys and a window of 4096
+// packets.
 constexpr std::size_t kRequestMax = 8192;
 
 }  // namespace
@@ -47,8 +48,9 @@ void Attributes::read(ByteView bytes) {
 }
 
 std::optional<ByteView> Attributes::find(std::uint16_t type) const {
-    const auto found =
-        std::find_if(list_.rbegin(), list_.rend(), [&](const auto& attribute) { return attribute.first == type; });
+    const auto found = std::find_if(list_.rbegin(), list_.rend(), [&](const auto& attribute) {
+        return attribute.first == type;
+    });
     return found == list_.rend() ? std::nullopt : std::optional(found->second);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Netlink messages out of and into bytes, over libmnl: one Builder a message, attributes read with bounds that hold
-// whatever the bytes are.
+// Netlink messages out of and into bytes, over libmnl: one Builder a message, attributes read with bounds
+// that hold whatever the bytes are.
 
 #include "base/bytes.hpp"
 
@@ -36,7 +36,9 @@ public:
     void put_u8(std::uint16_t type, std::uint8_t value) { mnl_attr_put_u8(message_, type, value); }
     void put_u16(std::uint16_t type, std::uint16_t value) { mnl_attr_put_u16(message_, type, value); }
     void put_u32(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(message_, type, value); }
-    void put_text(std::uint16_t type, const std::string& text) { mnl_attr_put_strz(message_, type, text.c_str()); }
+    void put_text(std::uint16_t type, const std::string& text) {
+        mnl_attr_put_strz(message_, type, text.c_str());
+    }
     void nest(std::uint16_t type, const std::function<void()>& inside);
     // A fixed header in the middle of attributes, as the peer of a veth has it.
     template <class T>

@@ -2,12 +2,11 @@
 
 #include "netlink/codec.hpp"
 
+#include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/udp.h>
 #include <linux/xfrm.h>
-
-#include <arpa/inet.h>
 
 #include <algorithm>
 #include <array>
@@ -21,8 +20,9 @@ using base::EspSuite;
 using base::Sa;
 
 constexpr std::uint8_t kEsp = 50;
-constexpr std::uint32_t kPriority = 399999;      // what others on the same host use for 0/0 policies: any constant would do
-constexpr unsigned kIcvAead = 128;               // bits
+constexpr std::uint32_t kPriority =
+    399999;  // what others on the same host use for 0/0 policies: any constant would do
+constexpr unsigned kIcvAead = 128;  // bits
 constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
 
 std::uint16_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
@@ -54,11 +54,16 @@ Algorithm algorithm_of(EspSuite suite) {
     switch (suite) {
         case EspSuite::aes_gcm_128:
         case EspSuite::aes_gcm_192:
-        case EspSuite::aes_gcm_256: return {"rfc4106(gcm(aes))"};
-        case EspSuite::chacha20_poly1305: return {"rfc7539esp(chacha20,poly1305)"};
-        case EspSuite::aes_cbc_128_sha256: return {nullptr, "hmac(sha256)", 16, 128};
-        case EspSuite::aes_cbc_256_sha256: return {nullptr, "hmac(sha256)", 32, 128};
-        case EspSuite::aes_cbc_256_sha512: return {nullptr, "hmac(sha512)", 32, 256};
+        case EspSuite::aes_gcm_256:
+            return {"rfc4106(gcm(aes))"};
+        case EspSuite::chacha20_poly1305:
+            return {"rfc7539esp(chacha20,poly1305)"};
+        case EspSuite::aes_cbc_128_sha256:
+            return {nullptr, "hmac(sha256)", 16, 128};
+        case EspSuite::aes_cbc_256_sha256:
+            return {nullptr, "hmac(sha256)", 32, 128};
+        case EspSuite::aes_cbc_256_sha512:
+            return {nullptr, "hmac(sha512)", 32, 256};
     }
     return {};
 }
@@ -89,7 +94,8 @@ void put_algorithms(Builder& out, const Sa& sa) {
     );
 }
 
-// A window over 32 packets and ESN need the long form of the replay state, an outbound SA with ESN a window of one.
+// A window over 32 packets and ESN need the long form of the replay state, an outbound SA with ESN a window
+// of one.
 void put_replay_state(Builder& out, const Sa& sa, xfrm_usersa_info& info) {
     const std::uint32_t window = sa.direction == base::Direction::in ? sa.replay_window : sa.esn ? 1 : 0;
     if (!sa.esn && window <= 32) {
@@ -170,7 +176,9 @@ Bytes add_sa(const Sa& sa) {
     info.mode = sa.mode == base::SaMode::tunnel ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
     info.reqid = sa.reqid;
     // One tunnel SA carries IPv4 and IPv6.
-    info.flags = static_cast<__u8>((sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0));
+    info.flags = static_cast<__u8>(
+        (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0)
+    );
     set_no_limits(info.lft);
     put_replay_state(out, sa, info);
     put_algorithms(out, sa);
@@ -200,11 +208,15 @@ Bytes remove_sa(const base::SaId& id, const Address& source) {
 }
 
 std::vector<Bytes> set_policies(const Policies& policies) {
-    return for_all_policies([&](std::uint8_t direction, Family family) { return set_policy(policies, direction, family); });
+    return for_all_policies([&](std::uint8_t direction, Family family) {
+        return set_policy(policies, direction, family);
+    });
 }
 
 std::vector<Bytes> remove_policies(std::uint32_t if_id) {
-    return for_all_policies([&](std::uint8_t direction, Family family) { return remove_policy(if_id, direction, family); });
+    return for_all_policies([&](std::uint8_t direction, Family family) {
+        return remove_policy(if_id, direction, family);
+    });
 }
 
 std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
@@ -227,7 +239,8 @@ std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message) {
 std::optional<SaExpiring> read_expire(const nlmsghdr* message) {
     const auto expire = fixed_header<xfrm_user_expire>(message);
     if (!expire || (expire->state.family != AF_INET && expire->state.family != AF_INET6)) return std::nullopt;
-    const base::SaId id{address_of(expire->state.id.daddr, expire->state.family), ntohl(expire->state.id.spi)};
+    const base::SaId id{
+        address_of(expire->state.id.daddr, expire->state.family), ntohl(expire->state.id.spi)};
     return SaExpiring{id, expire->hard != 0};
 }
 
@@ -242,11 +255,20 @@ Bytes dump(std::uint16_t type, std::uint8_t family) {
     Builder out(type, NLM_F_DUMP);
     // Strict checking wants the header of the message's own kind, with nothing but the family in it.
     switch (type) {
-        case RTM_GETLINK: out.header<ifinfomsg>().ifi_family = family; break;
-        case RTM_GETADDR: out.header<ifaddrmsg>().ifa_family = family; break;
-        case RTM_GETROUTE: out.header<rtmsg>().rtm_family = family; break;
-        case RTM_GETRULE: out.header<rtmsg>().rtm_family = family; break;
-        default: break;
+        case RTM_GETLINK:
+            out.header<ifinfomsg>().ifi_family = family;
+            break;
+        case RTM_GETADDR:
+            out.header<ifaddrmsg>().ifa_family = family;
+            break;
+        case RTM_GETROUTE:
+            out.header<rtmsg>().rtm_family = family;
+            break;
+        case RTM_GETRULE:
+            out.header<rtmsg>().rtm_family = family;
+            break;
+        default:
+            break;
     }
     return out.take();
 }
@@ -260,7 +282,8 @@ std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message) {
     if ((message->nlmsg_flags & NLM_F_ACK_TLVS) != 0) {
         // Behind the error stands our own message, whole unless it was capped.
         const bool capped = (message->nlmsg_flags & NLM_F_CAPPED) != 0;
-        const std::size_t echoed = capped ? sizeof(nlmsghdr) : std::max<std::size_t>(error->msg.nlmsg_len, sizeof(nlmsghdr));
+        const std::size_t echoed =
+            capped ? sizeof(nlmsghdr) : std::max<std::size_t>(error->msg.nlmsg_len, sizeof(nlmsghdr));
         answer.text = Attributes(message, sizeof error->error + MNL_ALIGN(echoed)).text(NLMSGERR_ATTR_MSG);
     }
     return answer;

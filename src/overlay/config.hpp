@@ -1,6 +1,7 @@
 #pragma once
 
-// config.json and registry.json as values, in every spelling the original's versions used (docs/configuration.md).
+// config.json and registry.json as values, in every spelling the original's versions used
+// (docs/configuration.md).
 
 #include "base/address.hpp"
 #include "base/result.hpp"
@@ -25,15 +26,15 @@ enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
 enum class SysctlChoice : std::uint8_t { apply, check };
 enum class LogFormat : std::uint8_t { text, json };
 
-struct EndpointConfig {                     // of our own config.json
-    std::optional<Address> address;         // absent: unknown, behind NAT
-    std::optional<Prefix> address_range;    // ranet: a CIDR the local address is found in
-    std::string hostname;                   // a domain name instead of an address, or empty
+struct EndpointConfig {                   // of our own config.json
+    std::optional<Address> address;       // absent: unknown, behind NAT
+    std::optional<Prefix> address_range;  // ranet: a CIDR the local address is found in
+    std::string hostname;                 // a domain name instead of an address, or empty
     Family family = Family::v4;
     std::uint16_t port = 12025;
     std::optional<std::string> serial_number;  // absent: the older identity form
-    std::optional<std::uint32_t> fwmark;    // ranet: mark of the outer packets
-    std::string updown;                     // ranet: script run when a connection comes or goes, or empty
+    std::optional<std::uint32_t> fwmark;       // ranet: mark of the outer packets
+    std::string updown;                        // ranet: script run when a connection comes or goes, or empty
     bool operator==(const EndpointConfig&) const = default;
 };
 
@@ -43,7 +44,7 @@ struct BabelConfig {
     std::uint16_t rxcost = 32;
     std::uint16_t rtt_cost = 1024;
     Duration rtt_min = std::chrono::milliseconds(10), rtt_max = std::chrono::milliseconds(1024);
-    bool only_registered_prefixes = true;   // accept announcements only for prefixes of the registry
+    bool only_registered_prefixes = true;  // accept announcements only for prefixes of the registry
     bool operator==(const BabelConfig&) const = default;
 };
 
@@ -55,15 +56,16 @@ struct IkeConfig {
 };
 
 struct Config {
-    base::Secret private_key;               // Ed25519 seed; empty when the file has none (ranet)
+    base::Secret private_key;  // Ed25519 seed; empty when the file has none (ranet)
     ike::PublicKey public_key{};
     std::string organization, common_name;
-    std::optional<Prefix> network;          // IPv6, /64 or shorter; the original's first versions had none
-    std::vector<Prefix> prefixes;           // of this node, besides its network
-    std::vector<std::pair<Address, unsigned>> extra_ip;  // further addresses of the main interface, prefix lengths
+    std::optional<Prefix> network;  // IPv6, /64 or shorter; the original's first versions had none
+    std::vector<Prefix> prefixes;   // of this node, besides its network
+    std::vector<std::pair<Address, unsigned>>
+        extra_ip;  // further addresses of the main interface, prefix lengths
     std::string ifname = "aronet";
     std::string netns_name = "aronet";
-    std::uint32_t route_table = 128;        // the default with a VRF; 254 in a namespace
+    std::uint32_t route_table = 128;  // the default with a VRF; 254 in a namespace
     Mode mode = Mode::vrf;
     std::string runtime_dir = "/var/run/aronet";
     std::uint32_t mtu = 1400;
@@ -87,16 +89,16 @@ struct RegistryEndpoint {
 
 struct RegistryNode {
     std::string organization, common_name;
-    std::vector<ike::PublicKey> keys;       // of its organization
+    std::vector<ike::PublicKey> keys;  // of its organization
     std::vector<RegistryEndpoint> endpoints;
-    std::optional<Prefix> network;          // ranet's remarks have none
+    std::optional<Prefix> network;  // ranet's remarks have none
     std::vector<Prefix> prefixes;
     auto operator<=>(const RegistryNode&) const = default;
 };
 
 struct Registry {
-    std::vector<RegistryNode> nodes;        // sorted by organization, common name
-    std::string version;                    // hex SHA-256 of the text, for people
+    std::vector<RegistryNode> nodes;  // sorted by organization, common name
+    std::string version;              // hex SHA-256 of the text, for people
     bool operator==(const Registry&) const = default;
 };
 

@@ -16,14 +16,15 @@ using netlink::Snapshot;
 using netlink::Space;
 using netlink::Wish;
 
-constexpr std::uint32_t kDefaultMetricV6 = 1024;      // the kernel's, spelt out so that a snapshot compares equal
-constexpr std::uint32_t kGuardMetric = 4278198272;    // behind everything else
+constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
+constexpr std::uint32_t kGuardMetric = 4278198272;                        // behind everything else
 constexpr std::uint64_t kMain = 1, kPeer = 2, kEnd = 0xa, kEndDx4 = 0xb;  // in the reserved range
 const Address kV4OfNamespace = *Address::parse("192.168.168.168");
 
 // The two ends of the main interface: in the reserved range, or link-local where there is no network.
 Address main_address(const Config& config, std::uint64_t host) {
-    const Address base = config.network ? reserved_range(*config.network).address() : *Address::parse("fe80::");
+    const Address base =
+        config.network ? reserved_range(*config.network).address() : *Address::parse("fe80::");
     return base.plus(host);
 }
 
@@ -59,7 +60,9 @@ void add_vrf(const Config& config, Objects& out) {
     vrf.kind = netlink::Vrf{config.route_table};
     out.links.push_back(vrf);
     if (config.network) {
-        out.addresses.push_back({Space::underlay, config.ifname, main_address(config, kMain), 128, std::nullopt});
+        out.addresses.push_back(
+            {Space::underlay, config.ifname, main_address(config, kMain), 128, std::nullopt}
+        );
     }
     add_extra_addresses(config, out);
 }
@@ -75,8 +78,12 @@ void add_veth(const Config& config, Objects& out) {
     out.addresses.push_back({Space::overlay, config.ifname, kV4OfNamespace, 32, std::nullopt});
     add_extra_addresses(config, out);
     // The way to the other end has to be there before anything goes through it.
-    out.routes.push_back(device_route(Space::underlay, netlink::kMainTable, Prefix::host(inside), config.ifname));
-    out.routes.push_back(device_route(Space::overlay, netlink::kMainTable, Prefix::host(outside), config.ifname));
+    out.routes.push_back(
+        device_route(Space::underlay, netlink::kMainTable, Prefix::host(inside), config.ifname)
+    );
+    out.routes.push_back(
+        device_route(Space::overlay, netlink::kMainTable, Prefix::host(outside), config.ifname)
+    );
     for (const Family family : {Family::v6, Family::v4}) {
         Route way_out = device_route(Space::overlay, netlink::kMainTable, Prefix::any(family), config.ifname);
         way_out.via = outside;
@@ -101,7 +108,9 @@ void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix
 }
 
 void add_destinations(const Config& config, const Registry& registry, Objects& out) {
-    std::set<Prefix> seen(config.prefixes.begin(), config.prefixes.end());  // what is ours stays here, anycast too
+    std::set<Prefix> seen(
+        config.prefixes.begin(), config.prefixes.end()
+    );  // what is ours stays here, anycast too
     if (config.network) seen.insert(*config.network);
     for (const RegistryNode& node : registry.nodes) {
         if (is_own(config, node)) continue;
@@ -132,11 +141,14 @@ bool contains(const std::vector<T>& list, const T& item, const Key& key) {
     return std::any_of(list.begin(), list.end(), [&](const T& other) { return key(other) == key(item); });
 }
 
-// A veth is seen without its peer, a link without what was not asked for: by kind and place it is the same one.
+// A veth is seen without its peer, a link without what was not asked for: by kind and place it is the same
+// one.
 auto link_key(const Link& link) {
     const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
     const auto* vrf = std::get_if<netlink::Vrf>(&link.kind);
-    return std::tuple(link.space, link.name, link.kind.index(), tunnel ? tunnel->if_id : 0, vrf ? vrf->table : 0);
+    return std::tuple(
+        link.space, link.name, link.kind.index(), tunnel ? tunnel->if_id : 0, vrf ? vrf->table : 0
+    );
 }
 
 const auto kItself = [](const auto& item) { return item; };
@@ -144,7 +156,9 @@ const auto kRouteKey = [](const Route& route) { return route.key; };
 
 }  // namespace
 
-Space overlay_space(const Config& config) { return config.mode == Mode::vrf ? Space::underlay : Space::overlay; }
+Space overlay_space(const Config& config) {
+    return config.mode == Mode::vrf ? Space::underlay : Space::overlay;
+}
 
 std::uint32_t overlay_table(const Config& config) {
     return config.mode == Mode::vrf ? config.route_table : netlink::kMainTable;
@@ -165,7 +179,8 @@ Objects found(const Snapshot& snapshot, const Config& config) {
         if (is_ours(config, link.name)) out.links.push_back(link);
     }
     for (const LinkAddress& address : snapshot.addresses) {
-        if (is_ours(config, address.link) && !(address.address.is_link_local() && address.prefix_length == 64)) {
+        if (is_ours(config, address.link) &&
+            !(address.address.is_link_local() && address.prefix_length == 64)) {
             out.addresses.push_back(address);
         }
     }
@@ -186,7 +201,8 @@ std::vector<Wish> diff(const Objects& actual, const Objects& wanted) {
         if (!contains(wanted.addresses, address, kItself)) out.push_back(netlink::RemoveAddress{address});
     }
     for (const Link& link : actual.links) {
-        if (!contains(wanted.links, link, link_key)) out.push_back(netlink::RemoveLink{link.space, link.name});
+        if (!contains(wanted.links, link, link_key))
+            out.push_back(netlink::RemoveLink{link.space, link.name});
     }
     for (const Link& link : wanted.links) {
         if (!contains(actual.links, link, kItself)) out.push_back(netlink::AddLink{link});
@@ -203,7 +219,9 @@ std::vector<Wish> diff(const Objects& actual, const Objects& wanted) {
     return out;
 }
 
-std::vector<Wish> clean_up(const Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings) {
+std::vector<Wish> clean_up(
+    const Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings
+) {
     std::set<std::uint32_t> ours;
     for (const Pairing& pairing : pairings) ours.insert(pairing.if_id);
     for (const Link& link : snapshot.links) {

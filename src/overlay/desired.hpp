@@ -1,7 +1,7 @@
 #pragma once
 
-// What the kernel should look like around the tunnels (docs/architecture.md, kernel state), as values, and the changes
-// that lead there. Routes of Babel, SAs and policies come and go with events and are not in here.
+// What the kernel should look like around the tunnels (docs/architecture.md, kernel state), as values, and
+// the changes that lead there. Routes of Babel, SAs and policies come and go with events and are not in here.
 
 #include "netlink/change.hpp"
 #include "overlay/config.hpp"
@@ -13,7 +13,7 @@
 namespace aronet::overlay {
 
 struct Objects {
-    std::vector<netlink::Link> links;             // in the order they have to be made
+    std::vector<netlink::Link> links;  // in the order they have to be made
     std::vector<netlink::LinkAddress> addresses;
     std::vector<netlink::Route> routes;
     std::vector<netlink::Rule> rules;
@@ -31,7 +31,8 @@ Objects found(const netlink::Snapshot& snapshot, const Config& config);
 // Removals before additions; what is in both stays untouched. Adding is idempotent.
 std::vector<netlink::Wish> diff(const Objects& actual, const Objects& wanted);
 
-// SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links named as ours.
+// SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links
+// named as ours.
 std::vector<netlink::Wish> clean_up(
     const netlink::Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings
 );
@@ -41,6 +42,8 @@ struct Sysctl {
     std::string key, value;
 };
 std::vector<Sysctl> sysctls(const Config& config);
-std::vector<Sysctl> link_sysctls(const Config& config, const std::string& link);  // of a tunnel or the main interface
+std::vector<Sysctl> link_sysctls(
+    const Config& config, const std::string& link
+);  // of a tunnel or the main interface
 
 }  // namespace aronet::overlay

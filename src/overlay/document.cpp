@@ -18,10 +18,12 @@ std::string escape(const std::string& name) {  // RFC 6901
     return out;
 }
 
-// Where every value of a JSON text stands. Reads a text that the library has accepted, so it need not doubt it.
+// Where every value of a JSON text stands. Reads a text that the library has accepted, so it need not doubt
+// it.
 class Places {
 public:
-    Places(std::string_view text, std::map<std::string, std::size_t>& places) : text_(text), places_(places) {}
+    Places(std::string_view text, std::map<std::string, std::size_t>& places)
+        : text_(text), places_(places) {}
 
     // Offset and name of members that their object had already.
     const std::vector<std::pair<std::size_t, std::string>>& duplicates() const { return duplicates_; }
@@ -30,10 +32,15 @@ public:
         skip_space();
         places_[pointer] = at_;
         switch (text_[at_]) {
-            case '{': return read_members(pointer);
-            case '[': return read_elements(pointer);
-            case '"': read_string(); return;
-            default: at_ = std::min(text_.find_first_of(",]} \t\r\n", at_), text_.size());
+            case '{':
+                return read_members(pointer);
+            case '[':
+                return read_elements(pointer);
+            case '"':
+                read_string();
+                return;
+            default:
+                at_ = std::min(text_.find_first_of(",]} \t\r\n", at_), text_.size());
         }
     }
 
@@ -74,7 +81,9 @@ private:
     std::size_t at_ = 0;
 };
 
-std::pair<std::size_t, std::size_t> line_and_column(const std::vector<std::size_t>& lines, std::size_t offset) {
+std::pair<std::size_t, std::size_t> line_and_column(
+    const std::vector<std::size_t>& lines, std::size_t offset
+) {
     const auto next = std::upper_bound(lines.begin(), lines.end(), offset);
     const auto line = static_cast<std::size_t>(next - lines.begin());
     return {line, offset - lines[line - 1] + 1};
@@ -117,9 +126,10 @@ void Problems::add(Problem problem) {
         return;
     }
     errors_ += problem.is_warning ? 0 : 1;
-    const auto behind = std::upper_bound(list_.begin(), list_.end(), problem, [](const Problem& a, const Problem& b) {
-        return std::tie(a.line, a.column) < std::tie(b.line, b.column);
-    });
+    const auto behind =
+        std::upper_bound(list_.begin(), list_.end(), problem, [](const Problem& a, const Problem& b) {
+            return std::tie(a.line, a.column) < std::tie(b.line, b.column);
+        });
     list_.insert(behind, std::move(problem));
 }
 
@@ -138,7 +148,8 @@ std::optional<Document> Document::parse(std::string_view given, std::string file
     try {
         document.json_ = json::parse(text, guard);
     } catch (const json::parse_error& error) {
-        const auto [line, column] = line_and_column(document.lines_, std::min(error.byte > 0 ? error.byte - 1 : 0, text.size()));
+        const auto [line, column] =
+            line_and_column(document.lines_, std::min(error.byte > 0 ? error.byte - 1 : 0, text.size()));
         problems.add({document.file_, line, column, "", "not JSON: " + syntax_words(error), false});
         return std::nullopt;
     } catch (const std::exception& error) {
@@ -149,7 +160,9 @@ std::optional<Document> Document::parse(std::string_view given, std::string file
     places.read("");
     for (const auto& [offset, name] : places.duplicates()) {
         const auto [line, column] = line_and_column(document.lines_, offset);
-        problems.add({document.file_, line, column, base::printable(name, 60), "stands twice in its object", false});
+        problems.add(
+            {document.file_, line, column, base::printable(name, 60), "stands twice in its object", false}
+        );
     }
     return document;
 }
@@ -229,7 +242,9 @@ std::vector<Value> Value::elements() const {
     }
     for (std::size_t i = 0; i < json_->size(); ++i) {
         const std::string index = std::to_string(i);
-        list.emplace_back(*document_, *problems_, &(*json_)[i], pointer_ + "/" + index, key_ + "[" + index + "]");
+        list.emplace_back(
+            *document_, *problems_, &(*json_)[i], pointer_ + "/" + index, key_ + "[" + index + "]"
+        );
     }
     return list;
 }
@@ -254,7 +269,12 @@ Value Value::member(const std::vector<std::string>& spellings) const {
         }
     }
     if (first) return *first;
-    return {*document_, *problems_, nullptr, pointer_ + "/" + escape(spellings.front()), prefix + spellings.front()};
+    return {
+        *document_,
+        *problems_,
+        nullptr,
+        pointer_ + "/" + escape(spellings.front()),
+        prefix + spellings.front()};
 }
 
 Value Value::required(const std::vector<std::string>& spellings) const {

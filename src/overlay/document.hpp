@@ -1,7 +1,8 @@
 #pragma once
 
-// A JSON file whose values know where they stand, and the one way errors in it are told: file, line, column, key, what
-// was expected and what was found. Reading goes on after an error, so that all of them are told at once.
+// A JSON file whose values know where they stand, and the one way errors in it are told: file, line, column,
+// key, what was expected and what was found. Reading goes on after an error, so that all of them are told at
+// once.
 
 #include <nlohmann/json.hpp>
 
@@ -22,7 +23,7 @@ struct Problem {
     std::string text;
     bool is_warning = false;
 
-    std::string to_string() const;     // config.json:20:25: endpoints[1].port: ...
+    std::string to_string() const;  // config.json:20:25: endpoints[1].port: ...
 };
 
 class Problems {
@@ -59,8 +60,18 @@ private:
 // One value in a document. Every reader reports what is wrong and returns nothing then.
 class Value {
 public:
-    Value(const Document& document, Problems& problems, const nlohmann::json* json, std::string pointer, std::string key)
-        : document_(&document), problems_(&problems), json_(json), pointer_(std::move(pointer)), key_(std::move(key)) {}
+    Value(
+        const Document& document,
+        Problems& problems,
+        const nlohmann::json* json,
+        std::string pointer,
+        std::string key
+    )
+        : document_(&document),
+          problems_(&problems),
+          json_(json),
+          pointer_(std::move(pointer)),
+          key_(std::move(key)) {}
 
     bool is_absent() const { return json_ == nullptr; }
     bool is_null() const { return json_ != nullptr && json_->is_null(); }
@@ -68,12 +79,12 @@ public:
     bool is_number() const { return json_ != nullptr && json_->is_number_integer(); }
     bool is_array() const { return json_ != nullptr && json_->is_array(); }
 
-    std::optional<std::string> string() const;     // not empty, no control characters
+    std::optional<std::string> string() const;  // not empty, no control characters
     std::optional<std::uint64_t> number(std::uint64_t low, std::uint64_t high) const;
     std::optional<bool> boolean() const;
     std::optional<std::size_t> one_of(const std::vector<std::string>& words) const;  // index of the word
-    std::vector<Value> elements() const;           // of an array; reports anything else
-    bool is_object() const;                        // reports anything else
+    std::vector<Value> elements() const;  // of an array; reports anything else
+    bool is_object() const;               // reports anything else
 
     // Member by any of its spellings; reports two of them at once.
     Value member(const std::vector<std::string>& spellings) const;
@@ -85,7 +96,7 @@ public:
     void expected(const std::string& what) const;  // "expected WHAT, found ..."
     void error(const std::string& text) const;
     void warning(const std::string& text) const;
-    std::string found() const;                     // what stands there, for an error
+    std::string found() const;  // what stands there, for an error
 
 private:
     void report(const std::string& text, bool is_warning) const;

@@ -20,7 +20,8 @@ ike::EngineConfig engine_config(const Config& config) {
     return out;
 }
 
-// A new router-id each start: our announcements need not be newer than those of an earlier run (RFC 8966 3.2.1).
+// A new router-id each start: our announcements need not be newer than those of an earlier run (RFC
+// 8966 3.2.1).
 babel::SpeakerConfig speaker_config(base::Random& random) {
     babel::SpeakerConfig out;
     do {
@@ -77,7 +78,10 @@ void Node::tick(Instant now, Actions& out) {
     s.drain();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
     if (s.give_up_at && *s.give_up_at <= now) {
-        s.say(base::Level::warning, "stopping took too long: " + std::to_string(s.pending.size()) + " changes unanswered");
+        s.say(
+            base::Level::warning,
+            "stopping took too long: " + std::to_string(s.pending.size()) + " changes unanswered"
+        );
         s.pending.clear();
         s.phase = Phase::cleaning_up;
     }
@@ -101,7 +105,8 @@ void Node::State::handle(IkeDatagram& event) {
 void Node::State::handle(BabelDatagram& event) {
     const Tunnel* tunnel = find(event.link);
     if (tunnel == nullptr || !tunnel->on_babel || phase != Phase::running) return;
-    const babel::Packet packet{event.bytes, event.from, event.to, event.from_port, tunnel->pairing.if_id, event.received_at};
+    const babel::Packet packet{
+        event.bytes, event.from, event.to, event.from_port, tunnel->pairing.if_id, event.received_at};
     speaker.handle(packet, now, babel_actions);
 }
 
@@ -124,12 +129,15 @@ void Node::State::handle(Resolved& event) {
     const bool failed = event.addresses.empty();
     if (failed) say(base::Level::warning, base::printable(event.hostname) + " does not resolve");
     for (auto& [if_id, tunnel] : tunnels) {
-        const bool meant = tunnel.pairing.hostname == event.hostname && tunnel.pairing.peer.family == event.family;
+        const bool meant =
+            tunnel.pairing.hostname == event.hostname && tunnel.pairing.peer.family == event.family;
         if (meant && !failed) {
             engine.resolved(if_id, {event.addresses.front(), tunnel.pairing.remote_port}, now, ike_actions);
         }
     }
-    names.set({event.hostname, event.family}, now + (failed ? random.between(4s, 6s) : random.between(50s, 70s)));
+    names.set(
+        {event.hostname, event.family}, now + (failed ? random.between(4s, 6s) : random.between(50s, 70s))
+    );
 }
 
 void Node::State::handle(Stop&) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// One aronet node as a function: events and the time in, actions out. Everything the daemon does is decided here or
-// below; the shell (src/daemon) only carries bytes and performs the actions in order.
+// One aronet node as a function: events and the time in, actions out. Everything the daemon does is decided
+// here or below; the shell (src/daemon) only carries bytes and performs the actions in order.
 
 #include "base/log.hpp"
 #include "base/random.hpp"
@@ -20,24 +20,60 @@ using base::Endpoint;
 using base::Instant;
 
 // Events.
-struct IkeDatagram { base::ByteView bytes; Endpoint from, to; };
+struct IkeDatagram {
+    base::ByteView bytes;
+    Endpoint from, to;
+};
 struct BabelDatagram {
-    base::ByteView bytes; std::string link; Address from, to; std::uint16_t from_port; Instant received_at;
+    base::ByteView bytes;
+    std::string link;
+    Address from, to;
+    std::uint16_t from_port;
+    Instant received_at;
 };
 using RequestId = std::uint64_t;
-struct Request { RequestId id; std::string verb; std::string body; };  // verbs: docs/control.md
-struct RegistryChanged { Registry registry; RequestId answer_to = 0; };  // 0: nobody waits
-struct Resolved { std::string hostname; Family family; std::vector<Address> addresses; };  // empty: failed
+struct Request {
+    RequestId id;
+    std::string verb;
+    std::string body;
+};  // verbs: docs/control.md
+struct RegistryChanged {
+    Registry registry;
+    RequestId answer_to = 0;
+};  // 0: nobody waits
+struct Resolved {
+    std::string hostname;
+    Family family;
+    std::vector<Address> addresses;
+};  // empty: failed
 struct Stop {};
 using Event =
     std::variant<IkeDatagram, BabelDatagram, netlink::Notice, Request, RegistryChanged, Resolved, Stop>;
 
 // Actions.
-struct SendIke { Endpoint from, to; base::Bytes bytes; };
-struct SendBabel { netlink::Space space; std::string link; Address to; base::Bytes bytes; };
-struct Answer { RequestId id; int status; std::string body; };  // HTTP status and JSON
-struct Resolve { std::string hostname; Family family; };
-struct RunUpdown { std::string script; std::map<std::string, std::string> environment; };
+struct SendIke {
+    Endpoint from, to;
+    base::Bytes bytes;
+};
+struct SendBabel {
+    netlink::Space space;
+    std::string link;
+    Address to;
+    base::Bytes bytes;
+};
+struct Answer {
+    RequestId id;
+    int status;
+    std::string body;
+};  // HTTP status and JSON
+struct Resolve {
+    std::string hostname;
+    Family family;
+};
+struct RunUpdown {
+    std::string script;
+    std::map<std::string, std::string> environment;
+};
 struct Stopped {};
 using Action =
     std::variant<SendIke, SendBabel, netlink::Change, Answer, Resolve, RunUpdown, Stopped, base::Note>;
@@ -45,8 +81,8 @@ using Actions = std::vector<Action>;
 
 // What the shell found out about the host before the node was made.
 struct Host {
-    bool kernel_datapath = false;           // ESP and XFRM interfaces are there and wanted
-    std::vector<Address> local_addresses;   // of the underlay, for endpoints given as a range
+    bool kernel_datapath = false;          // ESP and XFRM interfaces are there and wanted
+    std::vector<Address> local_addresses;  // of the underlay, for endpoints given as a range
     std::string version;
     int pid = 0;
     bool operator==(const Host&) const = default;
@@ -57,7 +93,7 @@ public:
     Node(Config config, Host host, base::Random& random);  // `random` outlives the node
     ~Node();
 
-    void start(Instant now, Actions& out);                 // once, before anything else
+    void start(Instant now, Actions& out);  // once, before anything else
     void handle(Event event, Instant now, Actions& out);
     void tick(Instant now, Actions& out);
     std::optional<base::Deadline> deadline() const;

@@ -1,4 +1,5 @@
-// The node and the kernel: changes asked for and answered, notices, start from a snapshot, and leaving nothing behind.
+// The node and the kernel: changes asked for and answered, notices, start from a snapshot, and leaving
+// nothing behind.
 
 #include "overlay/node_state.hpp"
 
@@ -68,7 +69,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
     if (is_new) {
         ++tunnel.came_up;
         tunnel.since = now;
-        say(base::Level::info, tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is up");
+        say(base::Level::info,
+            tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is up");
         run_updown(tunnel, true);
     }
     update_routing(tunnel);
@@ -91,7 +93,8 @@ void Node::State::notice(const netlink::LinkDown& down) {
         if (link.name == down.name && link.space == down.space) change(netlink::AddLink{link}, {});
     }
     for (const netlink::LinkAddress& address : objects.addresses) {
-        if (address.link == down.name && address.space == down.space) change(netlink::AddAddress{address}, {});
+        if (address.link == down.name && address.space == down.space)
+            change(netlink::AddAddress{address}, {});
     }
 }
 
@@ -100,7 +103,8 @@ void Node::State::notice(const netlink::RouteLost& lost) {
     for (const auto& [destination, route] : routes) {
         if (route.key != lost.key) continue;
         const Tunnel* tunnel = find(route.link);
-        if (tunnel != nullptr && tunnel->on_babel) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+        if (tunnel != nullptr && tunnel->on_babel)
+            change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
         return;
     }
     for (const netlink::Route& route : objects.routes) {
@@ -108,7 +112,8 @@ void Node::State::notice(const netlink::RouteLost& lost) {
     }
 }
 
-void Node::State::notice(const netlink::SaExpiring&) {}  // ours have no limits of time; packets end with a rekey
+void Node::State::notice(const netlink::SaExpiring&) {
+}  // ours have no limits of time; packets end with a rekey
 
 void Node::State::notice(const netlink::Mapping& mapping) {
     for (const auto& [if_id, tunnel] : tunnels) {
@@ -131,7 +136,8 @@ void Node::State::notice(const netlink::Lost&) {
 void Node::State::notice(const netlink::Snapshot& snapshot) {
     if (std::exchange(snapshot_taken, true)) return;
     const auto planned = pairings(config, registry, host.local_addresses);
-    for (netlink::Wish& wish : clean_up(snapshot, config, planned)) change(std::move(wish), {Purpose::Kind::clean_up, 0, 0, {}});
+    for (netlink::Wish& wish : clean_up(snapshot, config, planned))
+        change(std::move(wish), {Purpose::Kind::clean_up, 0, 0, {}});
     objects = desired(config, registry, planned);
     for (netlink::Wish& wish : diff(found(snapshot, config), objects)) change(std::move(wish), {});
     if (phase != Phase::starting) return;
@@ -157,7 +163,9 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         const auto old = old_sysctls.find(key);
         // What somebody changed since is theirs.
         if (old != old_sysctls.end() && value.value == wanted->second.value) {
-            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up, 0, 0, {}});
+            change(
+                netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up, 0, 0, {}}
+            );
         }
         return;
     }
@@ -167,7 +175,9 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         return say(base::Level::warning, warnings.back());
     }
     old_sysctls.emplace(key, value.value);
-    change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl, 0, 0, {}});
+    change(
+        netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl, 0, 0, {}}
+    );
 }
 
 void Node::State::begin_clean_up() {

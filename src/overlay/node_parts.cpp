@@ -1,4 +1,5 @@
-// What the parts of a node want, in the words of the others: IKE's children become SAs, Babel's routes become routes.
+// What the parts of a node want, in the words of the others: IKE's children become SAs, Babel's routes become
+// routes.
 
 #include "overlay/node_state.hpp"
 
@@ -22,13 +23,20 @@ void Node::State::translate(ike::Send& action) {
 
 void Node::State::translate(ike::ChildUp& action) {
     const auto tunnel = tunnels.find(action.peer);
-    if (tunnel == tunnels.end() || phase == Phase::cleaning_up) return engine.refused(action.child, now, ike_actions);
-    const Child child{action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2, false};
+    if (tunnel == tunnels.end() || phase == Phase::cleaning_up)
+        return engine.refused(action.child, now, ike_actions);
+    const Child child{
+        action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2, false};
     tunnel->second.children[action.child] = child;
     tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
     // Inbound first: the peer may send as soon as it has our answer.
-    change(netlink::AddSa{std::move(action.in)}, {Purpose::Kind::sa, action.peer, action.child, "the inbound SA"});
-    change(netlink::AddSa{std::move(action.out)}, {Purpose::Kind::sa, action.peer, action.child, "the outbound SA"});
+    change(
+        netlink::AddSa{std::move(action.in)}, {Purpose::Kind::sa, action.peer, action.child, "the inbound SA"}
+    );
+    change(
+        netlink::AddSa{std::move(action.out)},
+        {Purpose::Kind::sa, action.peer, action.child, "the outbound SA"}
+    );
 }
 
 void Node::State::translate(ike::Switch& action) {
@@ -57,13 +65,15 @@ void Node::State::translate(ike::ChildDown& action) {
     tunnel.carries = false;
     tunnel.since = now;
     change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up, 0, 0, {}});
-    say(base::Level::info, tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
+    say(base::Level::info,
+        tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
     run_updown(tunnel, false);
 }
 
-// The kernel cannot move an SA to another address without starting its sequence numbers anew, and with them the
-// nonces of its cipher: the tunnel is keyed anew instead. The peer is told by the DELETE and comes from its new place.
+// The kernel cannot move an SA to another address without starting its sequence numbers anew, and with them
+// the nonces of its cipher: the tunnel is keyed anew instead. The peer is told by the DELETE and comes from
+// its new place.
 void Node::State::translate(ike::PeerMoved& action) {
     const auto found = tunnels.find(action.peer);
     if (found == tunnels.end() || found->second.children.empty()) return;
@@ -76,14 +86,14 @@ void Node::State::translate(ike::PeerMoved& action) {
 void Node::State::translate(babel::Send& action) {
     const auto tunnel = tunnels.find(action.on);
     if (tunnel == tunnels.end()) return;
-    out->push_back(
-        SendBabel{overlay_space(config), tunnel->second.pairing.interface, action.to, std::move(action.bytes)}
-    );
+    out->push_back(SendBabel{
+        overlay_space(config), tunnel->second.pairing.interface, action.to, std::move(action.bytes)});
 }
 
 netlink::Route Node::State::babel_route(const babel::Destination& destination) const {
     netlink::Route route;
-    route.key = {overlay_space(config), overlay_table(config), destination.prefix, std::nullopt, kBabelMetric};
+    route.key = {
+        overlay_space(config), overlay_table(config), destination.prefix, std::nullopt, kBabelMetric};
     if (destination.source_specific()) route.key.source = destination.source;
     return route;
 }

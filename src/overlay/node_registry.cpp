@@ -33,8 +33,12 @@ std::string describe_difference(const Registry& before, const Registry& after) {
         if (!new_nodes.contains(name)) removed.push_back(name);
     }
     const nlohmann::json answer{
-        {"schema", "aronet.load/1"}, {"added", added},     {"removed", removed},
-        {"altered", altered},        {"nodes", new_nodes.size()}, {"version", after.version}};
+        {"schema", "aronet.load/1"},
+        {"added", added},
+        {"removed", removed},
+        {"altered", altered},
+        {"nodes", new_nodes.size()},
+        {"version", after.version}};
     return answer.dump();
 }
 
@@ -57,14 +61,16 @@ void Node::State::handle(RegistryChanged& event) {
 // The kernel objects have been asked for; this is about tunnels and routing.
 void Node::State::apply_registry(Registry next) {
     registry = std::move(next);
-    const auto own = std::find_if(registry.nodes.begin(), registry.nodes.end(), [&](const RegistryNode& node) {
-        return node.organization == config.organization && node.common_name == config.common_name;
-    });
+    const auto own =
+        std::find_if(registry.nodes.begin(), registry.nodes.end(), [&](const RegistryNode& node) {
+            return node.organization == config.organization && node.common_name == config.common_name;
+        });
     if (own == registry.nodes.end() && !registry.nodes.empty()) {
         say(base::Level::warning, "the registry does not have this node: the others will not let it in");
     }
     std::map<std::uint32_t, Pairing> planned;
-    for (Pairing& pairing : pairings(config, registry, host.local_addresses)) planned.emplace(pairing.if_id, std::move(pairing));
+    for (Pairing& pairing : pairings(config, registry, host.local_addresses))
+        planned.emplace(pairing.if_id, std::move(pairing));
     std::vector<std::uint32_t> gone;
     for (const auto& [if_id, tunnel] : tunnels) {
         if (!planned.contains(if_id)) gone.push_back(if_id);
@@ -107,7 +113,8 @@ void Node::State::forget(std::uint32_t if_id) {
 void Node::State::resolve_names() {
     std::set<std::pair<std::string, Family>> wanted;
     for (const auto& [if_id, tunnel] : tunnels) {
-        if (!tunnel.pairing.hostname.empty()) wanted.emplace(tunnel.pairing.hostname, tunnel.pairing.peer.family);
+        if (!tunnel.pairing.hostname.empty())
+            wanted.emplace(tunnel.pairing.hostname, tunnel.pairing.peer.family);
     }
     for (const auto& name : wanted) names.set(name, now);
 }

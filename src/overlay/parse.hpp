@@ -1,6 +1,7 @@
 #pragma once
 
-// config.json and registry.json out of their texts (docs/configuration.md). Pure: files are read by the caller.
+// config.json and registry.json out of their texts (docs/configuration.md). Pure: files are read by the
+// caller.
 
 #include "overlay/config.hpp"
 #include "overlay/document.hpp"
@@ -14,19 +15,24 @@ namespace aronet::overlay {
 using ReadKey = std::function<base::Result<base::Secret>(const std::string& path)>;
 
 // nullopt when `problems` has errors; warnings may be there in any case.
-std::optional<Config> parse_config(std::string_view text, const std::string& file, const ReadKey& read_key, Problems& problems);
+std::optional<Config> parse_config(
+    std::string_view text, const std::string& file, const ReadKey& read_key, Problems& problems
+);
 std::optional<Registry> parse_registry(std::string_view text, const std::string& file, Problems& problems);
 
-// R of a network: the /80 that the node keeps for itself, N + (0xffff << 48) (docs/configuration.md, addresses).
+// R of a network: the /80 that the node keeps for itself, N + (0xffff << 48) (docs/configuration.md,
+// addresses).
 Prefix reserved_range(const Prefix& network);
 
 // Pieces that both files are made of.
-std::optional<std::string> read_name(const Value& value);  // of an organization or a node
-std::optional<Prefix> read_prefix(const Value& value);     // host bits allowed
-std::vector<Prefix> read_prefixes(const Value& value);     // absent: none
-std::optional<Prefix> read_network(const Value& value);    // IPv6, /64 or shorter
+std::optional<std::string> read_name(const Value& value);           // of an organization or a node
+std::optional<Prefix> read_prefix(const Value& value);              // host bits allowed
+std::vector<Prefix> read_prefixes(const Value& value);              // absent: none
+std::optional<Prefix> read_network(const Value& value);             // IPv6, /64 or shorter
 std::optional<std::string> read_serial_number(const Value& value);  // absent: nullopt, without an error
-void refuse_reserved(const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network);
+void refuse_reserved(
+    const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network
+);
 
 struct Location {  // address, port and family of an endpoint
     std::optional<Address> address;

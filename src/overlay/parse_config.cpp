@@ -16,7 +16,11 @@ std::optional<Duration> parse_duration(std::string_view text) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
     if (error != std::errc() || !(amount >= 0)) return std::nullopt;
     const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-    const double scale = unit == "ms" ? 1e-3 : unit == "s" || unit.empty() ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+    const double scale = unit == "ms"                  ? 1e-3
+                         : unit == "s" || unit.empty() ? 1
+                         : unit == "m"                 ? 60
+                         : unit == "h"                 ? 3600
+                                                       : 0;
     if (scale == 0 || amount * scale > 1e6) return std::nullopt;
     return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(amount * scale));
 }
@@ -37,7 +41,9 @@ void read_duration(const Value& value, Duration low, Duration high, Duration& ou
         return;
     }
     const auto words = [](Duration d) { return std::to_string(base::milliseconds(d)) + "ms"; };
-    value.expected("a time from " + words(low) + " to " + words(high) + " like \"20s\" or \"500ms\" or whole seconds");
+    value.expected(
+        "a time from " + words(low) + " to " + words(high) + " like \"20s\" or \"500ms\" or whole seconds"
+    );
 }
 
 template <class T>
@@ -77,7 +83,8 @@ std::optional<std::uint32_t> read_mark(const Value& value) {
     const bool is_hex = text->starts_with("0x");
     const std::string_view digits = std::string_view(*text).substr(is_hex ? 2 : 0);
     std::uint32_t mark = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), mark, is_hex ? 16 : 10);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), mark, is_hex ? 16 : 10);
     if (error == std::errc() && end == digits.data() + digits.size()) return mark;
     value.expected("a mark like 42 or \"0x2a\"");
     return std::nullopt;
@@ -111,7 +118,8 @@ void read_interface_name(const Value& value, Config& config) {
     const auto name = value.string();
     if (!name) return;
     const bool fine = std::all_of(name->begin(), name->end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '-' || c == '.';
     });
     // Tunnel interfaces are called NAME-xx, with at least four hexadecimal digits to tell them apart.
     if (fine && name->size() <= kIfNameMax - 5 && *name != "." && *name != "..") {
@@ -131,7 +139,8 @@ void read_mode(const Value& daemon, Config& config) {
     const auto choice = use_netns.boolean();
     if (!choice) return;
     const Mode wanted = *choice ? Mode::netns : Mode::vrf;
-    if (!mode.is_absent() && wanted != config.mode) use_netns.error("says otherwise than \"mode\": keep one of them");
+    if (!mode.is_absent() && wanted != config.mode)
+        use_netns.error("says otherwise than \"mode\": keep one of them");
     config.mode = wanted;
 }
 
@@ -166,8 +175,23 @@ void read_daemon(const Value& daemon, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
     daemon.warn_of_unknown(
-        {"prefixs", "prefixes", "extra_network", "network", "ifname", "route_table", "use_netns", "mode", "extra_ip",
-         "netns_name", "runtime_dir", "charon_path", "bird_path", "birdc_path", "swanctl_path", "mtu", "datapath",
+        {"prefixs",
+         "prefixes",
+         "extra_network",
+         "network",
+         "ifname",
+         "route_table",
+         "use_netns",
+         "mode",
+         "extra_ip",
+         "netns_name",
+         "runtime_dir",
+         "charon_path",
+         "bird_path",
+         "birdc_path",
+         "swanctl_path",
+         "mtu",
+         "datapath",
          "sysctl"}
     );
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
@@ -187,15 +211,23 @@ void read_daemon(const Value& daemon, Config& config) {
     read_number(daemon.member("mtu"), 1280, 65535, config.mtu);
     const Value datapath = daemon.member("datapath"), sysctl = daemon.member("sysctl");
     if (!datapath.is_absent()) {
-        config.datapath = static_cast<DatapathChoice>(datapath.one_of({"auto", "kernel", "user"}).value_or(0));
+        config.datapath =
+            static_cast<DatapathChoice>(datapath.one_of({"auto", "kernel", "user"}).value_or(0));
     }
-    if (!sysctl.is_absent()) config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
+    if (!sysctl.is_absent())
+        config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
 }
 
 void read_babel(const Value& babel, BabelConfig& config) {
     if (babel.is_absent() || !babel.is_object()) return;
     babel.warn_of_unknown(
-        {"hello_interval", "update_interval", "rxcost", "rtt_cost", "rtt_min", "rtt_max", "only_registered_prefixes"}
+        {"hello_interval",
+         "update_interval",
+         "rxcost",
+         "rtt_cost",
+         "rtt_min",
+         "rtt_max",
+         "only_registered_prefixes"}
     );
     // Intervals are hundredths of a second in 16 bits on the wire (RFC 8966 4.6).
     const Value update = babel.member("update_interval");
@@ -225,7 +257,8 @@ void read_log(const Value& log, Config& config) {
     const Value level = log.member("level"), format = log.member("format");
     const std::vector<std::string> levels{"debug", "info", "warning", "error"};
     if (!level.is_absent()) config.log_level = levels[level.one_of(levels).value_or(1)];
-    if (!format.is_absent()) config.log_format = static_cast<LogFormat>(format.one_of({"text", "json"}).value_or(0));
+    if (!format.is_absent())
+        config.log_format = static_cast<LogFormat>(format.one_of({"text", "json"}).value_or(0));
 }
 
 void read_endpoints(const Value& endpoints, Config& config) {

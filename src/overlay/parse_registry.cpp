@@ -17,9 +17,9 @@ std::string lower(std::string text) {
 
 // What has been seen so far, to find two of a kind.
 struct Seen {
-    std::map<std::string, std::string> names;             // lower case identity → as it was written
-    std::map<Prefix, std::string> reserved;               // reserved range → node
-    std::map<Prefix, std::string> prefixes;               // prefix → node
+    std::map<std::string, std::string> names;  // lower case identity → as it was written
+    std::map<Prefix, std::string> reserved;    // reserved range → node
+    std::map<Prefix, std::string> prefixes;    // prefix → node
 };
 
 // What the original's and ranet's documentation print where a key belongs.
@@ -30,7 +30,8 @@ bool is_placeholder(const std::string& text) {
 void read_key(const Value& value, std::vector<ike::PublicKey>& keys) {
     const auto text = value.string();
     if (!text) return;
-    if (is_placeholder(*text)) return value.warning("is the documentation's placeholder: no node of it can connect");
+    if (is_placeholder(*text))
+        return value.warning("is the documentation's placeholder: no node of it can connect");
     const auto key = ike::parse_public_key(*text);
     if (key) {
         keys.push_back(*key);
@@ -47,7 +48,8 @@ std::vector<ike::PublicKey> read_keys(const Value& value) {
         return keys;
     }
     const auto elements = value.elements();
-    if (elements.empty() || elements.size() > 2) value.error("expected one key, or two while they are being changed");
+    if (elements.empty() || elements.size() > 2)
+        value.error("expected one key, or two while they are being changed");
     for (const Value& element : elements) read_key(element, keys);
     return keys;
 }
@@ -87,7 +89,8 @@ void check_ranges(const Value& remarks, const RegistryNode& node, const std::str
 void warn_of_anycast(const Value& prefixes, const RegistryNode& node, const std::string& name, Seen& seen) {
     for (const Prefix& prefix : node.prefixes) {
         const auto [other, is_new] = seen.prefixes.emplace(prefix, name);
-        if (!is_new) prefixes.warning(prefix.to_string() + " is claimed by " + other->second + " too: anycast");
+        if (!is_new)
+            prefixes.warning(prefix.to_string() + " is claimed by " + other->second + " too: anycast");
     }
 }
 
@@ -113,8 +116,10 @@ void read_node(const Value& value, const RegistryNode& organization, Registry& r
     node.common_name = read_name(common_name).value_or("");
     const std::string name = base::printable(node.organization + "/" + node.common_name);
     if (!node.common_name.empty()) {
-        // Some peers compare names without regard to case: two that differ in nothing else would be one to them.
-        const auto [other, is_new] = seen.names.emplace(lower(node.organization + "\n" + node.common_name), name);
+        // Some peers compare names without regard to case: two that differ in nothing else would be one to
+        // them.
+        const auto [other, is_new] =
+            seen.names.emplace(lower(node.organization + "\n" + node.common_name), name);
         if (!is_new) common_name.error("the node " + other->second + " has this identity already");
     }
     if (!endpoints.is_absent()) {

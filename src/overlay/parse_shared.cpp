@@ -7,9 +7,11 @@ namespace {
 
 bool is_hostname(std::string_view text) {
     const bool fine = std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '.' || c == '_';
     });
-    const bool has_letter = std::any_of(text.begin(), text.end(), [](char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; });
+    const bool has_letter =
+        std::any_of(text.begin(), text.end(), [](char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; });
     return fine && has_letter && text.size() <= 253 && text.front() != '-' && text.front() != '.';
 }
 
@@ -46,11 +48,15 @@ std::optional<std::string> read_name(const Value& value) {
     if (value.is_absent()) return std::nullopt;
     const auto name = value.string();
     if (!name) return std::nullopt;
-    // Peers compare names as text: "O=..,CN=.." without a way to escape (a comma, a slash in front, blanks at the ends).
+    // Peers compare names as text: "O=..,CN=.." without a way to escape (a comma, a slash in front, blanks at
+    // the ends).
     const bool plain = *name != "*" && name->front() != '/' && name->front() != ' ' && name->back() != ' ' &&
                        name->find_first_of(",\t\r\n") == std::string::npos && name->size() <= 128;
     if (plain) return name;
-    value.error("a name must not be \"*\", hold a comma, start with a slash or have blanks at its ends: " + value.found());
+    value.error(
+        "a name must not be \"*\", hold a comma, start with a slash or have blanks at its ends: " +
+        value.found()
+    );
     return std::nullopt;
 }
 
@@ -91,12 +97,17 @@ std::optional<std::string> read_serial_number(const Value& value) {
     return text;
 }
 
-void refuse_reserved(const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network) {
+void refuse_reserved(
+    const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network
+) {
     if (!network) return;
     for (const Prefix& prefix : list) {
         // A prefix that holds the whole network is a route towards this node all the same.
         if (!reserved_range(*network).contains(prefix)) continue;
-        prefixes.error(prefix.to_string() + " lies in " + reserved_range(*network).to_string() + ", which the node keeps for itself");
+        prefixes.error(
+            prefix.to_string() + " lies in " + reserved_range(*network).to_string() +
+            ", which the node keeps for itself"
+        );
     }
 }
 

@@ -11,7 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-std::int64_t seconds(Duration duration) { return std::chrono::duration_cast<std::chrono::seconds>(duration).count(); }
+std::int64_t seconds(Duration duration) {
+    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+}
 
 json milliseconds_or_null(const std::optional<Duration>& duration) {
     if (!duration) return nullptr;
@@ -32,17 +34,23 @@ std::string router_id_text(babel::RouterId id) {
     base::Bytes bytes;
     base::Writer(bytes).u64(id);
     std::string text;
-    for (std::size_t i = 0; i < 8; ++i) text += (i == 0 ? "" : ":") + base::to_hex(base::ByteView(bytes).subspan(i, 1));
+    for (std::size_t i = 0; i < 8; ++i)
+        text += (i == 0 ? "" : ":") + base::to_hex(base::ByteView(bytes).subspan(i, 1));
     return text;
 }
 
 const char* state_name(ike::PeerState state) {
     switch (state) {
-        case ike::PeerState::idle: return "idle";
-        case ike::PeerState::waiting: return "waiting";
-        case ike::PeerState::connecting: return "connecting";
-        case ike::PeerState::established: return "established";
-        case ike::PeerState::closing: return "closing";
+        case ike::PeerState::idle:
+            return "idle";
+        case ike::PeerState::waiting:
+            return "waiting";
+        case ike::PeerState::connecting:
+            return "connecting";
+        case ike::PeerState::established:
+            return "established";
+        case ike::PeerState::closing:
+            return "closing";
     }
     return "";
 }
@@ -170,7 +178,8 @@ std::vector<std::string> unreached(const Node::State& s) {
     }
     std::vector<std::string> names;
     for (const RegistryNode& node : s.registry.nodes) {
-        const bool self = node.organization == s.config.organization && node.common_name == s.config.common_name;
+        const bool self =
+            node.organization == s.config.organization && node.common_name == s.config.common_name;
         if (self || !node.network || reached.contains(*node.network)) continue;
         names.push_back(node.organization + "/" + node.common_name);
     }

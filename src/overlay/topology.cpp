@@ -14,7 +14,9 @@ std::string location_words(const std::optional<Address>& address, std::uint16_t 
 }
 
 template <class Endpoint>
-ike::Identity identity(const std::string& organization, const std::string& common_name, const Endpoint& endpoint) {
+ike::Identity identity(
+    const std::string& organization, const std::string& common_name, const Endpoint& endpoint
+) {
     if (endpoint.serial_number) return {organization, common_name, *endpoint.serial_number, false};
     return {organization, common_name, location_words(endpoint.address, endpoint.port), true};
 }
@@ -40,7 +42,9 @@ Address link_local(const ike::Peer& peer) {
 }
 
 // As many hexadecimal digits as an interface name leaves room for.
-std::size_t digits_for(const std::string& ifname) { return std::min<std::size_t>(8, kIfNameMax - 1 - ifname.size()); }
+std::size_t digits_for(const std::string& ifname) {
+    return std::min<std::size_t>(8, kIfNameMax - 1 - ifname.size());
+}
 
 std::string hex_name(std::uint32_t number, std::size_t digits) {
     base::Bytes bytes;
@@ -48,8 +52,8 @@ std::string hex_name(std::uint32_t number, std::size_t digits) {
     return base::to_hex(bytes).substr(8 - digits);
 }
 
-// Numbers by hash, so that they do not depend on what else is in the registry; the few that collide move on to the next
-// free one in the order of the pairs' names.
+// Numbers by hash, so that they do not depend on what else is in the registry; the few that collide move on
+// to the next free one in the order of the pairs' names.
 void number(std::vector<Pairing>& list, const std::string& ifname) {
     const std::size_t digits = digits_for(ifname);
     std::map<std::uint32_t, const Pairing*> taken;
@@ -65,7 +69,10 @@ void number(std::vector<Pairing>& list, const std::string& ifname) {
 }
 
 Pairing pair_up(
-    const Config& config, const EndpointConfig& own, const RegistryNode& node, const RegistryEndpoint& other,
+    const Config& config,
+    const EndpointConfig& own,
+    const RegistryNode& node,
+    const RegistryEndpoint& other,
     const std::vector<Address>& local_addresses
 ) {
     Pairing pairing;
@@ -116,9 +123,21 @@ std::vector<Pairing> pairings(
 bool operator==(const Pairing& a, const Pairing& b) {
     const auto values = [](const Pairing& p) {
         return std::tie(
-            p.if_id, p.interface, p.hostname, p.remote_port, p.link_local, p.updown, p.peer.local, p.peer.remote,
-            p.peer.remote_keys, p.peer.local_port, p.peer.local_address, p.peer.family, p.peer.remote_endpoint,
-            p.peer.initiate_first, p.peer.mark
+            p.if_id,
+            p.interface,
+            p.hostname,
+            p.remote_port,
+            p.link_local,
+            p.updown,
+            p.peer.local,
+            p.peer.remote,
+            p.peer.remote_keys,
+            p.peer.local_port,
+            p.peer.local_address,
+            p.peer.family,
+            p.peer.remote_endpoint,
+            p.peer.initiate_first,
+            p.peer.mark
         );
     };
     return values(a) == values(b);

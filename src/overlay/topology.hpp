@@ -1,8 +1,8 @@
 #pragma once
 
-// Which tunnels a node has: every endpoint of ours with every endpoint of every other node of the same family, unless
-// neither has an address. Pure, and stable: equal configurations give equal names, numbers and addresses, after a
-// restart too.
+// Which tunnels a node has: every endpoint of ours with every endpoint of every other node of the same
+// family, unless neither has an address. Pure, and stable: equal configurations give equal names, numbers and
+// addresses, after a restart too.
 
 #include "ike/engine.hpp"
 #include "overlay/config.hpp"
@@ -13,13 +13,13 @@
 namespace aronet::overlay {
 
 struct Pairing {
-    std::uint32_t if_id = 0;      // names the tunnel everywhere: as ike::PeerId, babel::InterfaceId and reqid too
-    std::string interface;        // <ifname>-<hex>
+    std::uint32_t if_id = 0;  // names the tunnel everywhere: as ike::PeerId, babel::InterfaceId and reqid too
+    std::string interface;    // <ifname>-<hex>
     ike::Peer peer;
-    std::string hostname;         // the peer's, to be resolved, or empty
+    std::string hostname;  // the peer's, to be resolved, or empty
     std::uint16_t remote_port = 0;
-    Address link_local;           // ours on the tunnel
-    std::string updown;           // script of our endpoint, or empty
+    Address link_local;  // ours on the tunnel
+    std::string updown;  // script of our endpoint, or empty
 };
 
 // Sorted by if_id. `local_addresses` are for endpoints of ours that are given as a range.

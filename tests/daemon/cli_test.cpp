@@ -51,7 +51,8 @@ private:
 std::string config_text(const Folder& folder) {
     return R"({ # comments are welcome
   "private_key": "node.key", "organization": "acme", "common_name": "one",
-  "daemon": {"network": "fd66::/64", "prefixs": ["10.1.0.0/16"], "runtime_dir": ")" + folder / "run" + R"(",},
+  "daemon": {"network": "fd66::/64", "prefixs": ["10.1.0.0/16"], "runtime_dir": ")" +
+           folder / "run" + R"(",},
   "endpoints": [{"address": "192.0.2.1", "port": 12025, "serial_number": 0}],
 })";
 }
@@ -66,7 +67,7 @@ TEST_CASE("a key is made for its owner only, and an existing file is never overw
     CHECK(made.status == status::ok);
     CHECK(has(made.out, "-----BEGIN PUBLIC KEY-----"));
     CHECK_FALSE(has(made.out, "PRIVATE"));
-    struct stat file{};
+    struct stat file {};
     REQUIRE(stat((folder / "node.key").c_str(), &file) == 0);
     CHECK((file.st_mode & 0777) == 0600);
     CHECK(run("keygen -o " + (folder / "node.key")).status == status::failure);
@@ -117,13 +118,16 @@ TEST_CASE("what is wrong has its own exit status") {
 
 TEST_CASE("without the right to administer networks it says so") {
     const Folder folder;
-    std::filesystem::permissions(std::filesystem::path(folder / "x").parent_path(), std::filesystem::perms::all);
+    std::filesystem::permissions(
+        std::filesystem::path(folder / "x").parent_path(), std::filesystem::perms::all
+    );
     REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
     std::filesystem::permissions(folder / "node.key", std::filesystem::perms::all);
     const std::string config = folder.write("config.json", config_text(folder));
     const std::string copy = folder / "aronet";
     std::filesystem::copy_file(ARONET_BINARY, copy);
-    const std::string command = "setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-caps -all " + copy + " daemon run -c " + config + " 2>&1";
+    const std::string command = "setpriv --reuid 65534 --clear-groups --bounding-set -all --inh-caps -all " +
+                                copy + " daemon run -c " + config + " 2>&1";
     FILE* pipe = popen(command.c_str(), "r");
     char buffer[4096] = {};
     [[maybe_unused]] const auto size = fread(buffer, 1, sizeof buffer - 1, pipe);

@@ -1,4 +1,5 @@
-// The control socket against callers of every kind: the server runs in a thread of its own, the callers are raw sockets.
+// The control socket against callers of every kind: the server runs in a thread of its own, the callers are
+// raw sockets.
 
 #include "daemon/control.hpp"
 
@@ -21,13 +22,15 @@ using namespace aronet::daemon;
 namespace {
 
 boost::asio::awaitable<ControlResponse> echo(ControlRequest request) {
-    ControlResponse response{200, "{\"verb\":\"" + request.verb + "\",\"size\":" + std::to_string(request.body.size()) + "}"};
+    ControlResponse response{
+        200, "{\"verb\":\"" + request.verb + "\",\"size\":" + std::to_string(request.body.size()) + "}"};
     co_return response;
 }
 
 class Server {
 public:
-    Server() : path_(std::filesystem::temp_directory_path() / ("control-" + std::to_string(getpid()) + ".sock")) {
+    Server()
+        : path_(std::filesystem::temp_directory_path() / ("control-" + std::to_string(getpid()) + ".sock")) {
         control_ = std::make_unique<Control>(io_, path_, echo);
         boost::asio::co_spawn(io_, control_->serve(), boost::asio::detached);
         thread_ = std::thread([this] { io_.run(); });
@@ -109,7 +112,8 @@ TEST_CASE("each path answers with its verb, wrong paths and methods are told apa
     }
     CHECK(has(ask(server.path(), get("/v1/nothing")), "404 Not Found"));
     CHECK(has(ask(server.path(), get("/v1/stop")), "405 Method Not Allowed"));
-    CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5\r\n\r\n[1,2]"), "\"size\":5"));
+    CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5\r\n\r\n[1,2]"), "\"size\":5")
+    );
 }
 
 TEST_CASE("several requests on one connection are answered in their order") {
@@ -117,7 +121,8 @@ TEST_CASE("several requests on one connection are answered in their order") {
     Caller caller(server.path());
     caller.say(get("/v1/info") + get("/v1/status") + get("/v1/routes", "Connection: close\r\n"));
     const std::string text = caller.hear();
-    const auto info = text.find("\"verb\":\"info\""), status = text.find("\"verb\":\"status\""), routes = text.find("\"verb\":\"routes\"");
+    const auto info = text.find("\"verb\":\"info\""), status = text.find("\"verb\":\"status\""),
+               routes = text.find("\"verb\":\"routes\"");
     CHECK(info < status);
     CHECK(status < routes);
     CHECK(routes != std::string::npos);
@@ -125,18 +130,24 @@ TEST_CASE("several requests on one connection are answered in their order") {
 
 TEST_CASE("rubbish, endless headers and bodies over the limit are refused, and the server goes on") {
     Server server;
-    CHECK(has(ask(server.path(), std::string("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n", 19)), "400 Bad Request"));
+    CHECK(
+        has(ask(server.path(), std::string("\x16\x03\x01\x02\x00\x01garbage\r\n\r\n", 19)), "400 Bad Request")
+    );
     CHECK(has(ask(server.path(), get("/v1/info", "X: " + std::string(20'000, 'a') + "\r\n")), "431"));
     CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"), "413"));
     CHECK(has(ask(server.path(), "GET " + std::string(200'000, '/') + " HTTP/1.1\r\n\r\n"), "4"));
-    { Caller gone(server.path()); gone.say("GET /v1/in"); }
+    {
+        Caller gone(server.path());
+        gone.say("GET /v1/in");
+    }
     CHECK(has(ask(server.path(), get("/v1/info")), "200 OK"));
 }
 
 TEST_CASE("a hundred callers that say nothing do not keep anybody else out for long") {
     Server server;
     std::vector<std::unique_ptr<Caller>> silent;
-    for (int i = 0; i < Control::kSessionsMax - 1; ++i) silent.push_back(std::make_unique<Caller>(server.path()));
+    for (int i = 0; i < Control::kSessionsMax - 1; ++i)
+        silent.push_back(std::make_unique<Caller>(server.path()));
     CHECK(has(ask(server.path(), get("/v1/info", "Connection: close\r\n")), "200 OK"));
     // With every place taken, the next one is served when the first of the silent ones has been given up on.
     for (int i = 0; i < 37; ++i) silent.push_back(std::make_unique<Caller>(server.path()));
@@ -149,7 +160,8 @@ TEST_CASE("a hundred callers that say nothing do not keep anybody else out for l
 TEST_CASE("a large registry arrives whole") {
     Server server;
     const std::string body(5'000'000, ' ');
-    const std::string answer = ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n" + body);
+    const std::string answer =
+        ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n" + body);
     CHECK(has(answer, "\"size\":5000000"));
 }
 
@@ -158,7 +170,7 @@ TEST_CASE("the socket is for its owner and group, a stale one is replaced, a liv
     {
         Server server;
         path = server.path();
-        struct stat status{};
+        struct stat status {};
         REQUIRE(stat(path.c_str(), &status) == 0);
         CHECK((status.st_mode & 0777) == 0660);
         boost::asio::io_context io;

@@ -19,7 +19,7 @@ struct Removed {
 };
 
 ino_t namespace_of_this_thread() {
-    struct stat status{};
+    struct stat status {};
     stat("/proc/thread-self/ns/net", &status);
     return status.st_ino;
 }
@@ -37,7 +37,9 @@ TEST_CASE("a namespace is made, entered, adopted and removed without a trace", "
 
     REQUIRE(daemon::make_namespace(kName) == 0);  // adopted, not made anew
     ino_t again = 0;
-    daemon::inside_namespace(daemon::open_namespace(kName).get(), [&] { again = namespace_of_this_thread(); });
+    daemon::inside_namespace(daemon::open_namespace(kName).get(), [&] {
+        again = namespace_of_this_thread();
+    });
     CHECK(again == inside);
 
     CHECK(daemon::remove_namespace(kName) == 0);
@@ -58,5 +60,7 @@ TEST_CASE("sysctls are those of the namespace, and a missing one is an error", "
     CHECK(inside == "1");
     CHECK(*daemon::read_sysctl("net.ipv4.ip_forward") == *before);
     CHECK(daemon::read_sysctl("net.no.such.thing").error() == ENOENT);
-    CHECK(daemon::sysctl_path("net.ipv6.conf.eth0/7.forwarding") == "/proc/sys/net/ipv6/conf/eth0.7/forwarding");
+    CHECK(
+        daemon::sysctl_path("net.ipv6.conf.eth0/7.forwarding") == "/proc/sys/net/ipv6/conf/eth0.7/forwarding"
+    );
 }

@@ -17,7 +17,9 @@ TEST_CASE("durations are said in the two largest units") {
 }
 
 TEST_CASE("what strangers named cannot move the cursor") {
-    const nlohmann::json answer{{"tunnels", {{{"interface", "a-1"}, {"peer", "evil\x1b[2J"}, {"state", "routed"}, {"rtt_ms", nullptr}}}}};
+    const nlohmann::json answer{
+        {"tunnels",
+         {{{"interface", "a-1"}, {"peer", "evil\x1b[2J"}, {"state", "routed"}, {"rtt_ms", nullptr}}}}};
     const std::string text = as_text("tunnels", answer);
     CHECK(text.find('\x1b') == std::string::npos);
     CHECK(text.find("evil\\x1b[2J") != std::string::npos);

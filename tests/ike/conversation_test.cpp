@@ -1,4 +1,5 @@
-// Two conversations of strongSwan 5.9.8 that we recorded, byte for byte: parsing, keys, decryption, AUTH, KEYMAT.
+// Two conversations of strongSwan 5.9.8 that we recorded, byte for byte: parsing, keys, decryption, AUTH,
+// KEYMAT.
 
 #include "ike/fragments.hpp"
 #include "ike/keys.hpp"
@@ -25,9 +26,13 @@ json load(const std::string& name) {
 
 Bytes hex(const json& object, const char* key) { return *base::from_hex(object.at(key).get<std::string>()); }
 
-std::uint64_t spi(const json& object, const char* key) { return std::stoull(object.at(key).get<std::string>(), nullptr, 16); }
+std::uint64_t spi(const json& object, const char* key) {
+    return std::stoull(object.at(key).get<std::string>(), nullptr, 16);
+}
 
-Prf prf_named(int id) { return id == 5 ? Prf::hmac_sha2_256 : id == 6 ? Prf::hmac_sha2_384 : Prf::hmac_sha2_512; }
+Prf prf_named(int id) {
+    return id == 5 ? Prf::hmac_sha2_256 : id == 6 ? Prf::hmac_sha2_384 : Prf::hmac_sha2_512;
+}
 
 IkeCipherSuite suite_of(const json& sa) {
     IkeCipherSuite suite;
@@ -43,7 +48,8 @@ struct RecordedSa {
     IkeCipherSuite suite;
     IkeKeys keys;
     Opener from(bool initiator) const {
-        return {&suite, initiator ? keys.ei.view() : keys.er.view(), initiator ? keys.ai.view() : keys.ar.view()};
+        return {
+            &suite, initiator ? keys.ei.view() : keys.er.view(), initiator ? keys.ai.view() : keys.ar.view()};
     }
 };
 
@@ -127,7 +133,11 @@ void check_children(const json& conversation) {
             child.at("encr") == 28 ? base::EspSuite::chacha20_poly1305 : base::EspSuite::aes_gcm_128;
         const Bytes dh = hex(child, "g_ir");
         const ChildKeys keys = derive_child_keys(
-            sa.suite.prf, sa.keys.d, suite, {hex(child, "seed_ni"), hex(child, "seed_nr")}, Secret{ByteView(dh)}
+            sa.suite.prf,
+            sa.keys.d,
+            suite,
+            {hex(child, "seed_ni"), hex(child, "seed_nr")},
+            Secret{ByteView(dh)}
         );
         CHECK(same(keys.initiator_to_responder, hex(child, "key_i_to_r")));
         CHECK(same(keys.responder_to_initiator, hex(child, "key_r_to_i")));
@@ -150,7 +160,8 @@ Secret private_key(const std::string& peer) {
     return std::move(*key);
 }
 
-// The AUTH of both sides over what they really sent, and our own signature of the same octets, which Ed25519 makes equal.
+// The AUTH of both sides over what they really sent, and our own signature of the same octets, which Ed25519
+// makes equal.
 void check_auth(const json& conversation) {
     const auto sas = derive(conversation);
     const json& first_sa = conversation.at("ike_sas").at(0);
@@ -161,7 +172,9 @@ void check_auth(const json& conversation) {
     for (const json& recorded : conversation.at("messages")) {
         if (!recorded.contains("auth")) continue;
         const bool initiator = recorded.at("initiator_flag");
-        const auto chain = decode_chain({}, recorded.at("first_inner_payload").get<std::uint8_t>(), hex(recorded, "plaintext"));
+        const auto chain = decode_chain(
+            {}, recorded.at("first_inner_payload").get<std::uint8_t>(), hex(recorded, "plaintext")
+        );
         REQUIRE(chain.has_value());
         const IdPayload* id = chain->find_id(!initiator);
         const AuthPayload* auth = chain->find<AuthPayload>();
@@ -169,8 +182,11 @@ void check_auth(const json& conversation) {
         REQUIRE(auth != nullptr);
         CHECK(auth->method == auth_method::digital_signature);
         const Bytes octets = signed_octets(
-            sa.suite.prf, initiator ? init_request : init_response, hex(first_sa, initiator ? "nr" : "ni"),
-            initiator ? sa.keys.pi : sa.keys.pr, id->body
+            sa.suite.prf,
+            initiator ? init_request : init_response,
+            hex(first_sa, initiator ? "nr" : "ni"),
+            initiator ? sa.keys.pi : sa.keys.pr,
+            id->body
         );
         const std::string signer = recorded.at("auth").at("signer");
         CHECK(verify_auth_data(public_key(signer), octets, auth->data));
@@ -185,11 +201,16 @@ void check_auth(const json& conversation) {
 
 }  // namespace
 
-TEST_CASE("a recorded conversation with AES-CBC and HMAC decrypts to its plaintext and encodes back to its bytes") {
+TEST_CASE(
+    "a recorded conversation with AES-CBC and HMAC decrypts to its plaintext and encodes back to its bytes"
+) {
     check_messages(load("t1-cbc-default-proposals.json"));
 }
 
-TEST_CASE("a recorded conversation with AES-GCM in fragments decrypts to its plaintext and encodes back to its bytes") {
+TEST_CASE(
+    "a recorded conversation with AES-GCM in fragments decrypts to its plaintext and encodes back to its "
+    "bytes"
+) {
     check_messages(load("t2-aesgcm256-prf512-frag-pfs-esn.json"));
 }
 
@@ -198,7 +219,9 @@ TEST_CASE("the keys of recorded children are derived, with and without PFS") {
     check_children(load("t2-aesgcm256-prf512-frag-pfs-esn.json"));
 }
 
-TEST_CASE("the AUTH payloads of recorded conversations verify, and our signature over the same octets is the same") {
+TEST_CASE(
+    "the AUTH payloads of recorded conversations verify, and our signature over the same octets is the same"
+) {
     check_auth(load("t1-cbc-default-proposals.json"));
     check_auth(load("t2-aesgcm256-prf512-frag-pfs-esn.json"));
 }
@@ -210,7 +233,7 @@ TEST_CASE("NIST's values of the key derivation come out") {
         if (!list.is_array()) continue;
         for (const json& vector : list) {
             const std::string name = vector.at("prf");
-            const Prf which = name.ends_with("256") ? Prf::hmac_sha2_256
+            const Prf which = name.ends_with("256")   ? Prf::hmac_sha2_256
                               : name.ends_with("384") ? Prf::hmac_sha2_384
                                                       : Prf::hmac_sha2_512;
             const Bytes key = hex(vector, "key"), salt = hex(vector, "salt"), out = hex(vector, "out");

@@ -123,7 +123,8 @@ TEST_CASE("C17: a peer that restarted is recognised at once, by either side's in
     }
 }
 
-TEST_CASE("C17: a peer that restarted right after the tunnel came up is served at once, and one tunnel stays") {
+TEST_CASE("C17: a peer that restarted right after the tunnel came up is served at once, and one tunnel stays"
+) {
     for (const bool initiator_restarts : {true, false}) {
         Dialogue d;
         d.both_connect().advance(3s).expect_tunnel();

@@ -1,6 +1,7 @@
 #pragma once
 
-// Two fresh network namespaces and a Session on real netlink sockets in them, for tests that want the kernel's opinion.
+// Two fresh network namespaces and a Session on real netlink sockets in them, for tests that want the
+// kernel's opinion.
 
 #include "netlink/session.hpp"
 
@@ -81,7 +82,8 @@ public:
             setns(spaces_[static_cast<std::size_t>(space)], CLONE_NEWNET);
             FILE* pipe = popen((command + " 2>&1").c_str(), "r");
             std::array<char, 4096> buffer;
-            while (const std::size_t size = fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), size);
+            while (const std::size_t size = fread(buffer.data(), 1, buffer.size(), pipe))
+                text.append(buffer.data(), size);
             pclose(pipe);
         }).join();
         return text;
@@ -103,7 +105,8 @@ private:
         sockaddr_nl address{};
         address.nl_family = AF_NETLINK;
         bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
-        for (const int group : memberships) setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
+        for (const int group : memberships)
+            setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
         return fd;
     }
 
@@ -116,12 +119,15 @@ private:
             const int fd = sockets_[static_cast<std::size_t>(message.channel)];
             REQUIRE(send(fd, message.bytes.data(), message.bytes.size(), 0) == ssize_t(message.bytes.size()));
         }
-        std::array<pollfd, 3> ready{{{sockets_[0], POLLIN, 0}, {sockets_[1], POLLIN, 0}, {sockets_[2], POLLIN, 0}}};
-        if (!output_.send.empty() || !output.send.empty() || output.notices.empty()) poll(ready.data(), 3, 10);
+        std::array<pollfd, 3> ready{
+            {{sockets_[0], POLLIN, 0}, {sockets_[1], POLLIN, 0}, {sockets_[2], POLLIN, 0}}};
+        if (!output_.send.empty() || !output.send.empty() || output.notices.empty())
+            poll(ready.data(), 3, 10);
         for (std::size_t i = 0; i < 3; ++i) {
             if ((ready[i].revents & POLLIN) == 0) continue;
             const ssize_t size = recv(sockets_[i], buffer_.data(), buffer_.size(), 0);
-            if (size > 0) session_.handle(static_cast<Channel>(i), {buffer_.data(), std::size_t(size)}, now(), output_);
+            if (size > 0)
+                session_.handle(static_cast<Channel>(i), {buffer_.data(), std::size_t(size)}, now(), output_);
         }
         for (auto& notice : output_.notices) notices_.push_back(std::move(notice));
         output_.notices.clear();

@@ -25,13 +25,16 @@ TEST_CASE("a veth pair across the namespaces is made, addressed and routed as in
     Host host;
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
     CHECK(host.wait_for<LinkUp>().name == "ov");
-    const LinkAddress inside{Space::overlay, "ov", address("fd66::ffff:0:0:2"), 128, address("fd66::ffff:0:0:1")};
-    const LinkAddress outside{Space::underlay, "ov", address("fd66::ffff:0:0:1"), 128, address("fd66::ffff:0:0:2")};
+    const LinkAddress inside{
+        Space::overlay, "ov", address("fd66::ffff:0:0:2"), 128, address("fd66::ffff:0:0:1")};
+    const LinkAddress outside{
+        Space::underlay, "ov", address("fd66::ffff:0:0:1"), 128, address("fd66::ffff:0:0:2")};
     REQUIRE(host.perform(AddAddress{outside}).error == 0);
     REQUIRE(host.perform(AddAddress{inside}).error == 0);
     REQUIRE(host.perform(AddAddress{inside}).error == 0);  // idempotent
 
-    Route default_v6 = route_to("::/0", "ov", Space::overlay), default_v4 = route_to("0.0.0.0/0", "ov", Space::overlay);
+    Route default_v6 = route_to("::/0", "ov", Space::overlay),
+          default_v4 = route_to("0.0.0.0/0", "ov", Space::overlay);
     default_v6.via = default_v4.via = address("fd66::ffff:0:0:1");
     REQUIRE(host.perform(AddRoute{default_v6}).error == 0);
     REQUIRE(host.perform(AddRoute{default_v4}).error == 0);
@@ -106,7 +109,9 @@ TEST_CASE("a route is replaced in place and carries its metric, MTU, source and 
     CHECK(snapshot.routes.size() == 6);
 }
 
-TEST_CASE("routes removed by others or with their link are reported as lost, our own removals are not", "[native]") {
+TEST_CASE(
+    "routes removed by others or with their link are reported as lost, our own removals are not", "[native]"
+) {
     Host host;
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
     const Route ours = route_to("fd67::/64", "ov"), mine = route_to("fd68::/64", "ov");
@@ -119,7 +124,9 @@ TEST_CASE("routes removed by others or with their link are reported as lost, our
     CHECK(host.wait_for<LinkDown>().name == "ov");
 }
 
-TEST_CASE("a link that is there with another kind is made anew, a TUN device only gets its properties", "[native]") {
+TEST_CASE(
+    "a link that is there with another kind is made anew, a TUN device only gets its properties", "[native]"
+) {
     Host host;
     host.run(Space::underlay, "ip link add ov type bridge");
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
@@ -152,7 +159,9 @@ TEST_CASE("rules are added once, found again and removed", "[native]") {
     CHECK(host.snapshot("ov").rules.empty());
 }
 
-TEST_CASE("an error comes with the kernel's own words, and a thousand changes are each answered once", "[native]") {
+TEST_CASE(
+    "an error comes with the kernel's own words, and a thousand changes are each answered once", "[native]"
+) {
     Host host;
     Route nowhere = route_to("fd67::/64", "ov");
     CHECK(host.perform(AddRoute{nowhere}).error == ENODEV);

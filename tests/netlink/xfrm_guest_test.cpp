@@ -77,8 +77,12 @@ TEST_CASE("SAs of every suite and both directions are installed, replaced, liste
     Host host;
     using base::EspSuite;
     for (const EspSuite suite :
-         {EspSuite::aes_gcm_128, EspSuite::aes_gcm_256, EspSuite::chacha20_poly1305, EspSuite::aes_cbc_128_sha256,
-          EspSuite::aes_cbc_256_sha256, EspSuite::aes_cbc_256_sha512}) {
+         {EspSuite::aes_gcm_128,
+          EspSuite::aes_gcm_256,
+          EspSuite::chacha20_poly1305,
+          EspSuite::aes_cbc_128_sha256,
+          EspSuite::aes_cbc_256_sha256,
+          EspSuite::aes_cbc_256_sha512}) {
         INFO("suite " << int(suite));
         REQUIRE(host.perform(AddSa{make_sa(base::Direction::in, suite)}).error == 0);
         REQUIRE(host.perform(AddSa{make_sa(base::Direction::out, suite)}).error == 0);
@@ -124,7 +128,8 @@ TEST_CASE("the six policies of a tunnel are set, switched to another SA and remo
     CHECK(has(text, "spi 0xc1000009"));
     CHECK_FALSE(has(text, "spi 0xc1000001"));
     std::size_t count = 0;
-    for (auto at = text.find("if_id 0x2a"); at != std::string::npos; at = text.find("if_id 0x2a", at + 1)) ++count;
+    for (auto at = text.find("if_id 0x2a"); at != std::string::npos; at = text.find("if_id 0x2a", at + 1))
+        ++count;
     CHECK(count == 6);
     CHECK(host.snapshot("ov").policy_if_ids == std::vector<std::uint32_t>{0x2a});
     REQUIRE(host.perform(RemovePolicies{0x2a}).error == 0);
@@ -152,5 +157,8 @@ TEST_CASE("End.DT46 of a VRF table is a route", "[.guest]") {
     reduced.mtu = 1360;
     reduced.encap = Seg6Encap{{address("fd67::b")}, true};
     REQUIRE(host.perform(AddRoute{reduced}).error == 0);
-    CHECK(has(host.run(Space::underlay, "ip route"), "mode encap.red segs 1 [ fd67::b ] dev ov proto 197 scope link mtu 1360"));
+    CHECK(
+        has(host.run(Space::underlay, "ip route"),
+            "mode encap.red segs 1 [ fd67::b ] dev ov proto 197 scope link mtu 1360")
+    );
 }

@@ -14,11 +14,14 @@ using namespace std::chrono_literals;
 namespace {
 
 const std::string kPrivate =
-    "-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\\n-----END PRIVATE KEY-----";
+    "-----BEGIN PRIVATE "
+    "KEY-----\\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\\n-----END PRIVATE KEY-----";
 
 std::string public_pem() {
     const auto seed = ike::parse_private_key(
-        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\n-----END PRIVATE KEY-----"
+        "-----BEGIN PRIVATE "
+        "KEY-----\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\n-----END PRIVATE "
+        "KEY-----"
     );
     std::string pem = ike::public_key_to_pem(ike::public_key_of(*seed)), escaped;
     for (const char c : pem) escaped += c == '\n' ? "\\n" : std::string(1, c);
@@ -27,9 +30,12 @@ std::string public_pem() {
 
 base::Result<base::Secret> no_files(const std::string& path) { return base::Error{"cannot read " + path}; }
 
-std::string config_text(const std::string& daemon, const std::string& endpoints, const std::string& more = "") {
-    return "{\n\"private_key\": \"" + kPrivate + "\",\n\"organization\": \"acme\", \"common_name\": \"one\",\n\"daemon\": {" +
-           daemon + "},\n\"endpoints\": [" + endpoints + "]" + more + "}";
+std::string config_text(
+    const std::string& daemon, const std::string& endpoints, const std::string& more = ""
+) {
+    return "{\n\"private_key\": \"" + kPrivate +
+           "\",\n\"organization\": \"acme\", \"common_name\": \"one\",\n\"daemon\": {" + daemon +
+           "},\n\"endpoints\": [" + endpoints + "]" + more + "}";
 }
 
 const std::string kDaemon = R"("network": "fd66::1/64", "prefixs": ["192.168.128.1/24"])";
@@ -65,7 +71,8 @@ std::string bad_registry(const std::string& text) {
 }
 
 std::string node_text(const std::string& name, const std::string& network, const std::string& prefixes = "") {
-    return R"({"common_name": ")" + name + R"(", "endpoints": [{"address": "192.0.2.9", "port": 12025, "serial_number": "0"}],)" +
+    return R"({"common_name": ")" + name +
+           R"(", "endpoints": [{"address": "192.0.2.9", "port": 12025, "serial_number": "0"}],)" +
            R"("remarks": {"network": ")" + network + R"(", "prefixes": [)" + prefixes + "]}}";
 }
 
@@ -102,27 +109,42 @@ TEST_CASE("a configuration of the original is read with its defaults") {
 
 TEST_CASE("every spelling of the original's versions means the same") {
     for (const char* spelling : {"prefixs", "prefixes", "extra_network"}) {
-        const Config config = good(config_text(std::string("\"network\": \"fd66::/64\", \"") + spelling + "\": [\"10.0.0.0/8\"]", kEndpoint));
+        const Config config = good(config_text(
+            std::string("\"network\": \"fd66::/64\", \"") + spelling + "\": [\"10.0.0.0/8\"]", kEndpoint
+        ));
         CHECK(config.prefixes.size() == 1);
     }
     CHECK(good(config_text(kDaemon + R"(, "use_netns": true)", kEndpoint)).mode == Mode::netns);
     CHECK(good(config_text(kDaemon + R"(, "mode": "netns")", kEndpoint)).mode == Mode::netns);
     CHECK(good(config_text(kDaemon + R"(, "mode": "netns")", kEndpoint)).route_table == 254);
-    const Config extra = good(config_text(kDaemon + R"(, "extra_ip": ["192.168.128.1/32", "10.1.1.1"])", kEndpoint));
+    const Config extra =
+        good(config_text(kDaemon + R"(, "extra_ip": ["192.168.128.1/32", "10.1.1.1"])", kEndpoint));
     REQUIRE(extra.extra_ip.size() == 2);
     CHECK(extra.extra_ip[1] == std::pair(*Address::parse("10.1.1.1"), 32u));
-    const Config null_address = good(config_text(kDaemon, R"({"address": null, "address_family": "ip6", "port": 12025, "serial_number": "x7"})"));
+    const Config null_address = good(config_text(
+        kDaemon, R"({"address": null, "address_family": "ip6", "port": 12025, "serial_number": "x7"})"
+    ));
     CHECK_FALSE(null_address.endpoints[0].address.has_value());
     CHECK(null_address.endpoints[0].family == Family::v6);
     CHECK(null_address.endpoints[0].serial_number == "x7");
-    const Config ranet = good(config_text(kDaemon, R"({"address": "10.0.0.0/8", "port": 13000, "fwmark": "0x2a", "updown": "/bin/true"})"));
+    const Config ranet = good(config_text(
+        kDaemon, R"({"address": "10.0.0.0/8", "port": 13000, "fwmark": "0x2a", "updown": "/bin/true"})"
+    ));
     CHECK(ranet.endpoints[0].address_range == *Prefix::parse("10.0.0.0/8"));
     CHECK(ranet.endpoints[0].fwmark == 42);
     CHECK(ranet.endpoints[0].updown == "/bin/true");
     CHECK_FALSE(ranet.endpoints[0].serial_number.has_value());
-    CHECK(good(config_text(kDaemon, R"({"address": "host.example", "address_family": "ip4", "port": 1})")).endpoints[0].hostname == "host.example");
-    const Config tuned = good(config_text(kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)", kEndpoint,
-        R"(, "babel": {"hello_interval": "500ms", "rxcost": 10}, "ike": {"dpd_interval": 5}, "log": {"format": "json", "level": "debug"})"));
+    CHECK(
+        good(config_text(kDaemon, R"({"address": "host.example", "address_family": "ip4", "port": 1})"))
+            .endpoints[0]
+            .hostname == "host.example"
+    );
+    const Config tuned = good(config_text(
+        kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
+        kEndpoint,
+        R"(, "babel": {"hello_interval": "500ms", "rxcost": 10}, "ike": {"dpd_interval": 5},)"
+        R"("log": {"format": "json", "level": "debug"})"
+    ));
     CHECK(tuned.datapath == DatapathChoice::user);
     CHECK(tuned.sysctl == SysctlChoice::check);
     CHECK(tuned.babel.hello_interval == 500ms);
@@ -132,11 +154,19 @@ TEST_CASE("every spelling of the original's versions means the same") {
 }
 
 TEST_CASE("an error names file, line, column, key, what was expected and what was found") {
-    CHECK(bad(config_text(kDaemon, R"({"address": "192.0.2.1", "address_family": "ip5", "port": 1})")) ==
-          R"(config.json:5:58: endpoints[0].address_family: "ip5" is not one of "ip4", "ip6" (did you mean "ip4"?))");
-    CHECK(bad(config_text(kDaemon, R"({"address": "192.0.2.1", "port": 70000})")) ==
-          R"(config.json:5:48: endpoints[0].port: expected a whole number from 1 to 65535, found 70000)");
-    CHECK(bad(config_text(R"("network": 7)", kEndpoint)) == "config.json:4:23: daemon.network: expected a string, found 7");
+    CHECK(
+        bad(config_text(kDaemon, R"({"address": "192.0.2.1", "address_family": "ip5", "port": 1})")) ==
+        R"(config.json:5:58: endpoints[0].address_family: "ip5" is not one of "ip4", "ip6")"
+        R"( (did you mean "ip4"?))"
+    );
+    CHECK(
+        bad(config_text(kDaemon, R"({"address": "192.0.2.1", "port": 70000})")) ==
+        R"(config.json:5:48: endpoints[0].port: expected a whole number from 1 to 65535, found 70000)"
+    );
+    CHECK(
+        bad(config_text(R"("network": 7)", kEndpoint)) ==
+        "config.json:4:23: daemon.network: expected a string, found 7"
+    );
     CHECK(bad("{}") == "config.json:1:1: organization: is missing");
     CHECK(bad("{\"private_key\": }").starts_with("config.json:1:17: not JSON: "));
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");
@@ -146,74 +176,129 @@ TEST_CASE("what would not work is refused, with the words for it") {
     const std::vector<std::pair<std::string, std::string>> cases{
         {config_text(R"("network": "fd66::/65")", kEndpoint), "expected an IPv6 prefix of length 1 to 64"},
         {config_text(R"("network": "10.0.0.0/8")", kEndpoint), "expected an IPv6 prefix"},
-        {config_text(R"("network": "fd66::/64", "prefixs": ["fd66::ffff:0:0:7/128"])", kEndpoint), "which the node keeps for itself"},
+        {config_text(R"("network": "fd66::/64", "prefixs": ["fd66::ffff:0:0:7/128"])", kEndpoint),
+         "which the node keeps for itself"},
         {config_text(kDaemon + R"(, "prefixes": [])", kEndpoint), "says the same as"},
         {config_text(kDaemon + R"(, "use_netns": true, "mode": "vrf")", kEndpoint), "says otherwise"},
-        {config_text(kDaemon + R"(, "ifname": "abcdefghijk")", kEndpoint), "expected an interface name of at most 10"},
+        {config_text(kDaemon + R"(, "ifname": "abcdefghijk")", kEndpoint),
+         "expected an interface name of at most 10"},
         {config_text(kDaemon + R"(, "ifname": "../x")", kEndpoint), "expected an interface name"},
         {config_text(kDaemon + R"(, "extra_ip": ["x"])", kEndpoint), "expected an address"},
         {config_text(kDaemon + R"(, "mtu": 100)", kEndpoint), "from 1280 to 65535"},
         {config_text(kDaemon, R"({"address": null, "port": 1})"), "without an address nothing says"},
-        {config_text(kDaemon, R"({"address": "::1", "address_family": "ip4", "port": 1})"), "does not fit the address"},
-        {config_text(kDaemon, R"({"address": "a b", "port": 1})"), "expected an address, a domain name or null"},
+        {config_text(kDaemon, R"({"address": "::1", "address_family": "ip4", "port": 1})"),
+         "does not fit the address"},
+        {config_text(kDaemon, R"({"address": "a b", "port": 1})"),
+         "expected an address, a domain name or null"},
         {config_text(kDaemon, ""), "expected at least one endpoint"},
         {config_text(kDaemon, kEndpoint + "," + kEndpoint), "an endpoint before this one has the same"},
-        {config_text(kDaemon, kEndpoint, R"(, "babel": {"hello_interval": "10 years"})"), "expected a time from"},
+        {config_text(kDaemon, kEndpoint, R"(, "babel": {"hello_interval": "10 years"})"),
+         "expected a time from"},
         {config_text(kDaemon, kEndpoint, R"(, "organization": "x")"), "stands twice"},
         {R"({"private_key": "nowhere.pem"})", "cannot read nowhere.pem"},
-        {R"({"private_key": "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"})", "expected a PEM"},
+        {R"({"private_key": "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"})",
+         "expected a PEM"},
     };
     for (const auto& [text, words] : cases) {
         Problems problems;
         CHECK_FALSE(parse_config(text, "config.json", no_files, problems).has_value());
-        const bool told = std::any_of(problems.list().begin(), problems.list().end(), [&, &wanted = words](const Problem& problem) {
-            return problem.to_string().find(wanted) != std::string::npos && problem.line > 0 && problem.column > 0;
-        });
+        const bool told = std::any_of(
+            problems.list().begin(),
+            problems.list().end(),
+            [&, &wanted = words](const Problem& problem) {
+                return problem.to_string().find(wanted) != std::string::npos && problem.line > 0 &&
+                       problem.column > 0;
+            }
+        );
         INFO(text);
         INFO(words);
         CHECK(told);
     }
 }
 
-TEST_CASE("all errors are told, in the order of the file, and unknown keys are warned of with the nearest word") {
+TEST_CASE(
+    "all errors are told, in the order of the file, and unknown keys are warned of with the nearest word"
+) {
     Problems problems;
-    parse_config(R"({"organisation": "a", "private_key": 1, "daemon": {"network": 2, "ifnam": "x"}, "endpoints": [{"port": 0}]})", "c", no_files, problems);
+    parse_config(
+        R"({"organisation": "a", "private_key": 1, "daemon": {"network": 2, "ifnam": "x"},)"
+        R"("endpoints": [{"port": 0}]})",
+        "c",
+        no_files,
+        problems
+    );
     std::string all;
     for (const auto& problem : problems.list()) all += problem.to_string() + "\n";
-    CHECK(all.find("warning: organisation: unknown key (did you mean \"organization\"?)") != std::string::npos);
+    CHECK(
+        all.find("warning: organisation: unknown key (did you mean \"organization\"?)") != std::string::npos
+    );
     CHECK(all.find("warning: daemon.ifnam: unknown key (did you mean \"ifname\"?)") != std::string::npos);
     CHECK(all.find("common_name: is missing") != std::string::npos);
     CHECK(all.find("daemon.network: expected a string, found 2") != std::string::npos);
     CHECK(all.find("endpoints[0].port: expected") != std::string::npos);
-    CHECK(std::is_sorted(problems.list().begin(), problems.list().end(), [](const Problem& a, const Problem& b) {
-        return std::tie(a.line, a.column) < std::tie(b.line, b.column);
-    }));
+    CHECK(std::is_sorted(
+        problems.list().begin(),
+        problems.list().end(),
+        [](const Problem& a, const Problem& b) {
+            return std::tie(a.line, a.column) < std::tie(b.line, b.column);
+        }
+    ));
 }
 
 TEST_CASE("a registry is read, sorted and versioned, with one key or two") {
     Problems problems;
-    const auto one = parse_registry(registry_text(node_text("b", "fd67::/64") + "," + node_text("a", "fd66::1/64", "\"10.0.0.0/8\"")), "r", problems);
+    const auto one = parse_registry(
+        registry_text(node_text("b", "fd67::/64") + "," + node_text("a", "fd66::1/64", "\"10.0.0.0/8\"")),
+        "r",
+        problems
+    );
     REQUIRE(one.has_value());
     CHECK(one->nodes.at(0).common_name == "a");
     CHECK(one->nodes.at(0).prefixes.size() == 1);
     CHECK(one->version.size() == 64);
-    const std::string two_keys = registry_text(node_text("a", "fd66::/64"), "") ;
+    const std::string two_keys = registry_text(node_text("a", "fd66::/64"), "");
     std::string text = two_keys;
-    text.replace(text.find("\"public_key\": \"\""), 16, "\"public_key\": [\"" + public_pem() + "\", \"" + public_pem() + "\"]");
+    text.replace(
+        text.find("\"public_key\": \"\""),
+        16,
+        "\"public_key\": [\"" + public_pem() + "\", \"" + public_pem() + "\"]"
+    );
     const auto two = parse_registry(text, "r", problems);
     REQUIRE(two.has_value());
     CHECK(two->nodes.at(0).keys.size() == 2);
 }
 
 TEST_CASE("a registry that would break the mesh is refused with the reason") {
-    CHECK(bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("A", "fd67::/64"))).find("has this identity already") != std::string::npos);
-    CHECK(bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("b", "fd66::/56"))).find("is that of acme/a too") != std::string::npos);
-    CHECK(bad_registry(registry_text(node_text("a", "fd66::/64"), "nonsense")).find("expected a PEM \"PUBLIC KEY\"") != std::string::npos);
-    CHECK(bad_registry(registry_text(node_text("*", "fd66::/64"))).find("a name must not be") != std::string::npos);
-    CHECK(bad_registry(registry_text(node_text("a,CN=b", "fd66::/64"))).find("a name must not be") != std::string::npos);
+    CHECK(
+        bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("A", "fd67::/64")))
+            .find("has this identity already") != std::string::npos
+    );
+    CHECK(
+        bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("b", "fd66::/56")))
+            .find("is that of acme/a too") != std::string::npos
+    );
+    CHECK(
+        bad_registry(registry_text(node_text("a", "fd66::/64"), "nonsense"))
+            .find("expected a PEM \"PUBLIC KEY\"") != std::string::npos
+    );
+    CHECK(
+        bad_registry(registry_text(node_text("*", "fd66::/64"))).find("a name must not be") !=
+        std::string::npos
+    );
+    CHECK(
+        bad_registry(registry_text(node_text("a,CN=b", "fd66::/64"))).find("a name must not be") !=
+        std::string::npos
+    );
     CHECK(bad_registry(std::string(2000, '[')).find("not JSON") != std::string::npos);
     Problems problems;
-    const auto anycast = parse_registry(registry_text(node_text("a", "fd66::/64", "\"10.0.0.0/8\"") + "," + node_text("b", "fd67::/64", "\"10.0.0.0/8\"")), "r", problems);
+    const auto anycast = parse_registry(
+        registry_text(
+            node_text("a", "fd66::/64", "\"10.0.0.0/8\"") + "," +
+            node_text("b", "fd67::/64", "\"10.0.0.0/8\"")
+        ),
+        "r",
+        problems
+    );
     CHECK(anycast.has_value());
     REQUIRE(problems.list().size() == 1);
     CHECK(problems.list().front().text.find("anycast") != std::string::npos);
@@ -236,7 +321,8 @@ TEST_CASE("all files of the original load as they are") {
         INFO(entry.path().string());
         const auto key = [&](const std::string&) -> base::Result<base::Secret> {
             std::string pem = kPrivate;
-            for (auto at = pem.find("\\n"); at != std::string::npos; at = pem.find("\\n")) pem.replace(at, 2, "\n");
+            for (auto at = pem.find("\\n"); at != std::string::npos; at = pem.find("\\n"))
+                pem.replace(at, 2, "\n");
             return base::Secret(base::as_bytes(pem));
         };
         const bool loaded = is_registry ? parse_registry(read(entry.path()), name, problems).has_value()

@@ -12,7 +12,8 @@ TEST_CASE("comments of all three kinds and trailing commas are blanked without m
 }
 
 TEST_CASE("strings keep what looks like a comment or a comma, escaped quotes too") {
-    for (const char* text : {R"(["# no", "// no", "/* no */", ",]"])", R"(["a\",] # b", 1])", R"({"http://x": "\\"})"}) {
+    for (const char* text :
+         {R"(["# no", "// no", "/* no */", ",]"])", R"(["a\",] # b", 1])", R"({"http://x": "\\"})"}) {
         CHECK(relax(text) == text);
     }
 }
