@@ -72,7 +72,7 @@ std::string bare(const std::string& line) {
 // namespace, type, array or enumeration opens one.
 void check_functions(const File& file) {
     static const std::regex no_function(
-        R"(^\s*(namespace|struct|class|enum|union|extern|template|constexpr .*=|const .*=|static .*=))"
+        R"(^\s*(namespace|struct|class|enum|union|extern|template|(constexpr|const|static) .*=))"
     );
     std::size_t start = 0;
     std::string closing;
@@ -83,7 +83,7 @@ void check_functions(const File& file) {
             if (std::regex_search(line, no_function)) continue;
             start = i + 1;
             closing = std::string(indent, ' ') + "}";
-        } else if (start != 0 && line.starts_with(closing) && line.find_first_not_of(' ') == closing.size() - 1) {
+        } else if (start != 0 && line.starts_with(closing) && indent == closing.size() - 1) {
             if (i + 2 - start > 70)
                 complain(
                     file, start, "a function of " + std::to_string(i + 2 - start) + " lines, 70 at most"
