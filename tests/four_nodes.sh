@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# Four nodes of two organizations: athens and berlin of olive, cairo and dakar of maple. athens and berlin have an
+# address of each family, dakar sits behind a translating router without a known address. To be sourced after peers.sh.
+
+nodes=(athens berlin cairo dakar)
+underlay4() { case $1 in athens) echo 192.0.2.1 ;; berlin) echo 192.0.2.2 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; esac; }
+organization() { case $1 in athens | berlin) echo olive ;; *) echo maple ;; esac; }
+number() { case $1 in athens) echo 1 ;; berlin) echo 2 ;; cairo) echo 3 ;; dakar) echo 4 ;; esac; }
+
+endpoints() {
+    case $1 in
+        athens | berlin) echo "[{\"serial_number\": 0, \"address\": \"$(underlay4 "$1")\", \"port\": 12025},
+            {\"serial_number\": 1, \"address\": \"2001:db8::$(number "$1")\", \"port\": 12025}]" ;;
+        cairo) echo '[{"serial_number": 0, "address": "192.0.2.3", "port": 12025}]' ;;
+        dakar) echo '[{"serial_number": 0, "address": null, "address_family": "ip4", "port": 12025}]' ;;
+    esac
+}
+
+# write_config NODE MODE DATAPATH
+write_config() {
+    local n
+    n=$(number "$1")
+    cat >"$work/$1.json" <<CONFIG
+{
+  "private_key": "$work/$(organization "$1").key",
+  "organization": "$(organization "$1")",
+  "common_name": "$1",
+  "daemon": {
+    "network": "fd10:$n::/64",
+    "prefixes": ["10.10.$n.0/24"],
+    "extra_ip": ["10.10.$n.1"],
+    "mode": "$2",
+    "datapath": "$3"
+  },
+  // Faster than the defaults: a test is not to wait.
+  "babel": {"hello_interval": "1s", "update_interval": "4s"},
+  "ike": {"dpd_interval": "2s"},
+  "endpoints": $(endpoints "$1")
+}
+CONFIG
+    config_of[$1]=$work/$1.json
+    registry_of[$1]=$work/registry.json
+    v4_of[$1]=10.10.$n.1
+    v6_of[$1]=fd10:$n::ffff:0:0:1
+}
+
+write_keys() {
+    "$aronet" keygen -o "$work/olive.key" >/dev/null && "$aronet" keygen -o "$work/maple.key" >/dev/null
+}
+
+# write_registry FILE NODE...: from what each node says of itself; the nodes of one organization share a key.
+write_registry() {
+    local file=$1 node
+    shift
+    for node; do "$aronet" pub -c "${config_of[$node]}"; done |
+        jq -s 'flatten(1) | group_by(.organization) | map(.[0] + {nodes: map(.nodes[])})' >"$file"
+}
+
+build_hosts() {
+    local node
+    add_switch
+    for node in "${nodes[@]}"; do
+        add_host "$node"
+        case $node in
+            dakar) add_router router "$(underlay4 router)/24" dakar ;;
+            cairo) plug cairo "$(underlay4 cairo)/24" ;;
+            *) plug "$node" "$(underlay4 "$node")/24" "2001:db8::$(number "$node")/64" ;;
+        esac
+        add_lan "$node"
+    done
+}

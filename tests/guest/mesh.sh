@@ -1,0 +1,68 @@
+#!/bin/bash
+# Four nodes of ours on the stock kernel with its own data plane: three in VRF mode, dakar in netns mode behind NAT.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+
+
+check_transfers() {
+    local from to family address
+    # 10 MB once per family and direction, between the host behind cairo (VRF) and the one behind dakar (netns, NAT).
+    check '10 MB of IPv4 from the host behind cairo to the one behind dakar' \
+        transfer cairo-host dakar-host "${host_v4_of[dakar]}" 10000000
+    check '10 MB of IPv4 from the host behind dakar to the one behind cairo' \
+        transfer dakar-host cairo-host "${host_v4_of[cairo]}" 10000000
+    check '10 MB of IPv6 from cairo to dakar' transfer cairo dakar "${v6_of[dakar]}" 10000000
+    check '10 MB of IPv6 from dakar to cairo' transfer dakar cairo "${v6_of[cairo]}" 10000000
+    for from in "${nodes[@]}"; do
+        for to in "${nodes[@]}"; do
+            [ "$from" = "$to" ] && continue
+            case $from-$to in cairo-dakar | dakar-cairo) continue ;; esac
+            for family in 4 6; do
+                address=${v4_of[$to]}
+                [ $family = 6 ] && address=${v6_of[$to]}
+                check "200 kB of IPv$family from $from to $to" transfer "$from" "$to" "$address" 200000
+            done
+        done
+    done
+}
+
+check_restart() {
+    local node=$1
+    count_kernel "$node" >"$work/$node.before"
+    kill_hard "$node"
+    start "$node"
+    check "after kill -9 and restart of $node the mesh works again" wait_for 60 all_reach 4 6
+    same_count() { count_kernel "$node" >"$work/$node.after"; cmp -s "$work/$node.before" "$work/$node.after"; }
+    if wait_for 30 same_count; then ok "nothing of $node is there twice after the restart"
+    else not_ok "nothing of $node is there twice" "$(diff "$work/$node.before" "$work/$node.after" | tr '\n' ';')"; fi
+}
+
+check_clean_stop() {
+    local node
+    for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop "$node"; done
+    for node in "${nodes[@]}"; do
+        kernel_of "$node" >"$work/$node.left"
+        if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "$node leaves the kernel as it was"
+        else not_ok "$node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
+    done
+}
+
+load_modules
+write_keys
+for node in athens berlin cairo; do write_config $node vrf kernel; done
+write_config dakar netns kernel
+write_registry "$work/registry.json" "${nodes[@]}"
+build_hosts
+sleep 1
+for node in "${nodes[@]}"; do kernel_of "$node" >"$work/$node.clean"; done
+for node in "${nodes[@]}"; do start "$node"; done
+check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6 || {
+    show_logs
+    exit 1
+}
+check_pairs
+check_transfers
+check_restart athens
+check_restart dakar
+check_clean_stop
+[ "${failures:-0}" = 0 ] || { show_logs; exit 1; }

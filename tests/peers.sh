@@ -1,0 +1,235 @@
+# shellcheck shell=bash
+# The rig of the scenarios: hosts as namespaces on one switch, nodes of ours on them, hosts behind the nodes. To be sourced.
+# Every host is a process that holds a network and a mount namespace with a /run of its own, so that the nodes of a
+# scenario, and scenarios running at once, never meet; when the process ends, everything of it is gone.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+aronet=${ARONET:-$root/build/release/aronet}
+work=$(mktemp -d "${TMPDIR:-/tmp}/aronet-test.XXXXXX")
+declare -A holder=() daemon_pid=() config_of=() registry_of=() v4_of=() v6_of=() host_v4_of=() host_v6_of=()
+nodes=()
+
+failures=0
+ok() { printf 'ok %s\n' "$1"; }
+not_ok() {
+    printf 'not ok %s: %s\n' "$1" "${2:-}"
+    failures=$((failures + 1))
+}
+
+# check NAME COMMAND...: passes if the command succeeds; what it said last is the reason otherwise.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then ok "$name"; else
+        not_ok "$name" "$(tail -n 3 "$work/said" | tr '\n' ' ')"
+        return 1
+    fi
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt "$end" ] || return 1
+        sleep 0.3
+    done
+}
+
+in_host() {
+    local host=$1
+    shift
+    nsenter -t "${holder[$host]}" -n -m -- "$@"
+}
+
+add_host() {
+    unshare -n -m --propagation private sh -c 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && echo up >"$0" &&
+        exec sleep infinity' "$work/holder.$1" </dev/null >/dev/null 2>&1 &
+    holder[$1]=$!
+    disown $!
+    for _ in $(seq 100); do
+        [ -s "$work/holder.$1" ] && break
+        sleep 0.05
+    done
+    in_host "$1" ip link set lo up
+}
+
+# link HOST DEVICE HOST DEVICE: a cable.
+link() {
+    in_host "$1" ip link add "$2" type veth peer name "$4" netns "${holder[$3]}"
+    in_host "$1" ip link set "$2" up
+    in_host "$3" ip link set "$4" up
+}
+
+# plug HOST ADDRESS...: a cable from the host's eth0 to the switch.
+plug() {
+    local host=$1
+    shift
+    link switch "to-$host" "$host" eth0
+    in_host switch ip link set "to-$host" master switch
+    local address
+    for address; do
+        case $address in *:*) in_host "$host" ip addr add "$address" dev eth0 nodad ;;
+            *) in_host "$host" ip addr add "$address" dev eth0 ;; esac
+    done
+}
+
+add_switch() {
+    add_host switch
+    in_host switch ip link add switch type bridge mcast_snooping 0
+    in_host switch ip link set switch up
+}
+
+# add_router NAME ADDRESS HOST: a router that translates the addresses of HOST behind it.
+add_router() {
+    add_host "$1"
+    plug "$1" "$2"
+    link "$1" inside "$3" eth0
+    in_host "$1" ip addr add 172.16.0.1/24 dev inside
+    in_host "$3" ip addr add 172.16.0.2/24 dev eth0
+    in_host "$3" ip route add default via 172.16.0.1
+    in_host "$1" sysctl -qw net.ipv4.ip_forward=1
+    in_host "$1" nft 'add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; };
+        add rule ip nat out oifname "eth0" masquerade'
+}
+
+# add_lan NODE: a host behind the node, with addresses of the node's network and prefix (its v6_of and v4_of).
+add_lan() {
+    local node=$1 four=${v4_of[$1]%.*} six=${v6_of[$1]%::ffff:0:0:1}
+    add_host "$node-host"
+    link "$node" lan "$node-host" eth0
+    in_host "$node" ip addr add "$four.254/24" dev lan
+    in_host "$node" ip addr add "$six::fe/64" dev lan nodad
+    in_host "$node-host" ip addr add "$four.10/24" dev eth0
+    in_host "$node-host" ip addr add "$six::10/64" dev eth0 nodad
+    in_host "$node-host" ip route add default via "$four.254"
+    in_host "$node-host" ip route add default via "$six::fe"
+    host_v4_of[$node]=$four.10
+    host_v6_of[$node]=$six::10
+}
+
+start() {
+    # nsenter executes the daemon in its own place: its process id is the daemon's.
+    nsenter -t "${holder[$1]}" -n -m -- "$aronet" daemon run -c "${config_of[$1]}" \
+        ${registry_of[$1]:+-r "${registry_of[$1]}"} >>"$work/$1.log" 2>&1 &
+    daemon_pid[$1]=$!
+}
+
+stop() {
+    kill -TERM "${daemon_pid[$1]}" && wait "${daemon_pid[$1]}"
+}
+
+kill_hard() {
+    kill -KILL "${daemon_pid[$1]}"
+    wait "${daemon_pid[$1]}" 2>/dev/null || true
+}
+
+ask() {
+    local node=$1
+    shift
+    in_host "$node" "$aronet" "$@"
+}
+
+reaches() { in_host "$1" ping -c1 -W2 -q "$2" >/dev/null 2>&1; }
+
+# Every node of "${nodes[@]}" reaches every other, in the families given (4, 6).
+all_reach() {
+    local from to family
+    for from in "${nodes[@]}"; do
+        for to in "${nodes[@]}"; do
+            [ "$from" = "$to" ] && continue
+            for family; do
+                if [ "$family" = 4 ]; then reaches "$from" "${v4_of[$to]}"; else reaches "$from" "${v6_of[$to]}"; fi ||
+                    return 1
+            done
+        done
+    done
+}
+
+# A line for each pair: from the node and from the host behind it, to the other's node and the host behind that.
+check_pairs() {
+    local from to at ping_from target failed
+    for from in "${nodes[@]}"; do
+        for to in "${nodes[@]}"; do
+            [ "$from" = "$to" ] && continue
+            failed=
+            for at in node host; do
+                ping_from=$from
+                [ $at = host ] && ping_from=$from-host
+                [ -n "${holder[$ping_from]:-}" ] || continue
+                for target in ${v4_of[$to]:-} ${v6_of[$to]:-} ${host_v4_of[$to]:-} ${host_v6_of[$to]:-}; do
+                    reaches "$ping_from" "$target" || reaches "$ping_from" "$target" || failed+=" $ping_from>$target"
+                done
+            done
+            if [ -z "$failed" ]; then ok "$from reaches $to, nodes and hosts behind them, IPv4 and IPv6"
+            else not_ok "$from reaches $to" "no answer:$failed"; fi
+        done
+    done
+}
+
+# transfer FROM TO ADDRESS BYTES: by TCP; true if exactly these bytes arrived.
+transfer() {
+    local from=$1 to=$2 address=$3 bytes=$4 family=4
+    case $address in *:*) family=6 ;; esac
+    [ -s "$work/bytes.$bytes" ] || head -c "$bytes" /dev/urandom >"$work/bytes.$bytes"
+    rm -f "$work/arrived"
+    in_host "$to" timeout 90 socat -u "TCP$family-LISTEN:5001,reuseaddr" "CREATE:$work/arrived" 2>/dev/null &
+    local server=$!
+    [ $family = 6 ] && address="[$address]"
+    in_host "$from" timeout 90 socat -u "OPEN:$work/bytes.$bytes" "TCP$family:$address:5001,retry=40,interval=0.1" \
+        2>>"$work/socat.log"
+    [ $? = 0 ] || kill "$server" 2>/dev/null
+    wait "$server"
+    cmp -s "$work/arrived" "$work/bytes.$bytes"
+}
+
+# What a node's host has in the kernel. A daemon must leave it as it was. (The rule for VRFs is the kernel's own: it
+# comes with the first VRF and stays.)
+kernel_of() {
+    in_host "$1" sh -c '
+        ip -o link | sed "s/@.*//; s/^[0-9]*: //" | cut -d: -f1
+        ip -o addr | grep -v fe80 | awk "{ print \$2, \$3, \$4 }"
+        ip route show table all
+        ip -6 route show table all | grep -v -e fe80 -e ff00 | sed "s/ expires [0-9]*sec//"
+        { ip rule; ip -6 rule; } | grep -v l3mdev-table
+        ip xfrm state; ip xfrm policy
+        ls /run/netns; find /run -type s; ls /run/aronet 2>/dev/null
+        cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/conf/all/rp_filter
+        true' 2>&1
+}
+
+# How many links, states, policies and routes of ours: after a restart it must be the same as before.
+count_kernel() {
+    in_host "$1" sh -c '
+        echo "links $(ip -o link | grep -c -v -e lo: -e eth0 -e lan)"
+        echo "states $(ip -o xfrm state 2>/dev/null | grep -c "proto esp")"
+        echo "policies $(ip -o xfrm policy 2>/dev/null | grep -c "if_id")"
+        echo "routes $(ip route show table all proto 197 | wc -l) $(ip -6 route show table all proto 197 | wc -l)"
+        echo "namespaces $(ls /run/netns | wc -l)"
+        for space in $(ls /run/netns); do
+            echo "inside: links $(ip -n $space -o link | wc -l)"
+            echo "inside: routes $(ip -n $space route show proto 197 | wc -l) $(ip -n $space -6 route show proto 197 | wc -l)"
+        done' 2>&1
+}
+
+show_logs() {
+    local log
+    for log in "$work"/*.log; do
+        [ -s "$log" ] && { printf -- '-- %s\n' "$(basename "$log")"; tail -n "${1:-15}" "$log"; } >&2
+    done
+    true
+}
+
+clean_rig() {
+    local pid
+    for pid in "${daemon_pid[@]}" "${holder[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+    # What a scenario started inside (charon, bird) still holds the namespaces.
+    [ -d "$work/pids" ] && for pid in $(cat "$work"/pids/* 2>/dev/null); do kill -KILL "$pid" 2>/dev/null; done
+    if [ -n "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
+}
+trap clean_rig EXIT
+
+load_modules() {
+    modprobe -a xfrm_interface vrf veth esp4 esp6 xfrm_user xfrm_algo gcm ccm seqiv echainiv authenc chacha20poly1305 \
+        nf_tables nft_masq nft_chain_nat bridge tun cbc 2>/dev/null || true
+}
