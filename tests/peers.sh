@@ -6,7 +6,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 aronet=${ARONET:-$root/build/release/aronet}
 work=$(mktemp -d "${TMPDIR:-/tmp}/aronet-test.XXXXXX")
-declare -A holder=() daemon_pid=() config_of=() registry_of=() v4_of=() v6_of=() host_v4_of=() host_v6_of=()
+declare -A holder=() daemon_pid=() config_of=() registry_of=() v4_of=() v6_of=() host_v4_of=() host_v6_of=() was_killed=()
 nodes=()
 
 failures=0
@@ -120,6 +120,7 @@ stop() {
 }
 
 kill_hard() {
+    was_killed[$1]=yes
     kill -KILL "${daemon_pid[$1]}"
     wait "${daemon_pid[$1]}" 2>/dev/null || true
 }
@@ -189,13 +190,28 @@ kernel_of() {
     in_host "$1" sh -c '
         ip -o link | sed "s/@.*//; s/^[0-9]*: //" | cut -d: -f1
         ip -o addr | grep -v fe80 | awk "{ print \$2, \$3, \$4 }"
-        ip route show table all
-        ip -6 route show table all | grep -v -e fe80 -e ff00 | sed "s/ expires [0-9]*sec//"
+        ip -4 route show table all
+        ip -6 route show table all | grep -v -e fe80 -e ff00 -e ^anycast | sed "s/ expires [0-9]*sec//"
         { ip rule; ip -6 rule; } | grep -v l3mdev-table
         ip xfrm state; ip xfrm policy
         ls /run/netns; find /run -type s; ls /run/aronet 2>/dev/null
-        cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/conf/all/rp_filter
         true' 2>&1
+    # What a sysctl was before is not known to a daemon that found it changed by a killed one.
+    [ -n "${was_killed[$1]:-}" ] || in_host "$1" sh -c \
+        'cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/conf/all/rp_filter'
+}
+
+check_clean_stop() {
+    local node
+    for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop "$node"; done
+    for node in "${nodes[@]}"; do
+        kernel_of "$node" >"$work/$node.left"
+        if [ -n "${was_killed[$node]:-}" ]; then
+            head -n -3 "$work/$node.clean" >"$work/without-sysctls" && mv "$work/without-sysctls" "$work/$node.clean"
+        fi
+        if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "$node leaves the kernel as it was"
+        else not_ok "$node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
+    done
 }
 
 # How many links, states, policies and routes of ours: after a restart it must be the same as before.
@@ -232,4 +248,16 @@ trap clean_rig EXIT
 load_modules() {
     modprobe -a xfrm_interface vrf veth esp4 esp6 xfrm_user xfrm_algo gcm ccm seqiv echainiv authenc chacha20poly1305 \
         nf_tables nft_masq nft_chain_nat bridge tun cbc 2>/dev/null || true
+}
+
+# Kills a node's daemon and starts another: what the first left is adopted or removed, never doubled.
+check_restart() {
+    local node=$1
+    same_count() { count_kernel "$node" >"$work/$node.after"; cmp -s "$work/$node.before" "$work/$node.after"; }
+    count_kernel "$node" >"$work/$node.before"
+    kill_hard "$node"
+    start "$node"
+    check "after kill -9 and restart of $node the mesh works again" wait_for 60 all_reach 4 6
+    if wait_for 30 same_count; then ok "nothing of $node is there twice after the restart"
+    else not_ok "nothing of $node is there twice" "$(diff "$work/$node.before" "$work/$node.after" | tr '\n' ';')"; fi
 }

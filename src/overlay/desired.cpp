@@ -176,7 +176,9 @@ Objects desired(const Config& config, const Registry& registry, const std::vecto
 Objects found(const Snapshot& snapshot, const Config& config) {
     Objects out;
     for (const Link& link : snapshot.links) {
-        if (is_ours(config, link.name)) out.links.push_back(link);
+        // The veth's end in the namespace comes and goes with the other one.
+        const bool is_far_end = link.space == Space::overlay && std::holds_alternative<netlink::Veth>(link.kind);
+        if (is_ours(config, link.name) && !is_far_end) out.links.push_back(link);
     }
     for (const LinkAddress& address : snapshot.addresses) {
         if (is_ours(config, address.link) &&

@@ -139,14 +139,13 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
         change(std::move(wish), {Purpose::Kind::clean_up, 0, 0, {}});
     objects = desired(config, registry, planned);
-    Objects adopted = found(snapshot, config);
-    // A link that stays is asked for again all the same: that changes nothing, and it says that the link is up.
-    std::erase_if(adopted.links, [&](const netlink::Link& link) {
-        return std::any_of(objects.links.begin(), objects.links.end(), [&](const netlink::Link& wanted) {
-            return wanted.space == link.space && wanted.name == link.name;
-        });
-    });
-    for (netlink::Wish& wish : diff(adopted, objects)) change(std::move(wish), {});
+    const Objects left = found(snapshot, config);
+    for (netlink::Wish& wish : diff(left, objects)) change(std::move(wish), {});
+    for (const netlink::Link& link : objects.links) {
+        // Asked for again although it is there: that changes nothing, and it says that the link is up.
+        const bool adopted = std::find(left.links.begin(), left.links.end(), link) != left.links.end();
+        if (adopted) change(netlink::AddLink{link}, {});
+    }
     if (phase != Phase::starting) return;
     phase = Phase::running;
     want_sysctls(sysctls(config));

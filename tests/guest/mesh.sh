@@ -26,27 +26,6 @@ check_transfers() {
     done
 }
 
-check_restart() {
-    local node=$1
-    count_kernel "$node" >"$work/$node.before"
-    kill_hard "$node"
-    start "$node"
-    check "after kill -9 and restart of $node the mesh works again" wait_for 60 all_reach 4 6
-    same_count() { count_kernel "$node" >"$work/$node.after"; cmp -s "$work/$node.before" "$work/$node.after"; }
-    if wait_for 30 same_count; then ok "nothing of $node is there twice after the restart"
-    else not_ok "nothing of $node is there twice" "$(diff "$work/$node.before" "$work/$node.after" | tr '\n' ';')"; fi
-}
-
-check_clean_stop() {
-    local node
-    for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop "$node"; done
-    for node in "${nodes[@]}"; do
-        kernel_of "$node" >"$work/$node.left"
-        if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "$node leaves the kernel as it was"
-        else not_ok "$node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
-    done
-}
-
 load_modules
 write_keys
 for node in athens berlin cairo; do write_config $node vrf kernel; done

@@ -8,7 +8,7 @@ nodes=(athens berlin cairo)
 
 initiator_is() {  # NODE true|false: who initiated the tunnel to cairo
     ask "$1" tunnels --json |
-        jq -e --argjson who "$2" '.tunnels[] | select(.peer == "maple/cairo") | .state == "up" and .initiator == $who'
+        jq -e --argjson who "$2" '.tunnels[] | select(.peer == "maple/cairo") | .state == "routed" and .initiator == $who'
 }
 
 check_tunnels() {

@@ -1,0 +1,104 @@
+#!/bin/bash
+# Four nodes of ours on any kernel: the user data plane in netns mode. And the commands, as a script would use them.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+
+exits_with() {  # STATUS COMMAND...
+    local wanted=$1 status=0
+    shift
+    "$@" || status=$?
+    [ "$status" = "$wanted" ] || { echo "exit status $status"; return 1; }
+}
+is_json() {  # NODE VERB FILTER: the answer is JSON for which the filter holds
+    ask "$1" "$2" --json | tee "$work/answer.json" | jq -e "$3" >/dev/null || { head -c 600 "$work/answer.json"; return 1; }
+}
+says() { "${@:2}" | tee "$work/says" | grep -qx -- "$1" || { cat "$work/says"; return 1; }; }
+
+check_commands() {
+    check 'status is ready, exit status 0' exits_with 0 ask athens status
+    check 'status --json' is_json athens status '.schema == "aronet.status/1" and .state == "ready" and
+        .organization == "olive" and .common_name == "athens" and .mode == "netns" and .datapath == "user" and
+        .tunnels.total == 4 and .tunnels.up == 4 and .neighbours.reachable == 4 and .routes.installed == 6 and
+        .unreached == [] and (.pid | type) == "number" and (.drops | has("ike") and has("babel"))'
+    check 'tunnels --json' is_json athens tunnels '.schema == "aronet.tunnels/1" and (.tunnels | length) == 4 and
+        (.tunnels | all(.state == "routed" and (.interface | startswith("aronet-")) and (.spi_in | length) == 8 and
+            (.remote | endswith(":12025")) and .esp_suite != "" and .came_up >= 1)) and
+        ([.tunnels[].peer] | unique) == ["maple/cairo", "maple/dakar", "olive/berlin"]'
+    check 'neighbours --json' is_json athens neighbours '.schema == "aronet.neighbours/1" and
+        (.neighbours | length) == 4 and (.neighbours | all(.reachable and .rtt_ms > 0 and .cost >= 32 and
+            (.address | startswith("fe80:"))))'
+    check 'routes --json' is_json athens routes '.schema == "aronet.routes/1" and
+        ([.routes[] | select(.selected) | .destination] | sort) == ["10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24",
+            "fd10:2::/64", "fd10:3::/64", "fd10:4::/64"] and
+        (.routes | all(.feasible or (.selected | not)))'
+    check 'daemon info --json' is_info athens
+    check 'dakar is known to be behind NAT' is_json dakar tunnels '.tunnels | all(.behind_nat)'
+    check 'a socket where nobody listens: exit status 3' exits_with 3 ask athens --socket /run/nobody.sock status
+}
+is_info() { ask "$1" daemon info --json | jq -e '.schema == "aronet.info/1" and .registry.nodes == 4'; }
+
+check_loading() {
+    write_registry "$work/three.json" athens berlin cairo
+    check 'load says who is removed' says 'removed: maple/dakar' ask athens load -r "$work/three.json"
+    check 'what is removed is not reached any more' gone 10.10.4.1
+    check 'the tunnel to it is gone' wait_for 10 is_json athens tunnels '[.tunnels[].peer] | index("maple/dakar") == null'
+    check 'the others are still reached' reaches athens 10.10.3.1
+    check 'a registry with an error is refused: exit status 6' exits_with 6 ask athens load -r "$work/bad.json"
+    check 'the registry before it stays' is_json athens tunnels '.tunnels | length == 3'
+    check 'load says who is added' says 'added:   maple/dakar' ask athens load -r "$work/registry.json"
+    check 'the same registry again changes nothing' says 'altered: none' ask athens load -r "$work/registry.json"
+    check 'what is added is reached again' wait_for 30 reaches athens 10.10.4.1
+}
+gone() { ! reaches athens "$1"; }
+
+refuses() { ! wait "${daemon_pid[cairo]}" && grep -q "already running with pid" "$work/cairo.log"; }
+
+check_alone() {
+    local cairo=${daemon_pid[cairo]}
+    start cairo
+    check 'a second daemon of the same node refuses to run' refuses
+    daemon_pid[cairo]=$cairo
+    check 'and the first has not noticed' ask cairo status
+}
+
+check_degraded() {
+    check 'dakar stops by the command' ask dakar daemon stop
+    check 'the daemon ends with exit status 0' wait "${daemon_pid[dakar]}"
+    check 'status of another is 7 as long as a node is missing' wait_for 20 exits_with 7 ask cairo status
+    check 'and names it' is_json cairo status '.unreached == ["maple/dakar"]'
+    start dakar
+    check 'and 0 when it is back' wait_for 30 exits_with 0 ask cairo status
+}
+
+if ! unshare -n -m true 2>/dev/null; then
+    echo 'left out: namespaces are not allowed here'
+    exit 0
+fi
+write_keys
+for node in "${nodes[@]}"; do write_config $node netns user; done
+write_registry "$work/registry.json" "${nodes[@]}"
+echo '[{"organization": "olive"' >"$work/bad.json"
+build_hosts
+sleep 1
+for node in "${nodes[@]}"; do kernel_of "$node" >"$work/$node.clean"; done
+start athens
+wait_for 10 in_host athens test -S /run/aronet/aronet.sock
+check 'status of a node alone is 7' exits_with 7 ask athens status
+for node in berlin cairo dakar; do start $node; done
+check 'every node reaches every other within 30 s' wait_for 30 all_reach 4 6 || { show_logs; exit 1; }
+check_pairs
+check '10 MB of IPv4 from athens to dakar' transfer athens dakar "${v4_of[dakar]}" 10000000
+check '10 MB of IPv4 from the host behind dakar to the one behind athens' \
+    transfer dakar-host athens-host "${host_v4_of[athens]}" 10000000
+check '10 MB of IPv6 from the host behind berlin to the one behind cairo' \
+    transfer berlin-host cairo-host "${host_v6_of[cairo]}" 10000000
+check '10 MB of IPv6 from cairo to berlin' transfer cairo berlin "${v6_of[berlin]}" 10000000
+check 'status is ready everywhere' wait_for 20 exits_with 0 ask athens status
+check_commands
+check_loading
+check_alone
+check_restart athens
+check_restart dakar
+check_degraded
+check_clean_stop
+[ "$failures" = 0 ] || { show_logs 10; exit 1; }
