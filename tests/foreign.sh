@@ -122,7 +122,7 @@ CONFIG
 
 ask_strongswan() {
     local directory=$work/$1-strongswan
-    in_host "$1" env STRONGSWAN_CONF="$directory/strongswan.conf" SWANCTL_DIR="$directory/swanctl" swanctl "${@:2}"
+    in_host "$1" env STRONGSWAN_CONF="$directory/strongswan.conf" SWANCTL_DIR="$directory/swanctl" swanctl "${@:2}" 2>"$work/swanctl.log"
 }
 
 start_strongswan() {

@@ -228,6 +228,20 @@ std::optional<IkeChoice> choose_ike(const SaPayload& offered, std::uint16_t ke_g
     return std::nullopt;
 }
 
+std::optional<IkeChoice> choose_ike_again(const SaPayload& offered, std::uint16_t ke_group, Prf present) {
+    SaPayload narrowed = offered;
+    for (Proposal& proposal : narrowed.proposals) {
+        std::erase_if(proposal.transforms, [&](const Transform& transform) {
+            if (transform.type != TransformType::prf) return false;
+            return std::none_of(std::begin(kPrfs), std::end(kPrfs), [&](const auto& known) {
+                return known.value == present && known.id == transform.id;
+            });
+        });
+    }
+    if (auto choice = choose_ike(narrowed, ke_group)) return choice;
+    return choose_ike(offered, ke_group);
+}
+
 std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group) {
     for (const EspRow& row : kEspSuites) {
         for (const Proposal& proposal : offered.proposals) {

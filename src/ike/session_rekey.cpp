@@ -23,7 +23,7 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
     const auto* ke = message.find<KePayload>();
     const SaPayload& offered = *message.find<SaPayload>();
     if (ke == nullptr) return answer_error(message, notify::invalid_syntax, {}, turn);
-    const auto choice = choose_ike(offered, ke->group);
+    const auto choice = choose_ike_again(offered, ke->group, suite_.prf);
     if (!choice) return answer_error(message, notify::no_proposal_chosen, {}, turn);
     const auto wanted = static_cast<std::uint16_t>(choice->suite.group);
     if (ke->group != wanted) {
