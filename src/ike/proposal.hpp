@@ -32,8 +32,8 @@ SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false);
 std::optional<IkeChoice> choose_ike(const SaPayload& offered, std::uint16_t ke_group);
 std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group = 0);
 
-// In a rekeying the present PRF stays where it is offered: with another one, RFC 7296 2.18 derives the new keys by
-// the new PRF but strongSwan by the old, and nobody could read the other.
+// In a rekeying the present PRF stays where it is offered: with another one, RFC 7296 2.18 derives the new
+// keys by the new PRF but strongSwan by the old, and nobody could read the other.
 std::optional<IkeChoice> choose_ike_again(const SaPayload& offered, std::uint16_t ke_group, Prf present);
 
 // The answer must be exactly one proposal that takes one of each of the transforms we offered.
