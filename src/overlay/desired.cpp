@@ -177,7 +177,8 @@ Objects found(const Snapshot& snapshot, const Config& config) {
     Objects out;
     for (const Link& link : snapshot.links) {
         // The veth's end in the namespace comes and goes with the other one.
-        const bool is_far_end = link.space == Space::overlay && std::holds_alternative<netlink::Veth>(link.kind);
+        const bool is_veth = std::holds_alternative<netlink::Veth>(link.kind);
+        const bool is_far_end = is_veth && link.space == Space::overlay;
         if (is_ours(config, link.name) && !is_far_end) out.links.push_back(link);
     }
     for (const LinkAddress& address : snapshot.addresses) {

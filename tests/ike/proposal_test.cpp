@@ -11,7 +11,7 @@ namespace {
 SaPayload offer_of(std::vector<std::uint16_t> prfs) {
     SaPayload offer = offer_ike(false);
     auto& transforms = offer.proposals.front().transforms;
-    std::erase_if(transforms, [](const Transform& transform) { return transform.type == TransformType::prf; });
+    std::erase_if(transforms, [](const Transform& t) { return t.type == TransformType::prf; });
     for (const std::uint16_t id : prfs) transforms.push_back({TransformType::prf, id, std::nullopt});
     return offer;
 }
