@@ -1,0 +1,174 @@
+// Complete nodes in a simulated network: engine, speaker, node and a Linux of values, in virtual time.
+
+#include "sim/story.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+
+using namespace aronet;
+using namespace aronet::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+#define CHECK_CONVERGES(world, limit) \
+    do {                              \
+        const bool converged = (world).converge(limit); \
+        INFO(report(world));          \
+        REQUIRE(converged);           \
+        REQUIRE((world).violations().empty()); \
+    } while (false)
+
+std::set<std::size_t> all_but(std::size_t count, std::size_t left_out) {
+    std::set<std::size_t> members;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (i != left_out) members.insert(i);
+    }
+    return members;
+}
+
+}  // namespace
+
+TEST_CASE("two nodes find each other within two seconds and leave nothing when they stop") {
+    World world(1, plans(2));
+    world.start_all();
+    CHECK_CONVERGES(world, 2s);
+    const auto status = nlohmann::json::parse(world.ask(0, "status"));
+    CHECK(status.at("state") == "ready");
+    CHECK(status.at("tunnels").at("up") == 1);
+    for (const char* verb : {"info", "tunnels", "neighbours", "routes"}) {
+        CHECK(nlohmann::json::parse(world.ask(0, verb)).at("schema") == std::string("aronet.") + verb + "/1");
+    }
+    world.stop(0);
+    world.stop(1);
+    world.run_for(6s);
+    CHECK(world.is_stopped(0));
+    CHECK(world.is_stopped(1));
+    CHECK(world.kernel(0).is_empty());
+    CHECK(world.kernel(1).is_empty());
+    INFO(report(world));
+    CHECK(world.violations().empty());
+}
+
+TEST_CASE("a full mesh of ten converges, and traffic finds a way round when a direct path is cut") {
+    World world(2, plans(10));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.cut(0, 1);
+    CHECK_FALSE(world.unreached().empty());
+    CHECK_CONVERGES(world, 20s);
+    world.mend(0, 1);
+    world.run_for(60s);
+    CHECK(world.unreached().empty());
+}
+
+TEST_CASE("a ring heals after a cut and closes again") {
+    World world(3, plans(8));
+    for (std::size_t a = 0; a < 8; ++a) {
+        for (std::size_t b = a + 1; b < 8; ++b) {
+            if (b != a + 1 && !(a == 0 && b == 7)) world.cut(a, b);
+        }
+    }
+    world.start_all();
+    CHECK_CONVERGES(world, 30s);
+    world.cut(2, 3);
+    world.run_for(1s);
+    CHECK_CONVERGES(world, 60s);
+    world.mend(2, 3);
+    world.run_for(60s);
+    CHECK_CONVERGES(world, 60s);
+}
+
+TEST_CASE("a node without a known address comes from behind its NAT, also with a new mapping") {
+    auto hosts = plans(4);
+    hosts[2].behind_nat = true;
+    World world(4, hosts);
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.rebind(2);
+    world.run_for(1s);
+    CHECK_CONVERGES(world, 60s);
+}
+
+TEST_CASE("a node that was killed comes back over what it left, a node that stopped comes back clean") {
+    World world(5, plans(5));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.kill(1);
+    world.run_for(3s);
+    world.start(1);
+    CHECK_CONVERGES(world, 60s);
+    world.stop(2);
+    world.run_for(6s);
+    CHECK(world.is_stopped(2));
+    CHECK(world.kernel(2).is_empty());
+    world.start(2);
+    CHECK_CONVERGES(world, 60s);
+}
+
+TEST_CASE("a registry that loses a node and gets it back changes nothing else") {
+    World world(6, plans(4));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    const auto before = nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels");
+    for (std::size_t i = 0; i < 4; ++i) world.load_registry(i, all_but(4, 3));
+    world.run_for(5s);
+    const auto during = nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels");
+    REQUIRE(during.size() == 2);
+    for (const auto& tunnel : during) {
+        bool same = false;
+        for (const auto& old : before) same |= old.at("spi_in") == tunnel.at("spi_in");
+        CHECK(same);
+    }
+    for (const auto& [key, route] : world.kernel(0).routes()) CHECK(key.destination.to_string() != "10.10.4.0/24");
+    for (std::size_t i = 0; i < 4; ++i) world.load_registry(i, all_but(4, 99));
+    CHECK_CONVERGES(world, 60s);
+}
+
+TEST_CASE("an SA that the kernel refuses once is tried again, notices that overflow lead to a resync") {
+    World world(7, plans(3));
+    world.errors_allowed = true;
+    world.kernel(0).refuse_next_sa(12);
+    world.start_all();
+    CHECK_CONVERGES(world, 60s);
+    world.lose_notices(1);
+    world.run_for(5s);
+    CHECK_CONVERGES(world, 10s);
+}
+
+TEST_CASE("equal seeds give equal runs") {
+    const auto run = [] {
+        World world(8, plans(4));
+        world.weather = {3ms, 10ms, 5, 2};
+        world.start_all();
+        world.converge(30s);
+        return std::pair(world.now(), world.last_messages());
+    };
+    CHECK(run() == run());
+}
+
+TEST_CASE("random meshes survive loss, reordering, cuts, kills and restarts") {
+    const char* wanted = std::getenv("ARONET_SEEDS");
+    const bool all = std::getenv("ARONET_ALL") != nullptr;
+    const std::uint64_t seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : all ? 200 : 20;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Outcome outcome = tell(seed, 12);
+        INFO("seed " << seed << "\n" << outcome.report);
+        CHECK(outcome.fine);
+    }
+}
+
+TEST_CASE("fifty nodes in a random graph converge under loss") {
+    World world(50, plans(50));
+    world.weather = {10ms, 10ms, 2, 0};
+    base::Random random = base::Random::from_number(50);
+    for (std::size_t a = 0; a < 50; ++a) {
+        for (std::size_t b = a + 2; b < 50; ++b) {
+            if (random.below(100) < 88 && !(a == 0 && b == 49)) world.cut(a, b);
+        }
+    }
+    world.start_all();
+    CHECK_CONVERGES(world, 120s);
+}

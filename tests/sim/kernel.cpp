@@ -1,0 +1,229 @@
+#include "kernel.hpp"
+
+#include <cerrno>
+
+namespace aronet::sim {
+
+using netlink::Link;
+using netlink::Notice;
+using netlink::Space;
+
+std::vector<Notice> Kernel::perform(netlink::Change change) {
+    Notices out;
+    const int error = std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
+    out.push_back(netlink::Done{change.id, error, error == 0 ? "" : "refused by the simulated kernel"});
+    return out;
+}
+
+bool Kernel::is_empty() const {
+    return !has_namespace_ && links_.empty() && addresses_.empty() && routes_.empty() && rules_.empty() &&
+           sas_.empty() && policies_.empty();
+}
+
+std::string Kernel::what_is_left() const {
+    std::string text = has_namespace_ ? "namespace " : "";
+    for (const auto& [name, link] : links_) text += name.second + " ";
+    for (const auto& [key, route] : routes_) text += key.destination.to_string() + " ";
+    return text + std::to_string(sas_.size()) + " SAs " + std::to_string(policies_.size()) + " policies " +
+           std::to_string(addresses_.size()) + " addresses";
+}
+
+std::optional<Kernel::Outbound> Kernel::outbound(const std::string& name) const {
+    for (const auto& [key, entry] : links_) {
+        const auto* tunnel = std::get_if<netlink::Tunnel>(&entry.first.kind);
+        if (key.second != name || tunnel == nullptr) continue;
+        const auto policies = policies_.find(tunnel->if_id);
+        if (policies == policies_.end()) return std::nullopt;
+        const auto sa = sas_.find({policies->second.remote, policies->second.spi_out});
+        if (sa == sas_.end() || sa->second.direction != base::Direction::out) return std::nullopt;
+        return Outbound{sa->first, sa->second.destination, sa->second.key};
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> Kernel::inbound(std::uint32_t spi, const base::Bytes& key) const {
+    for (const auto& [id, sa] : sas_) {
+        if (id.spi != spi || sa.direction != base::Direction::in || sa.key != key) continue;
+        if (!policies_.contains(sa.if_id)) return std::nullopt;
+        for (const auto& [name, entry] : links_) {
+            const auto* tunnel = std::get_if<netlink::Tunnel>(&entry.first.kind);
+            if (tunnel != nullptr && tunnel->if_id == sa.if_id) return name.second;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<netlink::Address> Kernel::link_local(const std::string& link) const {
+    for (const auto& address : addresses_) {
+        if (address.link == link && address.address.is_link_local()) return address.address;
+    }
+    return std::nullopt;
+}
+
+// Longest prefix, then lowest metric, as Linux has it.
+const netlink::Route* Kernel::lookup(Space space, std::uint32_t table, const netlink::Address& to) const {
+    const netlink::Route* best = nullptr;
+    for (const auto& [key, route] : routes_) {
+        if (key.space != space || key.table != table || !key.destination.contains(to)) continue;
+        const auto rank = [](const netlink::Route& r) {
+            return std::pair(-static_cast<int>(r.key.destination.length()), r.key.metric);
+        };
+        if (best == nullptr || rank(route) < rank(*best)) best = &route;
+    }
+    return best;
+}
+
+bool Kernel::link_is_up(const std::string& name) const {
+    return links_.contains({Space::underlay, name}) || links_.contains({Space::overlay, name});
+}
+
+int Kernel::apply(netlink::AddNamespace&, Notices&) {
+    has_namespace_ = true;
+    return 0;
+}
+
+int Kernel::apply(netlink::RemoveNamespace&, Notices& out) {
+    has_namespace_ = false;
+    while (true) {
+        const auto inside = links_.lower_bound({Space::overlay, ""});
+        if (inside == links_.end()) break;
+        remove_link(LinkName(inside->first), out);
+    }
+    std::erase_if(routes_, [](const auto& entry) { return entry.first.space == Space::overlay; });
+    return 0;
+}
+
+int Kernel::apply(netlink::AddLink& wish, Notices& out) {
+    const Link& link = wish.link;
+    if (link.space == Space::overlay && !has_namespace_) return EINVAL;
+    if (!link.master.empty() && !links_.contains({link.space, link.master})) return ENODEV;
+    const LinkName name{link.space, link.name};
+    const auto there = links_.find(name);
+    if (there != links_.end() && there->second.first.kind != link.kind) remove_link(name, out);
+    const auto [it, is_new] = links_.try_emplace(name, link, next_index_);
+    next_index_ += is_new ? 1 : 0;
+    it->second.first = link;
+    if (const auto* veth = std::get_if<netlink::Veth>(&link.kind)) {
+        Link peer;
+        peer.space = veth->peer_space;
+        peer.name = veth->peer;
+        peer.kind = netlink::Veth{link.name, link.space};
+        links_.try_emplace({peer.space, peer.name}, peer, next_index_++);
+        out.push_back(netlink::LinkUp{peer.space, peer.name, next_index_ - 1, 1500});
+    }
+    out.push_back(netlink::LinkUp{link.space, link.name, it->second.second, link.mtu});
+    return 0;
+}
+
+// What hangs on a link goes with it; of the routes only those of IPv6 are told.
+void Kernel::remove_link(const LinkName& name, Notices& out) {
+    const auto found = links_.find(name);
+    if (found == links_.end()) return;
+    const Link link = found->second.first;
+    links_.erase(found);
+    if (const auto* veth = std::get_if<netlink::Veth>(&link.kind)) links_.erase({veth->peer_space, veth->peer});
+    std::erase_if(addresses_, [&](const auto& address) {
+        return address.link == name.second && !links_.contains({address.space, address.link});
+    });
+    for (auto it = routes_.begin(); it != routes_.end();) {
+        if (it->second.link.empty() || links_.contains({it->first.space, it->second.link})) {
+            ++it;
+            continue;
+        }
+        if (it->first.destination.family() == base::Family::v6) out.push_back(netlink::RouteLost{it->first});
+        it = routes_.erase(it);
+    }
+    out.push_back(netlink::LinkDown{name.first, name.second});
+}
+
+int Kernel::apply(netlink::RemoveLink& wish, Notices& out) {
+    remove_link({wish.space, wish.name}, out);
+    return 0;
+}
+
+int Kernel::apply(netlink::AddAddress& wish, Notices& out) {
+    const auto& address = wish.address;
+    if (!links_.contains({address.space, address.link})) return ENODEV;
+    addresses_.insert(address);
+    out.push_back(netlink::AddressAppeared{address.space, address.link, address.address});
+    return 0;
+}
+
+int Kernel::apply(netlink::RemoveAddress& wish, Notices&) {
+    addresses_.erase(wish.address);
+    return 0;
+}
+
+int Kernel::apply(netlink::AddRoute& wish, Notices&) {
+    const netlink::Route& route = wish.route;
+    if (route.kind == netlink::RouteKind::unicast && !links_.contains({route.key.space, route.link})) return ENODEV;
+    routes_[route.key] = route;
+    return 0;
+}
+
+int Kernel::apply(netlink::RemoveRoute& wish, Notices&) {
+    routes_.erase(wish.key);
+    return 0;
+}
+
+int Kernel::apply(netlink::AddRule& wish, Notices&) {
+    rules_.insert(wish.rule);
+    return 0;
+}
+
+int Kernel::apply(netlink::RemoveRule& wish, Notices&) {
+    rules_.erase(wish.rule);
+    return 0;
+}
+
+int Kernel::apply(netlink::AddSa& wish, Notices&) {
+    if (refuse_sa_ != 0) return std::exchange(refuse_sa_, 0);
+    const base::Sa& sa = wish.sa;
+    if (sa.key.size() != base::key_size(sa.suite) || sa.spi < 256) return EINVAL;
+    const base::ByteView key = sa.key.view();
+    sas_[sa.id()] = {
+        sa.direction, sa.if_id, sa.source.address, sa.destination, {key.begin(), key.end()}, ++sas_given_};
+    return 0;
+}
+
+int Kernel::apply(netlink::RemoveSa& wish, Notices&) {
+    sas_.erase(wish.id);
+    return 0;
+}
+
+int Kernel::apply(netlink::SetPolicies& wish, Notices&) {
+    policies_[wish.policies.if_id] = wish.policies;
+    return 0;
+}
+
+int Kernel::apply(netlink::RemovePolicies& wish, Notices&) {
+    policies_.erase(wish.if_id);
+    return 0;
+}
+
+int Kernel::apply(netlink::SetSysctl& wish, Notices&) {
+    sysctls_[{wish.space, wish.key}] = wish.value;
+    return 0;
+}
+
+int Kernel::apply(netlink::GetSysctl& wish, Notices& out) {
+    const auto [it, is_new] = sysctls_.try_emplace({wish.space, wish.key}, "0");
+    out.push_back(netlink::SysctlValue{wish.space, wish.key, it->second});
+    return 0;
+}
+
+int Kernel::apply(netlink::TakeSnapshot& wish, Notices& out) {
+    netlink::Snapshot snapshot;
+    for (const auto& [name, entry] : links_) {
+        if (name.second.starts_with(wish.link_prefix)) snapshot.links.push_back(entry.first);
+    }
+    snapshot.addresses.assign(addresses_.begin(), addresses_.end());
+    for (const auto& [key, route] : routes_) snapshot.routes.push_back(route);
+    snapshot.rules.assign(rules_.begin(), rules_.end());
+    for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source, sa.if_id, sa.if_id});
+    for (const auto& [if_id, policies] : policies_) snapshot.policy_if_ids.push_back(if_id);
+    out.push_back(std::move(snapshot));
+    return 0;
+}
+
+}  // namespace aronet::sim

@@ -1,0 +1,82 @@
+#pragma once
+
+// A Linux of values: obeys the rules a node has to reckon with, so that a wish the real kernel would refuse is refused
+// here too. Knows links, addresses, routes, SAs, policies and sysctls; knows no packets.
+
+#include "netlink/change.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace aronet::sim {
+
+class Kernel {
+public:
+    // Performs one change; the notices, its Done last, in the order they happen.
+    std::vector<netlink::Notice> perform(netlink::Change change);
+    void refuse_next_sa(int error) { refuse_sa_ = error; }
+    bool is_empty() const;         // nothing of the node is left
+    std::string what_is_left() const;
+
+    // What a packet would meet.
+    struct Outbound {
+        base::SaId id;
+        base::Endpoint destination;
+        base::Bytes key;
+    };
+    std::optional<Outbound> outbound(const std::string& link) const;                 // the SA this tunnel sends on
+    std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key) const;  // the tunnel it comes out of
+    std::optional<netlink::Address> link_local(const std::string& link) const;
+    const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to) const;
+    bool link_is_up(const std::string& name) const;
+
+    const std::map<netlink::RouteKey, netlink::Route>& routes() const { return routes_; }
+    struct KnownSa {
+        base::Direction direction;
+        std::uint32_t if_id = 0;
+        netlink::Address source;
+        base::Endpoint destination;
+        base::Bytes key;
+        std::uint64_t number = 0;  // the how-manieth SA this kernel was given
+    };
+    const std::map<base::SaId, KnownSa>& sas() const { return sas_; }
+
+private:
+    using Notices = std::vector<netlink::Notice>;
+    using LinkName = std::pair<netlink::Space, std::string>;
+
+    int apply(netlink::AddNamespace& wish, Notices& out);
+    int apply(netlink::RemoveNamespace& wish, Notices& out);
+    int apply(netlink::AddLink& wish, Notices& out);
+    int apply(netlink::RemoveLink& wish, Notices& out);
+    int apply(netlink::AddAddress& wish, Notices& out);
+    int apply(netlink::RemoveAddress& wish, Notices& out);
+    int apply(netlink::AddRoute& wish, Notices& out);
+    int apply(netlink::RemoveRoute& wish, Notices& out);
+    int apply(netlink::AddRule& wish, Notices& out);
+    int apply(netlink::RemoveRule& wish, Notices& out);
+    int apply(netlink::AddSa& wish, Notices& out);
+    int apply(netlink::RemoveSa& wish, Notices& out);
+    int apply(netlink::SetPolicies& wish, Notices& out);
+    int apply(netlink::RemovePolicies& wish, Notices& out);
+    int apply(netlink::SetSysctl& wish, Notices& out);
+    int apply(netlink::GetSysctl& wish, Notices& out);
+    int apply(netlink::TakeSnapshot& wish, Notices& out);
+    void remove_link(const LinkName& name, Notices& out);
+
+    bool has_namespace_ = false;
+    std::uint32_t next_index_ = 2;
+    std::uint64_t sas_given_ = 0;
+    int refuse_sa_ = 0;
+    std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
+    std::set<netlink::LinkAddress> addresses_;
+    std::map<netlink::RouteKey, netlink::Route> routes_;
+    std::set<netlink::Rule> rules_;
+    std::map<base::SaId, KnownSa> sas_;
+    std::map<std::uint32_t, netlink::Policies> policies_;
+    std::map<std::pair<netlink::Space, std::string>, std::string> sysctls_;
+};
+
+}  // namespace aronet::sim

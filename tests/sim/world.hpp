@@ -1,0 +1,99 @@
+#pragma once
+
+// A network of complete nodes in one thread and in virtual time: underlay with delay, loss, duplication and cuts, NATs,
+// a simulated Linux per node. After every event the invariants are checked; equal seeds give equal runs.
+
+#include "kernel.hpp"
+#include "overlay/desired.hpp"
+#include "overlay/node.hpp"
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace aronet::sim {
+
+using base::Duration;
+using base::Instant;
+
+struct Weather {
+    Duration delay = std::chrono::milliseconds(5);
+    Duration jitter = std::chrono::milliseconds(0);  // also reorders
+    unsigned loss_percent = 0, duplicate_percent = 0;
+};
+
+struct HostPlan {
+    std::string name;
+    bool behind_nat = false;      // no known address
+    overlay::Mode mode = overlay::Mode::vrf;
+};
+
+class World {
+public:
+    World(std::uint64_t seed, const std::vector<HostPlan>& plans);
+    ~World();
+
+    Weather weather;
+    void start(std::size_t host);
+    void start_all();
+    void stop(std::size_t host);                   // says goodbye
+    void kill(std::size_t host);                   // its kernel keeps what it has
+    void cut(std::size_t a, std::size_t b);        // nothing passes between the two
+    void mend(std::size_t a, std::size_t b);
+    void rebind(std::size_t host);                 // its NAT forgets and maps anew
+    void load_registry(std::size_t host, const std::set<std::size_t>& members);
+    void lose_notices(std::size_t host);           // the kernel's notices overflowed
+
+    void run_for(Duration duration);
+    // Runs until every living node reaches every prefix of every other, or the time is over.
+    bool converge(Duration limit);
+    std::vector<std::string> unreached() const;    // "a cannot reach b", for living nodes
+
+    Kernel& kernel(std::size_t host);
+    Instant now() const { return now_; }
+    std::size_t size() const { return hosts_.size(); }
+    std::string ask(std::size_t host, const std::string& verb);
+    bool is_stopped(std::size_t host) const;
+
+    const std::vector<std::string>& violations() const { return violations_; }
+    std::vector<std::string> last_messages() const;
+    bool errors_allowed = false;                   // where a test makes the kernel refuse
+
+private:
+    struct Host;
+    struct Event {
+        std::size_t host;
+        std::function<void(Host&)> happens;
+    };
+
+    void schedule(Instant at, std::size_t host, std::function<void(Host&)> happens);
+    void step();
+    void settle(Host& host);
+    void perform(Host& host, overlay::Action& action);
+    void send_ike(Host& host, overlay::SendIke& send);
+    void send_babel(Host& host, overlay::SendBabel& send);
+    void carry(const Host& from, const Host& to, const std::function<void()>& deliver);
+    Host* owner_of(const base::Endpoint& endpoint);
+    bool is_cut(const Host& a, const Host& b) const;
+    overlay::Registry registry_of(const std::set<std::size_t>& members) const;
+
+    const Host* next_hop(const Host& host, const base::Address& to, bool& reached) const;
+    enum class Walk { reached, lost, loop };
+    Walk walk(const Host& from, const base::Address& to) const;
+    void check(const Host& host);
+    void check_sas();
+    void violate(const std::string& text);
+
+    Instant now_{};
+    base::Random random_;
+    std::vector<std::unique_ptr<Host>> hosts_;
+    std::map<std::pair<Instant, std::uint64_t>, Event> events_;
+    std::uint64_t order_ = 0;
+    std::set<std::pair<std::size_t, std::size_t>> cuts_;
+    Instant unsettled_until_{};  // a restart gives a prefix two origins for a moment (RFC 8966 1.1)
+    std::map<std::pair<std::size_t, base::SaId>, Instant> lonely_since_;
+    std::vector<std::string> violations_, messages_;
+};
+
+}  // namespace aronet::sim
