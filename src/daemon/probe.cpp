@@ -33,7 +33,8 @@ public:
 
     netlink::Done perform(netlink::Wish wish) {
         session_.handle(netlink::Change{1, std::move(wish)}, now(), output_);
-        // Long: the first SA loads and tests the kernel's algorithms, and a slow machine starts several nodes.
+        // Long: the first SA loads and tests the kernel's algorithms, and a slow machine starts several
+        // nodes.
         const base::Instant end = now() + std::chrono::seconds(30);
         while (now() < end) {
             for (const auto& notice : output_.notices) {

@@ -13,12 +13,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#define CHECK_CONVERGES(world, limit) \
-    do {                              \
+#define CHECK_CONVERGES(world, limit)                   \
+    do {                                                \
         const bool converged = (world).converge(limit); \
-        INFO(report(world));          \
-        REQUIRE(converged);           \
-        REQUIRE((world).violations().empty()); \
+        INFO(report(world));                            \
+        REQUIRE(converged);                             \
+        REQUIRE((world).violations().empty());          \
     } while (false)
 
 std::set<std::size_t> all_but(std::size_t count, std::size_t left_out) {
@@ -122,7 +122,8 @@ TEST_CASE("a registry that loses a node and gets it back changes nothing else") 
         for (const auto& old : before) same |= old.at("spi_in") == tunnel.at("spi_in");
         CHECK(same);
     }
-    for (const auto& [key, route] : world.kernel(0).routes()) CHECK(key.destination.to_string() != "10.10.4.0/24");
+    for (const auto& [key, route] : world.kernel(0).routes())
+        CHECK(key.destination.to_string() != "10.10.4.0/24");
     for (std::size_t i = 0; i < 4; ++i) world.load_registry(i, all_but(4, 99));
     CHECK_CONVERGES(world, 60s);
 }

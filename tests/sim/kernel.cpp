@@ -121,7 +121,8 @@ void Kernel::remove_link(const LinkName& name, Notices& out) {
     if (found == links_.end()) return;
     const Link link = found->second.first;
     links_.erase(found);
-    if (const auto* veth = std::get_if<netlink::Veth>(&link.kind)) links_.erase({veth->peer_space, veth->peer});
+    if (const auto* veth = std::get_if<netlink::Veth>(&link.kind))
+        links_.erase({veth->peer_space, veth->peer});
     std::erase_if(addresses_, [&](const auto& address) {
         return address.link == name.second && !links_.contains({address.space, address.link});
     });
@@ -156,7 +157,8 @@ int Kernel::apply(netlink::RemoveAddress& wish, Notices&) {
 
 int Kernel::apply(netlink::AddRoute& wish, Notices&) {
     const netlink::Route& route = wish.route;
-    if (route.kind == netlink::RouteKind::unicast && !links_.contains({route.key.space, route.link})) return ENODEV;
+    if (route.kind == netlink::RouteKind::unicast && !links_.contains({route.key.space, route.link}))
+        return ENODEV;
     routes_[route.key] = route;
     return 0;
 }

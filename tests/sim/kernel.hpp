@@ -1,7 +1,7 @@
 #pragma once
 
-// A Linux of values: obeys the rules a node has to reckon with, so that a wish the real kernel would refuse is refused
-// here too. Knows links, addresses, routes, SAs, policies and sysctls; knows no packets.
+// A Linux of values: obeys the rules a node has to reckon with, so that a wish the real kernel would refuse
+// is refused here too. Knows links, addresses, routes, SAs, policies and sysctls; knows no packets.
 
 #include "netlink/change.hpp"
 
@@ -17,7 +17,7 @@ public:
     // Performs one change; the notices, its Done last, in the order they happen.
     std::vector<netlink::Notice> perform(netlink::Change change);
     void refuse_next_sa(int error) { refuse_sa_ = error; }
-    bool is_empty() const;         // nothing of the node is left
+    bool is_empty() const;  // nothing of the node is left
     std::string what_is_left() const;
 
     // What a packet would meet.
@@ -26,8 +26,9 @@ public:
         base::Endpoint destination;
         base::Bytes key;
     };
-    std::optional<Outbound> outbound(const std::string& link) const;                 // the SA this tunnel sends on
-    std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key) const;  // the tunnel it comes out of
+    std::optional<Outbound> outbound(const std::string& link) const;  // the SA this tunnel sends on
+    std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key)
+        const;  // the tunnel it comes out of
     std::optional<netlink::Address> link_local(const std::string& link) const;
     const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to) const;
     bool link_is_up(const std::string& name) const;

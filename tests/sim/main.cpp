@@ -1,4 +1,5 @@
-// aronet-sim SEED [NODES [COUNT]]: tells the story of a seed, or of COUNT seeds from there on, and says what failed.
+// aronet-sim SEED [NODES [COUNT]]: tells the story of a seed, or of COUNT seeds from there on, and says what
+// failed.
 
 #include "story.hpp"
 

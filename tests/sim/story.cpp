@@ -33,8 +33,12 @@ void something_happens(World& world, base::Random& random) {
             world.run_for(10s);
             world.start(host);
             break;
-        case 3: world.lose_notices(host); break;
-        default: world.run_for(random.between(1s, 30s)); break;
+        case 3:
+            world.lose_notices(host);
+            break;
+        default:
+            world.run_for(random.between(1s, 30s));
+            break;
     }
 }
 
@@ -65,7 +69,11 @@ Outcome tell(std::uint64_t seed, std::size_t nodes_max) {
     auto hosts = plans(nodes);
     hosts[random.below(nodes)].behind_nat = true;
     World world(seed, hosts);
-    world.weather = {random.between(1ms, 30ms), random.between(0ms, 20ms), unsigned(random.below(6)), unsigned(random.below(4))};
+    world.weather = {
+        random.between(1ms, 30ms),
+        random.between(0ms, 20ms),
+        unsigned(random.below(6)),
+        unsigned(random.below(4))};
     cut_at_random(world, random, unsigned(random.below(60)));
     world.start_all();
     bool fine = world.converge(60s);
@@ -77,7 +85,11 @@ Outcome tell(std::uint64_t seed, std::size_t nodes_max) {
     if (fine) world.run_for(10s);
     for (std::size_t i = 0; fine && i < nodes; ++i) fine = world.is_stopped(i);
     fine = fine && world.violations().empty();
-    return {fine, fine ? "" : report(world) + "again: aronet-sim " + std::to_string(seed) + " " + std::to_string(nodes_max) + "\n"};
+    return {
+        fine,
+        fine ? ""
+             : report(world) + "again: aronet-sim " + std::to_string(seed) + " " + std::to_string(nodes_max) +
+                   "\n"};
 }
 
 }  // namespace aronet::sim

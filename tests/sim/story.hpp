@@ -1,6 +1,7 @@
 #pragma once
 
-// One random story of a mesh: who is in it, what weather there is, what happens to it; told by its seed alone.
+// One random story of a mesh: who is in it, what weather there is, what happens to it; told by its seed
+// alone.
 
 #include "world.hpp"
 

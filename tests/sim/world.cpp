@@ -28,9 +28,9 @@ struct World::Host {
     std::size_t number = 0;
     HostPlan plan;
     base::Secret key;
-    Address address;           // its own
-    Endpoint outside;          // what the others see
-    std::uint64_t life = 0;    // counts starts: what was on its way to an earlier life is lost
+    Address address;         // its own
+    Endpoint outside;        // what the others see
+    std::uint64_t life = 0;  // counts starts: what was on its way to an earlier life is lost
     bool alive = false, stopped = false;
     std::unique_ptr<base::Random> random;
     std::unique_ptr<overlay::Node> node;
@@ -59,7 +59,8 @@ struct World::Host {
     }
 };
 
-World::World(std::uint64_t seed, const std::vector<HostPlan>& plans) : random_(base::Random::from_number(seed)) {
+World::World(std::uint64_t seed, const std::vector<HostPlan>& plans)
+    : random_(base::Random::from_number(seed)) {
     for (const HostPlan& plan : plans) {
         auto host = std::make_unique<Host>();
         host->number = hosts_.size();
@@ -194,7 +195,10 @@ void World::perform(Host& host, overlay::Action& action) {
             });
         }
     } else if (auto* note = std::get_if<base::Note>(&action)) {
-        messages_.push_back(std::to_string(base::milliseconds(now_.time_since_epoch())) + " " + host.plan.name + ": " + note->text);
+        messages_.push_back(
+            std::to_string(base::milliseconds(now_.time_since_epoch())) + " " + host.plan.name + ": " +
+            note->text
+        );
         if (note->level == base::Level::error && !errors_allowed) violate(host.plan.name + ": " + note->text);
     } else if (auto* answer = std::get_if<overlay::Answer>(&action)) {
         host.answer = answer->body;
@@ -213,7 +217,9 @@ World::Host* World::owner_of(const Endpoint& endpoint) {
     return nullptr;
 }
 
-bool World::is_cut(const Host& a, const Host& b) const { return cuts_.contains(std::minmax(a.number, b.number)); }
+bool World::is_cut(const Host& a, const Host& b) const {
+    return cuts_.contains(std::minmax(a.number, b.number));
+}
 
 void World::carry(const Host& from, const Host& to, const std::function<void()>& deliver) {
     if (is_cut(from, to) || random_.below(100) < weather.loss_percent) return;
@@ -229,7 +235,8 @@ void World::send_ike(Host& host, overlay::SendIke& send) {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
         const Endpoint local{target->address, kPort};
         schedule(at, target->number, [bytes = send.bytes, seen, local, this](Host& arrived) {
-            if (arrived.alive) arrived.node->handle(overlay::IkeDatagram{bytes, seen, local}, now_, arrived.actions);
+            if (arrived.alive)
+                arrived.node->handle(overlay::IkeDatagram{bytes, seen, local}, now_, arrived.actions);
         });
     });
 }
@@ -242,11 +249,17 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
     if (target == nullptr || !from || !host.kernel.link_is_up(send.link)) return;
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
-        schedule(at, target->number, [bytes = send.bytes, to = send.to, from = *from, sa = *sa, this](Host& arrived) {
-            const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
-            if (!arrived.alive || !link) return;
-            arrived.node->handle(overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions);
-        });
+        schedule(
+            at,
+            target->number,
+            [bytes = send.bytes, to = send.to, from = *from, sa = *sa, this](Host& arrived) {
+                const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
+                if (!arrived.alive || !link) return;
+                arrived.node->handle(
+                    overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions
+                );
+            }
+        );
     });
 }
 
@@ -279,12 +292,15 @@ const World::Host* World::next_hop(const Host& host, const Address& to, bool& re
     reached = network_of(host.number).contains(to) || prefix_of(host.number).contains(to);
     if (reached) return nullptr;
     const overlay::Config config = host.config();
-    const auto* route = host.kernel.lookup(overlay::overlay_space(config), overlay::overlay_table(config), to);
-    if (route == nullptr || route->kind != netlink::RouteKind::unicast || !route->key.destination.length()) return nullptr;
+    const auto* route =
+        host.kernel.lookup(overlay::overlay_space(config), overlay::overlay_table(config), to);
+    if (route == nullptr || route->kind != netlink::RouteKind::unicast || !route->key.destination.length())
+        return nullptr;
     const auto sa = host.kernel.outbound(route->link);
     if (!sa) return nullptr;
     for (const auto& other : hosts_) {
-        if (other->outside == sa->destination && !is_cut(host, *other) && other->kernel.inbound(sa->id.spi, sa->key)) {
+        if (other->outside == sa->destination && !is_cut(host, *other) &&
+            other->kernel.inbound(sa->id.spi, sa->key)) {
             return other.get();
         }
     }
@@ -308,8 +324,10 @@ std::vector<std::string> World::unreached() const {
         for (const std::size_t to : from->members) {
             const Host& target = *hosts_[to];
             if (!from->alive || !target.alive || from->number == to) continue;
-            for (const Address& address : {network_of(to).address().plus(1), prefix_of(to).address().plus(1)}) {
-                if (walk(*from, address) != Walk::reached) list.push_back(from->plan.name + " cannot reach " + address.to_string());
+            for (const Address& address :
+                 {network_of(to).address().plus(1), prefix_of(to).address().plus(1)}) {
+                if (walk(*from, address) != Walk::reached)
+                    list.push_back(from->plan.name + " cannot reach " + address.to_string());
             }
         }
     }
@@ -337,9 +355,15 @@ void World::check_sas() {
         if (!host->alive) continue;
         for (const auto& [id, sa] : host->kernel.sas()) {
             const bool paired = std::any_of(hosts_.begin(), hosts_.end(), [&](const auto& other) {
-                return other != host && std::any_of(other->kernel.sas().begin(), other->kernel.sas().end(), [&](const auto& entry) {
-                           return entry.first.spi == id.spi && entry.second.key == sa.key && entry.second.direction != sa.direction;
-                       });
+                return other != host && std::any_of(
+                                            other->kernel.sas().begin(),
+                                            other->kernel.sas().end(),
+                                            [&](const auto& entry) {
+                                                return entry.first.spi == id.spi &&
+                                                       entry.second.key == sa.key &&
+                                                       entry.second.direction != sa.direction;
+                                            }
+                                        );
             });
             if (!paired) lonely.emplace(host->number, id);
         }

@@ -1,7 +1,8 @@
 #pragma once
 
-// A network of complete nodes in one thread and in virtual time: underlay with delay, loss, duplication and cuts, NATs,
-// a simulated Linux per node. After every event the invariants are checked; equal seeds give equal runs.
+// A network of complete nodes in one thread and in virtual time: underlay with delay, loss, duplication and
+// cuts, NATs, a simulated Linux per node. After every event the invariants are checked; equal seeds give
+// equal runs.
 
 #include "kernel.hpp"
 #include "overlay/desired.hpp"
@@ -25,7 +26,7 @@ struct Weather {
 
 struct HostPlan {
     std::string name;
-    bool behind_nat = false;      // no known address
+    bool behind_nat = false;  // no known address
     overlay::Mode mode = overlay::Mode::vrf;
 };
 
@@ -37,18 +38,18 @@ public:
     Weather weather;
     void start(std::size_t host);
     void start_all();
-    void stop(std::size_t host);                   // says goodbye
-    void kill(std::size_t host);                   // its kernel keeps what it has
-    void cut(std::size_t a, std::size_t b);        // nothing passes between the two
+    void stop(std::size_t host);             // says goodbye
+    void kill(std::size_t host);             // its kernel keeps what it has
+    void cut(std::size_t a, std::size_t b);  // nothing passes between the two
     void mend(std::size_t a, std::size_t b);
-    void rebind(std::size_t host);                 // its NAT forgets and maps anew
+    void rebind(std::size_t host);  // its NAT forgets and maps anew
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
-    void lose_notices(std::size_t host);           // the kernel's notices overflowed
+    void lose_notices(std::size_t host);  // the kernel's notices overflowed
 
     void run_for(Duration duration);
     // Runs until every living node reaches every prefix of every other, or the time is over.
     bool converge(Duration limit);
-    std::vector<std::string> unreached() const;    // "a cannot reach b", for living nodes
+    std::vector<std::string> unreached() const;  // "a cannot reach b", for living nodes
 
     Kernel& kernel(std::size_t host);
     Instant now() const { return now_; }
@@ -58,7 +59,7 @@ public:
 
     const std::vector<std::string>& violations() const { return violations_; }
     std::vector<std::string> last_messages() const;
-    bool errors_allowed = false;                   // where a test makes the kernel refuse
+    bool errors_allowed = false;  // where a test makes the kernel refuse
 
 private:
     struct Host;
