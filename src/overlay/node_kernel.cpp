@@ -202,8 +202,12 @@ void Node::State::begin_clean_up() {
     left.addresses.clear();
     std::reverse(left.links.begin(), left.links.end());
     for (netlink::Wish& wish : diff(left, {})) change(std::move(wish), quiet);
-    for (const auto& [key, value] : old_sysctls) {
-        if (key.first == netlink::Space::underlay) change(netlink::GetSysctl{key.first, key.second}, quiet);
+    // Those of our links went with them, those of the namespace go with it.
+    for (const Sysctl& sysctl : sysctls(config)) {
+        const bool ours = old_sysctls.contains({sysctl.space, sysctl.key});
+        if (ours && sysctl.space == netlink::Space::underlay) {
+            change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);
+        }
     }
     if (config.mode == Mode::netns) change(netlink::RemoveNamespace{config.netns_name}, quiet);
 }

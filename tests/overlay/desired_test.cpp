@@ -1,0 +1,170 @@
+#include "overlay/desired.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace aronet;
+using namespace aronet::overlay;
+
+namespace {
+
+Config config(Mode mode) {
+    Config out;
+    out.organization = "acme";
+    out.common_name = "one";
+    out.network = *Prefix::parse("fd66::/64");
+    out.prefixes = {*Prefix::parse("10.1.0.0/16")};
+    out.extra_ip = {{*Address::parse("10.1.0.1"), 32}};
+    out.mode = mode;
+    EndpointConfig endpoint;
+    endpoint.address = *Address::parse("192.0.2.1");
+    endpoint.serial_number = "0";
+    out.endpoints = {endpoint};
+    return out;
+}
+
+Registry registry(int nodes) {
+    Registry out;
+    for (int i = 2; i < nodes + 2; ++i) {
+        RegistryNode node;
+        node.organization = "acme";
+        node.common_name = "n" + std::to_string(i);
+        node.network = *Prefix::parse("fd" + std::to_string(60 + i) + "::/64");
+        node.prefixes = {
+            *Prefix::parse("10." + std::to_string(i) + ".0.0/16"), *Prefix::parse("10.1.0.0/16")};
+        RegistryEndpoint endpoint;
+        endpoint.address = *Address::parse("192.0.2." + std::to_string(i));
+        endpoint.serial_number = "0";
+        node.endpoints = {endpoint};
+        out.nodes.push_back(node);
+    }
+    return out;
+}
+
+Objects objects(Mode mode, int nodes) {
+    return desired(config(mode), registry(nodes), pairings(config(mode), registry(nodes), {}));
+}
+
+std::vector<std::string> words(const Objects& wanted) {
+    std::vector<std::string> out;
+    for (const netlink::Wish& wish : diff({}, wanted)) out.push_back(netlink::describe(wish));
+    return out;
+}
+
+bool says(const std::vector<std::string>& lines, const std::string& part) {
+    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+        return line.find(part) != std::string::npos;
+    });
+}
+
+// Performs wishes on the values themselves.
+Objects performed(Objects state, const std::vector<netlink::Wish>& wishes) {
+    for (const netlink::Wish& wish : wishes) {
+        if (const auto* add = std::get_if<netlink::AddRoute>(&wish)) {
+            std::erase_if(state.routes, [&](const auto& r) { return r.key == add->route.key; });
+            state.routes.push_back(add->route);
+        } else if (const auto* remove = std::get_if<netlink::RemoveRoute>(&wish)) {
+            std::erase_if(state.routes, [&](const auto& r) { return r.key == remove->key; });
+        } else if (const auto* link = std::get_if<netlink::AddLink>(&wish)) {
+            std::erase_if(state.links, [&](const auto& l) { return l.name == link->link.name; });
+            state.links.push_back(link->link);
+        } else if (const auto* gone = std::get_if<netlink::RemoveLink>(&wish)) {
+            std::erase_if(state.links, [&](const auto& l) { return l.name == gone->name; });
+        } else if (const auto* address = std::get_if<netlink::AddAddress>(&wish)) {
+            state.addresses.push_back(address->address);
+        } else if (const auto* away = std::get_if<netlink::RemoveAddress>(&wish)) {
+            std::erase(state.addresses, away->address);
+        }
+    }
+    return state;
+}
+
+bool same(Objects a, Objects b) {
+    const auto by_name = [](const auto& x, const auto& y) { return x.name < y.name; };
+    std::sort(a.links.begin(), a.links.end(), by_name);
+    std::sort(b.links.begin(), b.links.end(), by_name);
+    for (Objects* o : {&a, &b}) {
+        std::sort(o->addresses.begin(), o->addresses.end());
+        std::sort(o->routes.begin(), o->routes.end());
+    }
+    return a.links == b.links && a.addresses == b.addresses && a.routes == b.routes;
+}
+
+}  // namespace
+
+TEST_CASE("with a VRF the kernel looks as the original leaves it") {
+    const auto lines = words(objects(Mode::vrf, 1));
+    CHECK(lines.front() == "ip link add aronet type vrf table 128");
+    CHECK(says(lines, "ip addr add fd66::ffff:0:0:1/128 dev aronet"));
+    CHECK(says(lines, "ip addr add 10.1.0.1/32 dev aronet"));
+    CHECK(says(lines, "fd66::ffff:0:0:a/128 encap seg6local action End dev aronet table 128"));
+    CHECK(says(lines, "fd66::ffff:0:0:b/128 encap seg6local action End.DX4 nh4 0.0.0.0 dev aronet table 128")
+    );
+    CHECK(says(lines, "ip route replace 10.2.0.0/16 dev aronet table 254"));
+    CHECK(says(lines, "ip -6 route replace fd62::/64 dev aronet table 254"));
+    CHECK(says(lines, "mtu 1400 type xfrm if_id 0x"));
+    CHECK(says(lines, "multicast on master aronet"));
+}
+
+TEST_CASE("with a namespace a veth pair leads into it and default routes lead out") {
+    const auto lines = words(objects(Mode::netns, 1));
+    CHECK(lines.front() == "ip link add aronet type veth peer name aronet");
+    CHECK(says(lines, "ip addr add fd66::ffff:0:0:1 peer fd66::ffff:0:0:2/128 dev aronet"));
+    CHECK(says(lines, "ip -n overlay addr add fd66::ffff:0:0:2 peer fd66::ffff:0:0:1/128 dev aronet"));
+    CHECK(says(lines, "ip -n overlay addr add 192.168.168.168/32 dev aronet"));
+    CHECK(says(lines, "ip -n overlay -6 route replace ::/0 via fd66::ffff:0:0:1 dev aronet"));
+    CHECK(says(lines, "ip -n overlay route replace 0.0.0.0/0 via inet6 fd66::ffff:0:0:1 dev aronet"));
+    CHECK(says(lines, "ip route replace 10.2.0.0/16 via inet6 fd66::ffff:0:0:2 dev aronet"));
+    CHECK(says(
+        lines, "ip -n overlay -6 route replace fd66::ffff:0:0:a/128 encap seg6local action End dev aronet"
+    ));
+}
+
+TEST_CASE("what is ours is never routed away, not even when others claim it too") {
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        for (const auto& route : objects(mode, 3).routes) {
+            CHECK(route.key.destination != *Prefix::parse("10.1.0.0/16"));
+            CHECK(route.key.destination != *Prefix::parse("fd66::/64"));
+        }
+    }
+}
+
+TEST_CASE("what a difference says leads from one state to the other, and from equal states nowhere") {
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        for (const int before : {0, 1, 5}) {
+            for (const int after : {0, 2, 5}) {
+                const Objects actual = objects(mode, before), wanted = objects(mode, after);
+                CHECK(same(performed(actual, diff(actual, wanted)), wanted));
+                CHECK(diff(wanted, wanted).empty());
+            }
+        }
+    }
+}
+
+TEST_CASE("a node that is gone takes its routes, its guards and its interface with it") {
+    const Objects before = objects(Mode::vrf, 2), after = objects(Mode::vrf, 1);
+    std::size_t routes = 0, links = 0, added = 0;
+    for (const netlink::Wish& wish : diff(before, after)) {
+        routes += std::holds_alternative<netlink::RemoveRoute>(wish) ? 1 : 0;
+        links += std::holds_alternative<netlink::RemoveLink>(wish) ? 1 : 0;
+        added += netlink::describe(wish).find(" add ") != std::string::npos ? 1 : 0;
+    }
+    CHECK(routes == 4);  // network and prefix, each with its guard
+    CHECK(links == 1);
+    CHECK(added == 0);
+}
+
+TEST_CASE("SAs and policies of an earlier run are cleaned up, those of others are not") {
+    const auto planned = pairings(config(Mode::vrf), registry(1), {});
+    netlink::Snapshot snapshot;
+    const Address peer = *Address::parse("192.0.2.2");
+    snapshot.sas = {{{peer, 0x1000}, peer, 1, planned.at(0).if_id}, {{peer, 0x2000}, peer, 9, 9}};
+    snapshot.policy_if_ids = {planned.at(0).if_id, 9};
+    CHECK(clean_up(snapshot, config(Mode::vrf), planned).size() == 2);
+    netlink::Link old;
+    old.name = "aronet-9";
+    old.kind = netlink::Tunnel{9};
+    snapshot.links = {old};
+    CHECK(clean_up(snapshot, config(Mode::vrf), planned).size() == 4);
+}
