@@ -2,6 +2,7 @@
 
 #include "daemon/netns.hpp"
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <sys/socket.h>
@@ -10,6 +11,7 @@ namespace aronet::daemon {
 namespace {
 
 constexpr std::uint16_t kPort = 6696;  // RFC 8966 section 5
+constexpr int kFair = 64;              // datagrams in a row before it is everybody else's turn
 const base::Address kGroup = *base::Address::parse("ff02::1:6");
 
 void inside(int namespace_fd, const std::function<void()>& work) {
@@ -74,9 +76,11 @@ boost::asio::awaitable<void> BabelPort::receive(Received received) {
     co_await opened_.async_receive(boost::asio::use_awaitable);
     for (;;) {
         co_await socket_->readable();
+        int taken = 0;
         while (const auto arrival = socket_->receive()) {
             const auto name = name_of_.find(arrival->interface_index);
             if (name != name_of_.end()) received(name->second, *arrival);
+            if (++taken % kFair == 0) co_await boost::asio::post(io_, boost::asio::use_awaitable);
         }
     }
 }

@@ -8,6 +8,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
@@ -21,6 +22,9 @@ namespace {
 using boost::asio::awaitable;
 using boost::asio::use_awaitable;
 using namespace boost::asio::experimental::awaitable_operators;
+
+// After so many datagrams of one socket it is everybody else's turn: a flood must not stop the clock.
+constexpr int kFair = 64;
 
 base::Random::Seed entropy() {
     base::Random::Seed seed;
@@ -209,8 +213,11 @@ awaitable<void> Runtime::receive_ike() {
 awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
     for (;;) {
         co_await socket.readable();
-        while (const auto arrival = socket.receive())
+        int taken = 0;
+        while (const auto arrival = socket.receive()) {
             feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
+            if (++taken % kFair == 0) co_await boost::asio::post(io_, use_awaitable);
+        }
     }
 }
 

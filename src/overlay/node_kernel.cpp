@@ -14,6 +14,13 @@ void Node::State::change(netlink::Wish wish, Purpose purpose) {
     out->push_back(netlink::Change{id, std::move(wish)});
 }
 
+void Node::State::warn(base::Level level, const std::string& text) {
+    constexpr std::size_t kShown = 50;
+    const bool known = std::find(warnings.begin(), warnings.end(), text) != warnings.end();
+    if (!known && warnings.size() < kShown) warnings.push_back(text);
+    if (!known) say(level, text);
+}
+
 void Node::State::answered(const netlink::Done& done) {
     const auto found = pending.find(done.id);
     if (found == pending.end()) return;
@@ -25,14 +32,12 @@ void Node::State::answered(const netlink::Done& done) {
     const std::string line = purpose.words + ": " + done.text;
     if (purpose.kind == Purpose::Kind::sysctl) {
         // A kernel without SRv6 or VRF has not all of them.
-        warnings.push_back(line);
-        say(base::Level::warning, line);
+        warn(base::Level::warning, line);
     } else if (purpose.kind == Purpose::Kind::babel_route) {
         // The link may just have gone: Babel is about to be told.
         say(base::Level::debug, line);
     } else if (purpose.kind == Purpose::Kind::base || purpose.kind == Purpose::Kind::snapshot) {
-        warnings.push_back(line);
-        say(base::Level::error, line);
+        warn(base::Level::error, line);
         // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
         if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
     } else {
@@ -177,8 +182,7 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     }
     if (value.value == wanted->second.value) return;
     if (config.sysctl == SysctlChoice::check) {
-        warnings.push_back(value.key + " is " + value.value + ", this overlay needs " + wanted->second.value);
-        return say(base::Level::warning, warnings.back());
+        return warn(base::Level::warning, value.key + " is " + value.value + ", this overlay needs " + wanted->second.value);
     }
     old_sysctls.emplace(key, value.value);
     change(
