@@ -37,6 +37,7 @@ public:
 }  // namespace
 
 void start_log(const std::string& level, overlay::LogFormat format) {
+    spdlog::drop("aronet");  // of an earlier start
     const auto logger = spdlog::stderr_logger_st("aronet");
     logger->set_level(spdlog::level::from_str(level));
     logger->flush_on(spdlog::level::trace);

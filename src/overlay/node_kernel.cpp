@@ -182,7 +182,10 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     }
     if (value.value == wanted->second.value) return;
     if (config.sysctl == SysctlChoice::check) {
-        return warn(base::Level::warning, value.key + " is " + value.value + ", this overlay needs " + wanted->second.value);
+        return warn(
+            base::Level::warning,
+            value.key + " is " + value.value + ", this overlay needs " + wanted->second.value
+        );
     }
     old_sysctls.emplace(key, value.value);
     change(
