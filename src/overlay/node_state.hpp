@@ -86,7 +86,7 @@ struct Node::State {
     Tunnel* find(const std::string& interface);
     netlink::Route babel_route(const babel::Destination& destination) const;
     void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
-    void warn(base::Level level, const std::string& text);  // said, and shown by status: each text once, some at most
+    void warn(base::Level level, const std::string& text);  // said once, and shown by status
 
     Config config;
     Host host;
