@@ -15,12 +15,12 @@ namespace {
 
 const std::string kPrivate =
     "-----BEGIN PRIVATE "
-    "KEY-----\\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\\n-----END PRIVATE KEY-----";
+    "KEY-----\\nMC4CAQAwBQYDK2VwBCIEIFDeUe+jPJPx/TyqQuZUZvdCtmnzMZHy2JXsiEe0TDNV\\n-----END PRIVATE KEY-----";
 
 std::string public_pem() {
     const auto seed = ike::parse_private_key(
         "-----BEGIN PRIVATE "
-        "KEY-----\nMC4CAQAwBQYDK2VwBCIEINWlTiVYz8YqhHQ2Gl1mNVNlZ5iH/Y31jZFluWhLkWv/\n-----END PRIVATE "
+        "KEY-----\nMC4CAQAwBQYDK2VwBCIEIFDeUe+jPJPx/TyqQuZUZvdCtmnzMZHy2JXsiEe0TDNV\n-----END PRIVATE "
         "KEY-----"
     );
     std::string pem = ike::public_key_to_pem(ike::public_key_of(*seed)), escaped;
