@@ -1,6 +1,7 @@
 // Arguments to commands. Everything else is in src/daemon.
 
 #include "daemon/client.hpp"
+#include "daemon/exit_status.hpp"
 #include "daemon/run.hpp"
 
 #include <CLI/CLI.hpp>

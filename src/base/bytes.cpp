@@ -59,6 +59,12 @@ std::string to_hex(ByteView bytes) {
     return text;
 }
 
+std::string to_hex(std::uint32_t number) {
+    Bytes bytes;
+    Writer(bytes).u32(number);
+    return to_hex(bytes);
+}
+
 std::optional<Bytes> from_hex(std::string_view text) {
     const auto digit = [](char c) {
         if (c >= '0' && c <= '9') return c - '0';

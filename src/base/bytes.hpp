@@ -75,6 +75,7 @@ inline ByteView as_bytes(std::string_view text) {
 }
 
 std::string to_hex(ByteView bytes);
+std::string to_hex(std::uint32_t number);              // eight digits
 std::optional<Bytes> from_hex(std::string_view text);  // even length, no separators
 
 // What a stranger sent us, made fit for a log line or a terminal: controls and non-ASCII as \xNN, at most

@@ -14,11 +14,6 @@ constexpr std::uint16_t kPort = 6696;  // RFC 8966 section 5
 constexpr int kFair = 64;              // datagrams in a row before it is everybody else's turn
 const base::Address kGroup = *base::Address::parse("ff02::1:6");
 
-void inside(int namespace_fd, const std::function<void()>& work) {
-    if (namespace_fd >= 0) return inside_namespace(namespace_fd, work);
-    work();
-}
-
 }  // namespace
 
 BabelPort::BabelPort(boost::asio::io_context& io) : io_(io), opened_(io, 1) {}
@@ -29,7 +24,7 @@ std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
     options.device = vrf;
     options.link_scope = true;
     base::Result<Descriptor> descriptor = base::Error{};
-    inside(namespace_fd, [&] { descriptor = open_udp(options); });
+    inside_namespace(namespace_fd, [&] { descriptor = open_udp(options); });
     if (!descriptor) return descriptor.error().text;
     namespace_fd_ = namespace_fd;
     socket_ = std::make_unique<UdpSocket>(io_, std::move(*descriptor), kPort);
@@ -63,7 +58,9 @@ void BabelPort::join(std::uint32_t index) {
 }
 
 void BabelPort::add_holder() {
-    inside(namespace_fd_, [&] { holders_.emplace_back(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+    inside_namespace(namespace_fd_, [&] {
+        holders_.emplace_back(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    });
 }
 
 bool BabelPort::send(const std::string& link, const base::Address& to, base::ByteView bytes) {

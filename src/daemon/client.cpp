@@ -1,7 +1,7 @@
 #include "daemon/client.hpp"
 
+#include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
-#include "daemon/run.hpp"
 #include "daemon/table.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -24,11 +24,6 @@ namespace http = boost::beast::http;
 using nlohmann::json;
 
 constexpr int kPatience = 60;  // seconds
-
-int complain(int status, const std::string& text) {
-    std::cerr << "aronet: " << text << "\n";
-    return status;
-}
 
 std::string find_socket(const std::string& given) {
     if (!given.empty()) return given;

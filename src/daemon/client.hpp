@@ -1,7 +1,7 @@
 #pragma once
 
 // The commands that talk to a running daemon, and those that only read files. Data goes to standard output,
-// talk to standard error; each returns an exit status of run.hpp.
+// talk to standard error; each returns an exit status of exit_status.hpp.
 
 #include <string>
 

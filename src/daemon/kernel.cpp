@@ -141,9 +141,8 @@ void Kernel::done(netlink::ChangeId id, int error) {
     notices_.push_back(netlink::Done{id, error, error == 0 ? "" : std::strerror(error)});
 }
 
-void Kernel::inside(netlink::Space space, const std::function<void()>& work) const {
-    if (space == netlink::Space::overlay && overlay_) return inside_namespace(overlay_.get(), work);
-    work();
+int Kernel::descriptor_of(netlink::Space space) const {
+    return space == netlink::Space::overlay ? overlay_.get() : -1;
 }
 
 int Kernel::enter_overlay(const std::string& name) {
@@ -151,7 +150,7 @@ int Kernel::enter_overlay(const std::string& name) {
     overlay_ = open_namespace(name);
     if (!overlay_) return errno;
     base::Result<Descriptor> opened = base::Error{};
-    inside(netlink::Space::overlay, [&] {
+    inside_namespace(overlay_.get(), [&] {
         opened = open_netlink(NETLINK_ROUTE, netlink::groups(Channel::overlay_route));
     });
     if (!opened) return EACCES;
@@ -168,8 +167,7 @@ int Kernel::leave_overlay(const std::string& name) { return remove_namespace(nam
 void Kernel::add_tunnel(netlink::Change change, base::Instant now) {
     netlink::Link& link = std::get<netlink::AddLink>(change.wish).link;
     const std::uint32_t if_id = std::get<netlink::Tunnel>(link.kind).if_id;
-    const int space = link.space == netlink::Space::overlay ? overlay_.get() : -1;
-    const int error = datapath_->add_tunnel(link.name, if_id, link.mtu, space);
+    const int error = datapath_->add_tunnel(link.name, if_id, link.mtu, descriptor_of(link.space));
     if (error != 0) return done(change.id, error);
     tunnels_[link.name] = if_id;
     link.kind = netlink::Tun{};
@@ -186,7 +184,7 @@ int Kernel::remove_tunnel(const std::string& name) {
 
 int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
     base::Result<std::string, int> value = ENOENT;
-    inside(wish.space, [&] { value = read_sysctl(wish.key); });
+    inside_namespace(descriptor_of(wish.space), [&] { value = read_sysctl(wish.key); });
     if (!value) return value.error();
     notices_.push_back(netlink::SysctlValue{wish.space, wish.key, *value});
     return 0;
@@ -194,7 +192,7 @@ int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
 
 int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
     int error = 0;
-    inside(wish.space, [&] { error = write_sysctl(wish.key, wish.value); });
+    inside_namespace(descriptor_of(wish.space), [&] { error = write_sysctl(wish.key, wish.value); });
     return error;
 }
 

@@ -50,7 +50,8 @@ private:
     void perform_in_datapath(netlink::Change change, base::Instant now);
     void done(netlink::ChangeId id, int error);
 
-    void inside(netlink::Space space, const std::function<void()>& work) const;
+    // As inside_namespace() takes it: -1 for the underlay, and while there is no namespace.
+    int descriptor_of(netlink::Space space) const;
     int enter_overlay(const std::string& name);
     int leave_overlay(const std::string& name);
     void add_tunnel(netlink::Change change, base::Instant now);

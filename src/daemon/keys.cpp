@@ -2,8 +2,8 @@
 
 #include "daemon/client.hpp"
 #include "daemon/descriptor.hpp"
+#include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
-#include "daemon/run.hpp"
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -16,11 +16,6 @@ namespace {
 
 using nlohmann::json;
 using Ordered = nlohmann::ordered_json;
-
-int complain(int status, const std::string& text) {
-    std::cerr << "aronet: " << text << "\n";
-    return status;
-}
 
 // The file is made with its mode, never changed to it later, and never replaces one that is there.
 int write_secret(const std::string& path, const std::string& text) {

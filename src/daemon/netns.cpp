@@ -69,6 +69,7 @@ Descriptor open_namespace(const std::string& name) {
 }
 
 void inside_namespace(int namespace_fd, const std::function<void()>& work) {
+    if (namespace_fd < 0) return work();
     std::thread([&] {
         base::ensure(setns(namespace_fd, CLONE_NEWNET) == 0, "a namespace that was opened can be entered");
         work();

@@ -16,7 +16,8 @@ int make_namespace(const std::string& name);
 int remove_namespace(const std::string& name);
 Descriptor open_namespace(const std::string& name);  // invalid when there is none; errno says why
 
-// Runs `work` with its thread inside the namespace and waits for it. Descriptors made there stay there.
+// Runs `work` inside the namespace, in a thread of its own, and waits for it; descriptors made there stay
+// there. A negative descriptor is the namespace we are in: then it simply runs.
 void inside_namespace(int namespace_fd, const std::function<void()>& work);
 
 }  // namespace aronet::daemon

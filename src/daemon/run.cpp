@@ -1,5 +1,6 @@
 #include "daemon/run.hpp"
 
+#include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
 #include "daemon/probe.hpp"
@@ -15,7 +16,6 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
-#include <iostream>
 #include <set>
 
 namespace aronet::daemon {
@@ -53,11 +53,6 @@ private:
     Descriptor file_;
     bool held_ = false;
 };
-
-int complain(int status, const std::string& text) {
-    std::cerr << "aronet: " << text << "\n";
-    return status;
-}
 
 // The kernel's ESP where it is wanted and there. A wish that cannot be met is an error, in words.
 base::Result<bool> choose_datapath(const overlay::Config& config) {

@@ -10,11 +10,7 @@ std::string ip(Space space, const std::string& rest) {
     return (space == Space::overlay ? "ip -n overlay " : "ip ") + rest;
 }
 
-std::string hex(std::uint32_t number) {
-    base::Bytes bytes;
-    base::Writer(bytes).u32(number);
-    return "0x" + base::to_hex(bytes);
-}
+std::string hex(std::uint32_t number) { return "0x" + base::to_hex(number); }
 
 std::string link_words(const Link& link) {
     std::string words = "link add " + link.name;

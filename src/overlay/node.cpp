@@ -54,7 +54,7 @@ void Node::start(Instant now, Actions& out) {
     s.now = s.started = now;
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
     if (s.config.mode == Mode::netns) s.change(netlink::AddNamespace{s.config.netns_name}, {});
-    s.change(netlink::TakeSnapshot{s.config.ifname}, {Purpose::Kind::snapshot, 0, 0, {}});
+    s.change(netlink::TakeSnapshot{s.config.ifname}, {Purpose::Kind::snapshot});
 }
 
 void Node::handle(Event event, Instant now, Actions& out) {

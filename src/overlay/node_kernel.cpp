@@ -57,8 +57,8 @@ void Node::State::sa_answered(const Purpose& purpose, const netlink::Done& done)
     }
     if (--c.unanswered > 0) return;
     if (!c.failed) return engine.installed(purpose.child, now, ike_actions);
-    change(netlink::RemoveSa{c.in, c.in_source}, {Purpose::Kind::clean_up, 0, 0, {}});
-    change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemoveSa{c.in, c.in_source}, {Purpose::Kind::clean_up});
+    change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up});
     tunnel->second.children.erase(child);
     engine.refused(purpose.child, now, ike_actions);
 }
@@ -109,11 +109,11 @@ void Node::State::notice(const netlink::RouteLost& lost) {
         if (route.key != lost.key) continue;
         const Tunnel* tunnel = find(route.link);
         if (tunnel != nullptr && tunnel->on_babel)
-            change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+            change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
         return;
     }
     for (const netlink::Route& route : objects.routes) {
-        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
     }
 }
 
@@ -133,7 +133,7 @@ void Node::State::notice(const netlink::Lost&) {
     say(base::Level::warning, "the kernel's notices overflowed: everything is asked for again");
     for (netlink::Wish& wish : diff({}, objects)) change(std::move(wish), {});
     for (const auto& [destination, route] : routes) {
-        change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+        change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
     }
 }
 
@@ -142,7 +142,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     if (std::exchange(snapshot_taken, true)) return;
     const auto planned = pairings(config, registry, host.local_addresses);
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
-        change(std::move(wish), {Purpose::Kind::clean_up, 0, 0, {}});
+        change(std::move(wish), {Purpose::Kind::clean_up});
     objects = desired(config, registry, planned);
     const Objects left = found(snapshot, config);
     for (netlink::Wish& wish : diff(left, objects)) change(std::move(wish), {});
@@ -162,7 +162,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
 void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
     for (const Sysctl& sysctl : list) {
         wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;
-        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl, 0, 0, {}});
+        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
     }
 }
 
@@ -174,9 +174,7 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         const auto old = old_sysctls.find(key);
         // What somebody changed since is theirs.
         if (old != old_sysctls.end() && value.value == wanted->second.value) {
-            change(
-                netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up, 0, 0, {}}
-            );
+            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up});
         }
         return;
     }
@@ -188,14 +186,12 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         );
     }
     old_sysctls.emplace(key, value.value);
-    change(
-        netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl, 0, 0, {}}
-    );
+    change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl});
 }
 
 void Node::State::begin_clean_up() {
     phase = Phase::cleaning_up;
-    const Purpose quiet{Purpose::Kind::clean_up, 0, 0, {}};
+    const Purpose quiet{Purpose::Kind::clean_up};
     for (auto& [if_id, tunnel] : tunnels) {
         if (tunnel.current || !tunnel.children.empty()) change(netlink::RemovePolicies{if_id}, quiet);
         for (const auto& [id, child] : tunnel.children) {

@@ -54,8 +54,8 @@ void Node::State::translate(ike::Switch& action) {
 }
 
 void Node::State::translate(ike::ChildDown& action) {
-    change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up, 0, 0, {}});
-    change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up});
+    change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up});
     const auto found = tunnels.find(action.peer);
     if (found == tunnels.end()) return;
     Tunnel& tunnel = found->second;
@@ -64,7 +64,7 @@ void Node::State::translate(ike::ChildDown& action) {
     tunnel.current.reset();
     tunnel.carries = false;
     tunnel.since = now;
-    change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
@@ -105,30 +105,29 @@ void Node::State::translate(babel::InstallRoute& action) {
     route.link = tunnel->second.pairing.interface;
     route.via = action.next_hop;
     route.onlink = action.next_hop.is_v4();
-    const auto before = routes.find(action.destination);
-    // Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
-    if (before != routes.end() && before->second.kind != route.kind) {
-        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up, 0, 0, {}});
-    }
-    routes[action.destination] = route;
-    change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, action.on, 0, {}});
+    install(action.destination, std::move(route));
 }
 
 void Node::State::translate(babel::InstallUnreachable& action) {
     netlink::Route route = babel_route(action.destination);
     route.kind = netlink::RouteKind::unreachable;
-    const auto before = routes.find(action.destination);
+    install(action.destination, std::move(route));
+}
+
+// Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
+void Node::State::install(const babel::Destination& destination, netlink::Route route) {
+    const auto before = routes.find(destination);
     if (before != routes.end() && before->second.kind != route.kind) {
-        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up, 0, 0, {}});
+        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
     }
-    routes[action.destination] = route;
-    change(netlink::AddRoute{route}, {Purpose::Kind::babel_route, 0, 0, {}});
+    routes[destination] = route;
+    change(netlink::AddRoute{std::move(route)}, {Purpose::Kind::babel_route});
 }
 
 void Node::State::translate(babel::RemoveRoute& action) {
     const auto found = routes.find(action.destination);
     if (found == routes.end()) return;
-    change(netlink::RemoveRoute{found->second.key}, {Purpose::Kind::clean_up, 0, 0, {}});
+    change(netlink::RemoveRoute{found->second.key}, {Purpose::Kind::clean_up});
     routes.erase(found);
 }
 

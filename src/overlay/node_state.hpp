@@ -49,6 +49,7 @@ struct Node::State {
     void translate(babel::InstallUnreachable& action);
     void translate(babel::RemoveRoute& action);
     void translate(base::Note& action);
+    void install(const babel::Destination& destination, netlink::Route route);
     void update_routing(Tunnel& tunnel);
     void run_updown(const Tunnel& tunnel, bool up);
 
@@ -94,25 +95,25 @@ struct Node::State {
     ike::Engine engine;
     babel::Speaker speaker;
     Registry registry;
-    std::map<std::uint32_t, Tunnel> tunnels;               // by if_id
+    std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
-    Objects objects;                                       // what the kernel was asked to have
-    std::map<babel::Destination, netlink::Route> routes;   // Babel's, installed
+    Objects objects;                                      // what the kernel was asked to have
+    std::map<babel::Destination, netlink::Route> routes;  // Babel's, installed
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;  // as they were before us
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
     std::set<RequestId> awaiting_stop;
-    base::Timers<std::pair<std::string, Family>> names;    // when to resolve them again
-    std::optional<Instant> give_up_at;                     // on a clean stop
+    base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
+    std::optional<Instant> give_up_at;                   // on a clean stop
     netlink::ChangeId last_change = 0;
     std::map<netlink::ChangeId, Purpose> pending;
-    std::vector<std::string> warnings;                     // shown by status until restart
+    std::vector<std::string> warnings;  // shown by status until restart
     Instant started, now;
     ike::Actions ike_actions;
     babel::Actions babel_actions;
-    Actions* out = nullptr;                                // of the event being handled
+    Actions* out = nullptr;  // of the event being handled
 };
 
 }  // namespace aronet::overlay

@@ -24,12 +24,6 @@ json endpoint_or_null(const std::optional<Endpoint>& endpoint) {
     return endpoint ? json(endpoint->to_string()) : json(nullptr);
 }
 
-std::string hex(std::uint32_t number) {
-    base::Bytes bytes;
-    base::Writer(bytes).u32(number);
-    return base::to_hex(bytes);
-}
-
 std::string router_id_text(babel::RouterId id) {
     base::Bytes bytes;
     base::Writer(bytes).u64(id);
@@ -99,8 +93,8 @@ json tunnels_json(const Node::State& s) {
             {"initiator", peer.initiator},
             {"ike_suite", peer.ike_suite},
             {"esp_suite", peer.esp_suite},
-            {"spi_in", hex(peer.spi_in)},
-            {"spi_out", hex(peer.spi_out)},
+            {"spi_in", base::to_hex(peer.spi_in)},
+            {"spi_out", base::to_hex(peer.spi_out)},
             {"behind_nat", peer.behind_nat},
             {"peer_behind_nat", peer.peer_behind_nat},
             {"rtt_ms", milliseconds_or_null(rtt.contains(if_id) ? rtt.at(if_id) : std::nullopt)},

@@ -47,9 +47,7 @@ std::size_t digits_for(const std::string& ifname) {
 }
 
 std::string hex_name(std::uint32_t number, std::size_t digits) {
-    base::Bytes bytes;
-    base::Writer(bytes).u32(number);
-    return base::to_hex(bytes).substr(8 - digits);
+    return base::to_hex(number).substr(8 - digits);
 }
 
 // Numbers by hash, so that they do not depend on what else is in the registry; the few that collide move on

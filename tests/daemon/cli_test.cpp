@@ -1,6 +1,7 @@
 // The commands as a user runs them: the real binary, its output and its exit statuses (docs/control.md).
 
-#include "daemon/run.hpp"
+#include "daemon/exit_status.hpp"
+#include "has.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -56,8 +57,6 @@ std::string config_text(const Folder& folder) {
   "endpoints": [{"address": "192.0.2.1", "port": 12025, "serial_number": 0}],
 })";
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

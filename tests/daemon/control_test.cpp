@@ -3,6 +3,8 @@
 
 #include "daemon/control.hpp"
 
+#include "has.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <catch2/catch.hpp>
@@ -97,8 +99,6 @@ std::string ask(const std::string& path, const std::string& request) {
 std::string get(const std::string& target, const std::string& more = "") {
     return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -44,6 +44,12 @@ EngineConfig copy(const EngineConfig& config) {
     return out;
 }
 
+EngineConfig without_dpd() {
+    EngineConfig config;
+    config.dpd_interval = Duration::zero();
+    return config;
+}
+
 base::Secret key_of(const Side& side) { return key_for(side.name == "a" ? kKeyOfA : kKeyOfB); }
 
 std::uint32_t Passing::id() const {
@@ -69,6 +75,18 @@ std::uint64_t Side::drops(std::string_view reason) const {
     return it == engine->drops().totals().end() ? 0 : it->second;
 }
 
+namespace {
+
+Peer peer_at(const Side& other) {
+    Peer peer;
+    peer.id = 1;
+    peer.remote_keys = {public_key_of(key_of(other))};
+    peer.remote_endpoint = other.endpoint;
+    return peer;
+}
+
+}  // namespace
+
 Dialogue::Dialogue(std::uint64_t seed, EngineConfig for_a, EngineConfig for_b)
     : a("a", "192.0.2.1", 2 * seed, with_key(copy(for_a), kKeyOfA)),
       b("b", "192.0.2.2", 2 * seed + 1, with_key(copy(for_b), kKeyOfB)),
@@ -76,12 +94,9 @@ Dialogue::Dialogue(std::uint64_t seed, EngineConfig for_a, EngineConfig for_b)
       config_b_(with_key(std::move(for_b), kKeyOfB)) {}
 
 Peer Dialogue::peer_of_a() const {
-    Peer peer;
-    peer.id = 1;
+    Peer peer = peer_at(b);
     peer.local = identity("alpha");
     peer.remote = identity("bravo");
-    peer.remote_keys = {public_key_of(key_for(kKeyOfB))};
-    peer.remote_endpoint = b.endpoint;
     peer.initiate_first = true;
     peer.if_id = 7;
     peer.reqid = 8;
@@ -89,12 +104,9 @@ Peer Dialogue::peer_of_a() const {
 }
 
 Peer Dialogue::peer_of_b() const {
-    Peer peer;
-    peer.id = 1;
+    Peer peer = peer_at(a);
     peer.local = identity("bravo");
     peer.remote = identity("alpha");
-    peer.remote_keys = {public_key_of(key_for(kKeyOfA))};
-    peer.remote_endpoint = a.endpoint;
     peer.initiate_first = false;
     peer.if_id = 9;
     peer.reqid = 10;

@@ -95,6 +95,7 @@ private:
 };
 
 EngineConfig copy(const EngineConfig& config);
+EngineConfig without_dpd();
 base::Secret key_of(const Side& side);  // its Ed25519 seed
 
 // Runs `script` untouched, then once per message and fault.

@@ -7,16 +7,6 @@ using namespace aronet::ike;
 using namespace aronet::ike::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-EngineConfig without_dpd() {
-    EngineConfig config;
-    config.dpd_interval = 0s;
-    return config;
-}
-
-}  // namespace
-
 TEST_CASE("two engines agree on one tunnel with the same keys in four messages") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();

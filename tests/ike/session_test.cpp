@@ -13,12 +13,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-EngineConfig without_dpd() {
-    EngineConfig config;
-    config.dpd_interval = 0s;
-    return config;
-}
-
 Bytes spi_bytes(std::uint32_t spi) {
     Bytes bytes;
     base::Writer(bytes).u32(spi);

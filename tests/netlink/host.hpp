@@ -3,6 +3,7 @@
 // Two fresh network namespaces and a Session on real netlink sockets in them, for tests that want the
 // kernel's opinion.
 
+#include "has.hpp"
 #include "netlink/session.hpp"
 
 #include <catch2/catch.hpp>

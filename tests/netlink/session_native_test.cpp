@@ -17,8 +17,6 @@ Route route_to(const char* destination, const char* link, Space space = Space::u
     return route;
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("a veth pair across the namespaces is made, addressed and routed as in netns mode", "[native]") {

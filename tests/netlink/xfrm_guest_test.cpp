@@ -35,8 +35,6 @@ Link tunnel_link(Space space, const std::string& master) {
     return link;
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("a VRF with an enslaved tunnel interface is made, adopted and remade when it differs", "[.guest]") {

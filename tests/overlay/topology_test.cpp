@@ -9,20 +9,21 @@ using namespace aronet::overlay;
 
 namespace {
 
-EndpointConfig own(const char* address, const char* serial = "0", Family family = Family::v4) {
-    EndpointConfig endpoint;
+template <class Endpoint>
+Endpoint endpoint_at(const char* address, const char* serial, Family family) {
+    Endpoint endpoint;
     if (*address != '\0') endpoint.address = *Address::parse(address);
     endpoint.family = endpoint.address ? endpoint.address->family() : family;
     if (*serial != '\0') endpoint.serial_number = serial;
     return endpoint;
 }
 
+EndpointConfig own(const char* address, const char* serial = "0", Family family = Family::v4) {
+    return endpoint_at<EndpointConfig>(address, serial, family);
+}
+
 RegistryEndpoint theirs(const char* address, const char* serial = "0", Family family = Family::v4) {
-    RegistryEndpoint endpoint;
-    if (*address != '\0') endpoint.address = *Address::parse(address);
-    endpoint.family = endpoint.address ? endpoint.address->family() : family;
-    if (*serial != '\0') endpoint.serial_number = serial;
-    return endpoint;
+    return endpoint_at<RegistryEndpoint>(address, serial, family);
 }
 
 Config config(std::vector<EndpointConfig> endpoints) {
