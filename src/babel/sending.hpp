@@ -11,6 +11,7 @@ public:
     Sender(const Interface& interface, const Address& to, Actions& out)
         : on_(interface.id),
           v4_(interface.config.v4 ? Encoding::v4 : Encoding::v4_via_v6),
+          from_(interface.config.link_local),
           to_(to),
           writer_(interface.payload_max()),
           out_(out) {}
@@ -28,13 +29,13 @@ public:
     bool add_if_it_fits(const Tlv& tlv) { return writer_.add(tlv); }
     bool empty() const { return writer_.empty(); }
     void finish() {
-        if (!writer_.empty()) out_.emplace_back(Send{on_, to_, writer_.finish()});
+        if (!writer_.empty()) out_.emplace_back(Send{on_, from_, to_, writer_.finish()});
     }
 
 private:
     InterfaceId on_;
     Encoding v4_;
-    Address to_;
+    Address from_, to_;
     PacketWriter writer_;
     Actions& out_;
 };

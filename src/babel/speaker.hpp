@@ -4,6 +4,7 @@
 // 9079). It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no
 // clock. Bytes and the time go in, packets and wishes for the forwarding table come out.
 
+#include "babel/mac_key.hpp"
 #include "babel/types.hpp"
 #include "base/log.hpp"
 #include "base/random.hpp"
@@ -37,6 +38,7 @@ struct InterfaceConfig {
     Duration rtt_max = std::chrono::milliseconds(1024);
     bool split_horizon = true;  // RFC 8966 3.7.4: only right on point-to-point links
     std::size_t mtu = 1400;     // of the interface, headers included
+    MacConfig mac;              // RFC 8967; the packets must then leave from link_local
 };
 
 struct Packet {
@@ -49,7 +51,7 @@ struct Packet {
 
 struct Send {  // from and to UDP port 6696, hop limit 1
     InterfaceId on;
-    Address to;  // a neighbour or ff02::1:6
+    Address from, to;  // our link-local; a neighbour or ff02::1:6
     base::Bytes bytes;
 };
 struct InstallRoute {  // atomically replaces whatever the same destination had

@@ -63,10 +63,12 @@ void BabelPort::add_holder() {
     });
 }
 
-bool BabelPort::send(const std::string& link, const base::Address& to, base::ByteView bytes) {
+bool BabelPort::send(
+    const std::string& link, const base::Address& from, const base::Address& to, base::ByteView bytes
+) {
     const auto it = index_of_.find(link);
     if (it == index_of_.end() || !socket_) return false;
-    return socket_->send(base::Address(), {to, kPort}, it->second, bytes);
+    return socket_->send(from, {to, kPort}, it->second, bytes);
 }
 
 boost::asio::awaitable<void> BabelPort::receive(Received received) {

@@ -27,7 +27,10 @@ public:
 
     void link_up(const std::string& name, std::uint32_t index);
     void link_gone(const std::string& name);
-    bool send(const std::string& link, const base::Address& to, base::ByteView bytes);
+    // From exactly this address: a MAC depends on it (RFC 8967 4.1).
+    bool send(
+        const std::string& link, const base::Address& from, const base::Address& to, base::ByteView bytes
+    );
 
     boost::asio::awaitable<void> receive(Received received);  // for ever, from when it is open
 

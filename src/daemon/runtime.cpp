@@ -146,7 +146,9 @@ void Runtime::perform(overlay::SendIke& action) {
     if (socket != ike_.end()) socket->second.send(action.from.address, action.to, 0, action.bytes);
 }
 
-void Runtime::perform(overlay::SendBabel& action) { babel_.send(action.link, action.to, action.bytes); }
+void Runtime::perform(overlay::SendBabel& action) {
+    babel_.send(action.link, action.from, action.to, action.bytes);
+}
 
 void Runtime::perform(netlink::Change& action) { kernel_.perform(std::move(action), now()); }
 

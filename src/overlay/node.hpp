@@ -58,7 +58,7 @@ struct SendIke {
 struct SendBabel {
     netlink::Space space;
     std::string link;
-    Address to;
+    Address from, to;
     base::Bytes bytes;
 };
 struct Answer {

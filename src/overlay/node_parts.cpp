@@ -86,8 +86,8 @@ void Node::State::translate(ike::PeerMoved& action) {
 void Node::State::translate(babel::Send& action) {
     const auto tunnel = tunnels.find(action.on);
     if (tunnel == tunnels.end()) return;
-    out->push_back(SendBabel{
-        overlay_space(config), tunnel->second.pairing.interface, action.to, std::move(action.bytes)});
+    const std::string& link = tunnel->second.pairing.interface;
+    out->push_back(SendBabel{overlay_space(config), link, action.from, action.to, std::move(action.bytes)});
 }
 
 netlink::Route Node::State::babel_route(const babel::Destination& destination) const {
