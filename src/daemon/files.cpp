@@ -53,7 +53,7 @@ overlay::ReadKey key_reader(const std::string& config_path) {
 }
 
 void print(const overlay::Problems& problems) {
-    for (const auto& problem : problems.list()) std::cerr << problem.to_string() << "\n";
+    for (const std::string& line : problems.lines()) std::cerr << line << "\n";
 }
 
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems) {

@@ -278,9 +278,7 @@ std::optional<ControlResponse> Runtime::ask_node(overlay::RequestId id, const Co
         feed(overlay::RegistryChanged{std::move(*registry), id});
         return std::nullopt;
     }
-    nlohmann::json list = nlohmann::json::array();
-    for (const auto& problem : problems.list()) list.push_back(problem.to_string());
-    const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", list}};
+    const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", problems.lines()}};
     return ControlResponse{422, answer.dump()};
 }
 

@@ -89,11 +89,54 @@ std::pair<std::size_t, std::size_t> line_and_column(
     return {line, offset - lines[line - 1] + 1};
 }
 
-// The library's message without its own position, which counts differently.
-std::string syntax_words(const json::parse_error& error) {
-    const std::string text = error.what();
-    const auto at = text.find(": ", text.find("column"));
-    return base::printable(at == std::string::npos ? text : text.substr(at + 2), 200);
+// What the file says must not end up in a log where it is a key.
+std::string shown(const std::string& text, std::size_t limit) {
+    return text.find("PRIVATE KEY") != std::string::npos ? "a private key" : base::printable(text, limit);
+}
+
+// The library's message without its own position, which counts differently, or its name.
+std::string syntax_words(const json::exception& error) {
+    std::string text = error.what();
+    const auto column = text.find("column");
+    text.erase(
+        0, text.find(column == std::string::npos ? "] " : ": ", column == std::string::npos ? 0 : column) + 2
+    );
+    const auto read = text.find("; last read: ");
+    if (read == std::string::npos) return base::printable(text, 200);
+    return text.substr(0, read) + ", found " + shown(text.substr(read + 13), 120);
+}
+
+// Characters for the library, counted: not all of its errors say where they happened.
+class Counted {
+public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = const char&;
+
+    Counted(const char* at, std::size_t& count) : at_(at), count_(&count) {}
+    const char& operator*() const { return *at_; }
+    Counted& operator++() {
+        ++at_;
+        ++*count_;
+        return *this;
+    }
+    bool operator==(const Counted& other) const { return at_ == other.at_; }
+
+private:
+    const char* at_;
+    std::size_t* count_;
+};
+
+json parse_json(const std::string& text, std::size_t& count) {
+    const auto guard = [](int depth, json::parse_event_t, json&) {
+        if (depth > kDepthMax) {
+            throw std::length_error("expected at most " + std::to_string(kDepthMax) + " levels, found more");
+        }
+        return true;
+    };
+    return json::parse(Counted(text.data(), count), Counted(text.data() + text.size(), count), guard);
 }
 
 std::size_t distance(std::string_view a, std::string_view b) {  // Levenshtein
@@ -121,16 +164,21 @@ std::string Problem::to_string() const {
 }
 
 void Problems::add(Problem problem) {
-    if (list_.size() >= kMax && (problem.is_warning || has_errors())) {
-        errors_ += problem.is_warning ? 0 : 1;
-        return;
-    }
-    errors_ += problem.is_warning ? 0 : 1;
+    std::size_t& count = problem.is_warning ? warnings_ : errors_;
+    if (++count > kMax) return;
     const auto behind =
         std::upper_bound(list_.begin(), list_.end(), problem, [](const Problem& a, const Problem& b) {
             return std::tie(a.line, a.column) < std::tie(b.line, b.column);
         });
     list_.insert(behind, std::move(problem));
+}
+
+std::vector<std::string> Problems::lines() const {
+    std::vector<std::string> lines;
+    for (const Problem& problem : list_) lines.push_back(problem.to_string());
+    const std::size_t more = errors_ + warnings_ - list_.size();
+    if (more > 0) lines.push_back(list_.front().file + ": and " + std::to_string(more) + " more");
+    return lines;
 }
 
 std::optional<Document> Document::parse(std::string_view given, std::string file, Problems& problems) {
@@ -141,20 +189,20 @@ std::optional<Document> Document::parse(std::string_view given, std::string file
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\n') document.lines_.push_back(i + 1);
     }
-    const auto guard = [](int depth, json::parse_event_t, json&) {
-        if (depth > kDepthMax) throw std::length_error("nested too deeply");
-        return true;
+    const auto refuse = [&](std::size_t offset, const std::string& words) {
+        const auto [line, column] = line_and_column(document.lines_, std::min(offset, text.size()));
+        problems.add({document.file_, line, column, "", "not JSON: " + words, false});
+        return std::nullopt;
     };
+    std::size_t count = 0;
     try {
-        document.json_ = json::parse(text, guard);
+        document.json_ = parse_json(text, count);
     } catch (const json::parse_error& error) {
-        const auto [line, column] =
-            line_and_column(document.lines_, std::min(error.byte > 0 ? error.byte - 1 : 0, text.size()));
-        problems.add({document.file_, line, column, "", "not JSON: " + syntax_words(error), false});
-        return std::nullopt;
-    } catch (const std::exception& error) {
-        problems.add({document.file_, 0, 0, "", std::string("not JSON: ") + error.what(), false});
-        return std::nullopt;
+        return refuse(error.byte > 0 ? error.byte - 1 : 0, syntax_words(error));
+    } catch (const json::exception& error) {  // a number beyond all numbers; what follows it is read already
+        return refuse(text.find_last_not_of("0123456789.+-eE", count - 2) + 1, syntax_words(error));
+    } catch (const std::length_error& error) {
+        return refuse(count - 1, error.what());
     }
     Places places(text, document.places_);
     places.read("");
@@ -189,7 +237,7 @@ std::string Value::found() const {
     if (json_ == nullptr) return "nothing";
     if (json_->is_object()) return "an object";
     if (json_->is_array()) return "a list";
-    return base::printable(json_->dump(-1, ' ', true, json::error_handler_t::replace), 80);
+    return shown(json_->dump(-1, ' ', true, json::error_handler_t::replace), 80);
 }
 
 std::optional<std::string> Value::string() const {
@@ -289,10 +337,11 @@ std::vector<std::string> Value::member_names() const {
     return names;
 }
 
-void Value::warn_of_unknown(const std::vector<std::string>& known) const {
+void Value::warn_of_unknown(const std::vector<std::string>& known, bool only_misspelt) const {
     for (const std::string& name : member_names()) {
         if (std::find(known.begin(), known.end(), name) != known.end()) continue;
         const auto meant = nearest(name, known);
+        if (only_misspelt && !meant) continue;
         const std::string key = (key_.empty() ? "" : key_ + ".") + base::printable(name, 60);
         Value(*document_, *problems_, nullptr, pointer_ + "/" + escape(name), key)
             .warning("unknown key" + (meant ? " (did you mean \"" + *meant + "\"?)" : ""));

@@ -28,15 +28,16 @@ struct Problem {
 
 class Problems {
 public:
-    static constexpr std::size_t kMax = 20;
+    static constexpr std::size_t kMax = 100;  // of errors, and of warnings; the rest is counted
 
     void add(Problem problem);
     bool has_errors() const { return errors_ > 0; }
     const std::vector<Problem>& list() const { return list_; }  // in the order of the file
+    std::vector<std::string> lines() const;                     // the list for a person, and how many more
 
 private:
     std::vector<Problem> list_;
-    std::size_t errors_ = 0;
+    std::size_t errors_ = 0, warnings_ = 0;
 };
 
 class Value;
@@ -90,7 +91,8 @@ public:
     Value member(const std::vector<std::string>& spellings) const;
     Value member(const std::string& name) const { return member(std::vector<std::string>{name}); }
     Value required(const std::vector<std::string>& spellings) const;
-    void warn_of_unknown(const std::vector<std::string>& known) const;
+    void warn_of_unknown(const std::vector<std::string>& known, bool only_misspelt = false) const;
+    void warn_of_misspelt(const std::vector<std::string>& known) const { warn_of_unknown(known, true); }
     std::vector<std::string> member_names() const;
 
     void expected(const std::string& what) const;  // "expected WHAT, found ..."

@@ -6,6 +6,7 @@ namespace aronet::overlay {
 namespace {
 
 constexpr std::string_view kSpace = " \t\r\n";
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 // The position behind the string that starts at `at`.
 std::size_t behind_string(const std::string& text, std::size_t at) {
@@ -40,6 +41,7 @@ std::size_t blank_comment(std::string& text, std::size_t at) {
 
 std::string relax(std::string_view given) {
     std::string text(given);
+    if (text.starts_with(kByteOrderMark)) blank(text, 0, kByteOrderMark.size());
     std::size_t comma = std::string::npos;  // the last one with nothing but space behind it so far
     for (std::size_t at = 0; at < text.size();) {
         const char c = text[at];
