@@ -34,6 +34,13 @@ void refuse_reserved(
     const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network
 );
 
+// Two endpoints of one node that peers could not tell apart: by serial number, else by where they are.
+template <class Endpoint>
+bool have_one_identity(const Endpoint& a, const Endpoint& b) {
+    if (a.serial_number || b.serial_number) return a.serial_number == b.serial_number;
+    return std::tie(a.family, a.address, a.port) == std::tie(b.family, b.address, b.port);
+}
+
 struct Location {  // address, port and family of an endpoint
     std::optional<Address> address;
     std::optional<Prefix> range;

@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kIfNameMax = 15;
+constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
 
 std::optional<Duration> parse_duration(std::string_view text) {
     double amount = 0;
@@ -57,7 +58,13 @@ void read_private_key(const Value& value, const ReadKey& read_key, Config& confi
     if (value.is_absent()) return value.warning("is missing: nothing can be run without it");
     const auto text = value.string();
     if (!text) return;
-    const bool is_inline = text->starts_with("-----BEGIN ");
+    const bool is_inline = text->find("-----BEGIN ") != std::string::npos;
+    if (!is_inline && text->find(kBareKey) != std::string::npos) {
+        // No path: it must not be shown as one.
+        return value.error(
+            "expected a PEM file's name, or its text with the \"-----BEGIN PRIVATE KEY-----\" line"
+        );
+    }
     base::Result<base::Secret> key = base::Error{};
     if (is_inline) {
         key = ike::parse_private_key(*text);
@@ -106,9 +113,7 @@ void read_endpoint(const Value& value, Config& config) {
     endpoint.family = location->family;
     endpoint.port = location->port;
     for (const EndpointConfig& other : config.endpoints) {
-        if (endpoint.serial_number && other.serial_number == endpoint.serial_number) {
-            serial.error("an endpoint before this one has the same");
-        }
+        if (have_one_identity(endpoint, other)) serial.error("an endpoint before this one has the same");
     }
     config.endpoints.push_back(std::move(endpoint));
 }

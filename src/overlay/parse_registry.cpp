@@ -17,9 +17,10 @@ std::string lower(std::string text) {
 
 // What has been seen so far, to find two of a kind.
 struct Seen {
-    std::map<std::string, std::string> names;  // lower case identity → as it was written
-    std::map<Prefix, std::string> reserved;    // reserved range → node
-    std::map<Prefix, std::string> prefixes;    // prefix → node
+    std::map<std::string, std::string> names;      // lower case identity → as it was written
+    std::map<Prefix, std::string> reserved;        // reserved range → node
+    std::map<Prefix, std::string> prefixes;        // prefix → node
+    std::vector<std::pair<Value, Prefix>> claims;  // every prefix and where it stands
 };
 
 // What the original's and ranet's documentation print where a key belongs.
@@ -67,7 +68,7 @@ void read_endpoint(const Value& value, RegistryNode& node) {
     endpoint.family = location->family;
     endpoint.port = location->port;
     for (const RegistryEndpoint& other : node.endpoints) {
-        if (endpoint.serial_number && other.serial_number == endpoint.serial_number) {
+        if (have_one_identity(endpoint, other)) {
             serial.error("another endpoint of this node has the same: two endpoints would have one identity");
         }
     }
@@ -91,11 +92,28 @@ void warn_of_anycast(const Value& prefixes, const RegistryNode& node, const std:
         const auto [other, is_new] = seen.prefixes.emplace(prefix, name);
         if (!is_new)
             prefixes.warning(prefix.to_string() + " is claimed by " + other->second + " too: anycast");
+        seen.claims.emplace_back(prefixes, prefix);
+    }
+}
+
+// Once all ranges are known. A prefix that holds a whole range is a route towards its node all the same.
+void refuse_claims_of_reserved(const Seen& seen) {
+    for (const auto& [value, prefix] : seen.claims) {
+        if (prefix.length() < 80) continue;
+        const auto range = seen.reserved.find(Prefix(prefix.address(), 80));
+        if (range == seen.reserved.end()) continue;
+        value.error(
+            prefix.to_string() + " lies in " + range->first.to_string() + ", which " + range->second +
+            " keeps for itself"
+        );
     }
 }
 
 void read_remarks(const Value& remarks, RegistryNode& node, const std::string& name, Seen& seen) {
-    if (remarks.is_absent() || !remarks.is_object()) return;
+    if (remarks.is_absent()) return remarks.warning("is missing: nothing is routed to this node");
+    if (!remarks.is_object()) return;
+    // Anything may stand here that only people read; but what is nearly ours is meant to be.
+    remarks.warn_of_misspelt({"network", "prefixs", "prefixes", "extra_network"});
     const Value network = remarks.member("network"), prefixes = remarks.member(kPrefixSpellings);
     if (network.is_absent()) {
         remarks.warning("has no \"network\": nothing is routed to this node");
@@ -103,7 +121,6 @@ void read_remarks(const Value& remarks, RegistryNode& node, const std::string& n
         node.network = read_network(network);
     }
     node.prefixes = read_prefixes(prefixes);
-    refuse_reserved(prefixes, node.prefixes, node.network);
     check_ranges(remarks, node, name, seen);
     warn_of_anycast(prefixes, node, name, seen);
 }
@@ -149,6 +166,7 @@ std::optional<Registry> parse_registry(std::string_view text, const std::string&
     Registry registry;
     Seen seen;
     for (const Value& organization : root.elements()) read_organization(organization, registry, seen);
+    refuse_claims_of_reserved(seen);
     if (registry.nodes.size() > kNodesMax) root.error("more than " + std::to_string(kNodesMax) + " nodes");
     if (problems.has_errors()) return std::nullopt;
     std::sort(registry.nodes.begin(), registry.nodes.end());

@@ -15,13 +15,38 @@ bool is_hostname(std::string_view text) {
     return fine && has_letter && text.size() <= 253 && text.front() != '-' && text.front() != '.';
 }
 
+// Of one host, and with a meaning beyond one link.
+bool is_unicast(const Address& address) {
+    return !address.is_any() && !address.is_multicast() && !(address.is_v6() && address.is_link_local());
+}
+
+// Peers compare names as text: "O=..,CN=.." without a way to escape (a comma, a slash in front, blanks at the
+// ends).
+bool is_plain(const std::string& name) {
+    return name != "*" && name.front() != '/' && name.front() != ' ' && name.back() != ' ' &&
+           name.find_first_of(",\t\r\n") == std::string::npos && name.size() <= 128;
+}
+
+void refuse_name(const Value& value) {
+    value.error(
+        "must not be \"*\", hold a comma or a line break, start with a slash, have blanks at its ends or "
+        "more "
+        "than 128 characters: " +
+        value.found()
+    );
+}
+
 // False: reported.
 bool read_address(const Value& value, bool range_allowed, Location& location) {
     if (value.is_absent() || value.is_null()) return true;
     const auto text = value.string();
     if (!text) return false;
     location.address = Address::parse(*text);
-    if (location.address) return true;
+    if (location.address && is_unicast(*location.address)) return true;
+    if (location.address) {
+        value.expected("the address of one host, or null where it is not known");
+        return false;
+    }
     if (text->find('/') != std::string::npos) {
         location.range = Prefix::parse(*text);
         if (location.range && range_allowed) return true;
@@ -48,15 +73,8 @@ std::optional<std::string> read_name(const Value& value) {
     if (value.is_absent()) return std::nullopt;
     const auto name = value.string();
     if (!name) return std::nullopt;
-    // Peers compare names as text: "O=..,CN=.." without a way to escape (a comma, a slash in front, blanks at
-    // the ends).
-    const bool plain = *name != "*" && name->front() != '/' && name->front() != ' ' && name->back() != ' ' &&
-                       name->find_first_of(",\t\r\n") == std::string::npos && name->size() <= 128;
-    if (plain) return name;
-    value.error(
-        "a name must not be \"*\", hold a comma, start with a slash or have blanks at its ends: " +
-        value.found()
-    );
+    if (is_plain(*name)) return name;
+    refuse_name(value);
     return std::nullopt;
 }
 
@@ -64,8 +82,19 @@ std::optional<Prefix> read_prefix(const Value& value) {
     const auto text = value.string();
     if (!text) return std::nullopt;
     const auto prefix = Prefix::parse(*text);
-    if (!prefix) value.expected("a prefix like \"192.168.1.0/24\" or \"fd00::/64\"");
-    return prefix;
+    if (!prefix) {
+        value.expected("a prefix like \"192.168.1.0/24\" or \"fd00::/64\"");
+    } else if (prefix->is_any()) {
+        value.error(
+            prefix->to_string() + " would lead all traffic into the overlay, that of its tunnels too"
+        );
+    } else if (const Address& a = prefix->address();
+               a.is_link_local() || a.is_multicast() || a.is_loopback()) {
+        value.error(prefix->to_string() + " means something else on every host: it cannot be routed");
+    } else {
+        return prefix;
+    }
+    return std::nullopt;
 }
 
 std::vector<Prefix> read_prefixes(const Value& value) {
@@ -93,7 +122,7 @@ std::optional<std::string> read_serial_number(const Value& value) {
         return number ? std::optional(std::to_string(*number)) : std::nullopt;
     }
     const auto text = value.string();
-    if (text && text->find(',') != std::string::npos) value.error("a serial number must not hold a comma");
+    if (text && !is_plain(*text)) refuse_name(value);
     return text;
 }
 

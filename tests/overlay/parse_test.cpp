@@ -172,12 +172,60 @@ TEST_CASE("an error names file, line, column, key, what was expected and what wa
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");
 }
 
+TEST_CASE("an error says where it is also behind a byte order mark, a huge number and too many levels") {
+    CHECK(
+        bad("\xef\xbb\xbf" + config_text(R"("network": 7)", kEndpoint)) ==
+        "config.json:4:23: daemon.network: expected a string, found 7"
+    );
+    CHECK(bad("{\n\"a\": [-1e400]}") == "config.json:2:7: not JSON: number overflow parsing '-1e400'");
+    CHECK(bad("1e400").starts_with("config.json:1:1: not JSON: number overflow"));
+    CHECK(bad("\n" + std::string(2000, '['))
+              .starts_with("config.json:2:34: not JSON: expected at most 32 levels"));
+}
+
+TEST_CASE("a private key is never shown, however it is mistaken for something else") {
+    const std::string secret = "MC4CAQAwBQYDK2VwBCIEIFDeUe+jPJPx/TyqQuZUZvdCtmnzMZHy2JXsiEe0TDNV";
+    std::string lines = kPrivate;
+    for (auto at = lines.find("\\n"); at != std::string::npos; at = lines.find("\\n"))
+        lines.replace(at, 2, "\n");
+    for (const std::string& key :
+         {secret, "\\u0001" + kPrivate, kPrivate + "\\q", lines, kPrivate + "\\n\n"}) {
+        const std::string told = bad("{\"private_key\": \"" + key + "\"}");
+        INFO(told);
+        CHECK(told.find(secret.substr(20, 8)) == std::string::npos);
+        CHECK(told.starts_with("config.json:"));
+    }
+    CHECK_FALSE(good(
+                    "{\"private_key\": \" " + kPrivate + "\\n\", \"organization\": \"a\"," +
+                    R"("common_name": "b", "endpoints": [)" + kEndpoint + "]}"
+    )
+                    .private_key.empty());
+}
+
+TEST_CASE("many errors are not hidden by many warnings, and those that are not listed are counted") {
+    std::string text = "{";
+    for (int i = 0; i < 150; ++i) text += "\"zzzz" + std::to_string(i) + "\": 1,";
+    text += "\"endpoints\": [";
+    for (int i = 0; i < 120; ++i) text += "{\"address\": \"::1\", \"port\": 0},";
+    Problems problems;
+    parse_config(text + "]}", "c", no_files, problems);
+    CHECK(std::count_if(problems.list().begin(), problems.list().end(), [](const Problem& p) {
+              return !p.is_warning;
+          }) == 100);
+    CHECK(problems.lines().size() == 201);
+    CHECK(problems.lines().back() == "c: and 74 more");
+}
+
 TEST_CASE("what would not work is refused, with the words for it") {
     const std::vector<std::pair<std::string, std::string>> cases{
         {config_text(R"("network": "fd66::/65")", kEndpoint), "expected an IPv6 prefix of length 1 to 64"},
         {config_text(R"("network": "10.0.0.0/8")", kEndpoint), "expected an IPv6 prefix"},
         {config_text(R"("network": "fd66::/64", "prefixs": ["fd66::ffff:0:0:7/128"])", kEndpoint),
          "which the node keeps for itself"},
+        {config_text(R"("prefixs": ["::/0"])", kEndpoint), "would lead all traffic into the overlay"},
+        {config_text(kDaemon, R"({"address": "0.0.0.0", "port": 1})"), "expected the address of one host"},
+        {config_text(kDaemon, R"({"address": "::1", "port": 1}, {"address": "::1", "port": 1})"),
+         "an endpoint before this one has the same"},
         {config_text(kDaemon + R"(, "prefixes": [])", kEndpoint), "says the same as"},
         {config_text(kDaemon + R"(, "use_netns": true, "mode": "vrf")", kEndpoint), "says otherwise"},
         {config_text(kDaemon + R"(, "ifname": "abcdefghijk")", kEndpoint),
@@ -269,27 +317,28 @@ TEST_CASE("a registry is read, sorted and versioned, with one key or two") {
 }
 
 TEST_CASE("a registry that would break the mesh is refused with the reason") {
-    CHECK(
-        bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("A", "fd67::/64")))
-            .find("has this identity already") != std::string::npos
-    );
-    CHECK(
-        bad_registry(registry_text(node_text("a", "fd66::/64") + "," + node_text("b", "fd66::/56")))
-            .find("is that of acme/a too") != std::string::npos
-    );
-    CHECK(
-        bad_registry(registry_text(node_text("a", "fd66::/64"), "nonsense"))
-            .find("expected a PEM \"PUBLIC KEY\"") != std::string::npos
-    );
-    CHECK(
-        bad_registry(registry_text(node_text("*", "fd66::/64"))).find("a name must not be") !=
-        std::string::npos
-    );
-    CHECK(
-        bad_registry(registry_text(node_text("a,CN=b", "fd66::/64"))).find("a name must not be") !=
-        std::string::npos
-    );
-    CHECK(bad_registry(std::string(2000, '[')).find("not JSON") != std::string::npos);
+    const std::string a = node_text("a", "fd66::/64");
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {registry_text(a + "," + node_text("A", "fd67::/64")), "has this identity already"},
+        {registry_text(a + "," + node_text("b", "fd66::/56")), "is that of acme/a too"},
+        {registry_text(a + "," + node_text("b", "fd67::/64", "\"fd66::ffff:0:0:1/128\"")),
+         "fd66::ffff:0:0:1/128 lies in fd66::ffff:0:0:0/80, which acme/a keeps for itself"},
+        {registry_text(node_text("b", "fd67::/64", "\"fd66::ffff:0:0:1/128\"") + "," + a),
+         "which acme/a keeps"},
+        {registry_text(a, "nonsense"), "expected a PEM \"PUBLIC KEY\""},
+        {registry_text(node_text("*", "fd66::/64")), "must not be \"*\""},
+        {registry_text(node_text("a,CN=b", "fd66::/64")), "hold a comma"},
+        {registry_text(node_text("a", "fd66::/64", "\"0.0.0.0/0\"")),
+         "0.0.0.0/0 would lead all traffic into the"},
+        {registry_text(node_text("a", "fd66::/64", "\"fe80::/64\"")),
+         "fe80::/64 means something else on every"},
+        {registry_text(node_text("a", "ff02::/64")), "ff02::/64 means something else on every host"},
+        {std::string(2000, '['), "not JSON"},
+    };
+    for (const auto& [text, words] : cases) {
+        INFO(text);
+        CHECK_THAT(bad_registry(text), Catch::Contains(words));
+    }
     Problems problems;
     const auto anycast = parse_registry(
         registry_text(
@@ -302,6 +351,15 @@ TEST_CASE("a registry that would break the mesh is refused with the reason") {
     CHECK(anycast.has_value());
     REQUIRE(problems.list().size() == 1);
     CHECK(problems.list().front().text.find("anycast") != std::string::npos);
+}
+
+TEST_CASE("remarks may hold anything, but what is nearly a key of ours is told") {
+    std::string text = registry_text(node_text("a", "fd66::/64"));
+    text.replace(text.find("\"remarks\": {") + 12, 0, "\"colour\": \"red\", \"prefix\": [], ");
+    Problems problems;
+    CHECK(parse_registry(text, "r", problems).has_value());
+    REQUIRE(problems.list().size() == 1);
+    CHECK(problems.list().front().text == "unknown key (did you mean \"prefixs\"?)");
 }
 
 TEST_CASE("the reserved range is the network's address and ffff in its fifth group") {
