@@ -6,30 +6,6 @@ namespace aronet::babel {
 
 namespace {
 
-// Prefixes that never belong into a routing table (RFC 8966 appendix C).
-bool martian(const Prefix& prefix) {
-    static const auto forbidden = [] {
-        std::vector<Prefix> list;
-        for (const char* text :
-             {"127.0.0.0/8",
-              "224.0.0.0/4",
-              "0.0.0.0/8",
-              "255.255.255.255/32",
-              "169.254.0.0/16",
-              "fe80::/10",
-              "ff00::/8",
-              "::/128",
-              "::1/128",
-              "::ffff:0.0.0.0/96"}) {
-            if (const auto p = Prefix::parse(text)) list.push_back(*p);
-        }
-        return list;
-    }();
-    return std::any_of(forbidden.begin(), forbidden.end(), [&](const Prefix& p) {
-        return p.contains(prefix);
-    });
-}
-
 // RFC 8966 3.7.2 leaves to us which changes of a metric are worth a packet.
 bool significant(Metric before, Metric after) {
     const unsigned change = before < after ? after - before : before - after;
@@ -50,9 +26,20 @@ bool AllowedPrefixes::contain(const Prefix& prefix) const {
 // ---- updates in ----
 
 void Speaker::State::receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn) {
-    if (update.about) return receive_route(from, update, turn);
+    if (update.about) return receive_route(from, imported(from, update, turn), turn);
     const std::vector<Entry*> entries = from.entries;
     for (Entry* entry : entries) retract(*entry, *entry->route_by(from.id), turn);
+}
+
+// As if the neighbour had announced what the filter makes of it: a larger metric is never less safe.
+Announcement Speaker::State::imported(Neighbour& from, const Announcement& update, const Turn& turn) {
+    Announcement taken = update;
+    const MetricRules& rules = interfaces.at(from.on).config.imports;
+    const Metric* added = first_match(rules, {.about = *update.about, .neighbour = &from.address});
+    if (added == nullptr || update.metric == kInfinity) return taken;
+    if (*added == kInfinity) drop("refused by an import filter", from.on, from.address, turn);
+    taken.metric = plus(update.metric, *added);
+    return taken;
 }
 
 // Section 3.5.3.
@@ -86,7 +73,7 @@ bool Speaker::State::acceptable(Neighbour& from, const Announcement& update, con
         drop("update for an unroutable prefix", from.on, from.address, turn);
         return false;
     }
-    if (allowed && !allowed->contain(update.about->prefix)) {
+    if (allowed && interfaces.at(from.on).config.bounded && !allowed->contain(update.about->prefix)) {
         drop("update for a prefix that is not allowed", from.on, from.address, turn);
         return false;
     }

@@ -156,6 +156,8 @@ Announcement Speaker::State::announcement(const Destination& about, const Interf
         return update;
     }
     if (on.config.v4) update.next_hop = *on.config.v4;
+    const Metric* added = first_match(on.config.exports, {.about = about});
+    if (added != nullptr) update.metric = plus(update.metric, *added);
     return update;
 }
 

@@ -75,9 +75,14 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
     for (auto it = state_->table.begin(); it != state_->table.end();) {
         Entry& entry = (it++)->second;
         if (!state_->allowed || state_->allowed->contain(entry.about.prefix)) continue;
-        for (Route& route : entry.routes) route.received = kInfinity;
+        std::vector<NeighbourId> refused;
+        for (Route& route : entry.routes) {
+            if (!state_->interfaces.at(state_->neighbours[route.neighbour]->on).config.bounded) continue;
+            route.received = kInfinity;
+            refused.push_back(route.neighbour);
+        }
         state_->reselect(entry, turn);
-        while (!entry.routes.empty()) state_->remove_route(entry, entry.routes.back().neighbour);
+        for (const NeighbourId neighbour : refused) state_->remove_route(entry, neighbour);
         entry.hold_until.reset();
         state_->install(entry, turn);
         state_->forget_if_idle(entry);
@@ -86,6 +91,19 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
     for (const auto& n : state_->neighbours) {
         if (n && n->reachable()) state_->queue(*n, Tlv(RouteRequest{}), turn);
     }
+    state_->run_due(turn);
+}
+
+// Every announcement of an IPv4 prefix carries the next hop, or tells by its encoding that there is none (RFC
+// 9229 section 2.1): all of them are said again.
+void Speaker::change_interface(
+    InterfaceId id, std::size_t mtu, const std::optional<Address>& v4, Instant now, Actions& out
+) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    const Turn turn{now, out};
+    it->second.config.mtu = mtu;
+    if (std::exchange(it->second.config.v4, v4) != v4) state_->start_dump(it->second, turn);
     state_->run_due(turn);
 }
 

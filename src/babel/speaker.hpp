@@ -4,6 +4,7 @@
 // 9079). It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no
 // clock. Bytes and the time go in, packets and wishes for the forwarding table come out.
 
+#include "babel/filter.hpp"
 #include "babel/mac_key.hpp"
 #include "babel/types.hpp"
 #include "base/log.hpp"
@@ -39,6 +40,10 @@ struct InterfaceConfig {
     bool split_horizon = true;  // RFC 8966 3.7.4: only right on point-to-point links
     std::size_t mtu = 1400;     // of the interface, headers included
     MacConfig mac;              // RFC 8967; the packets must then leave from link_local
+    bool bounded = true;        // learns only what accept_only() allows
+    MetricRules imports, exports;
+
+    bool operator==(const InterfaceConfig&) const = default;
 };
 
 struct Packet {
@@ -97,9 +102,14 @@ public:
 
     void add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
     void remove_interface(InterfaceId id, Instant now, Actions& out);  // its neighbours and routes go at once
+    // What the kernel may change under a running interface: its MTU, and its IPv4 address.
+    void change_interface(
+        InterfaceId id, std::size_t mtu, const std::optional<Address>& v4, Instant now, Actions& out
+    );
     void announce(const Destination& own, Metric metric, Instant now, Actions& out);
     void withdraw(const Destination& own, Instant now, Actions& out);
-    // Prefixes that may be learned: each update must lie within one. nullopt: everything but martians.
+    // Prefixes that may be learned on bounded interfaces: each update must lie within one. nullopt:
+    // everything but martians.
     void accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
     void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);

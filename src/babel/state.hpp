@@ -97,6 +97,7 @@ struct Speaker::State {
 
     // routes.cpp
     void receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn);
+    Announcement imported(Neighbour& from, const Announcement& update, const Turn& turn);
     void receive_route(Neighbour& from, const Announcement& update, const Turn& turn);
     bool acceptable(Neighbour& from, const Announcement& update, const Turn& turn);
     void apply(Entry& entry, Route& route, const Announcement& update, const Turn& turn);
