@@ -71,12 +71,12 @@ std::string Address::to_string() const {
 Prefix::Prefix(const Address& address, unsigned length) {
     const unsigned width = bits(address.family());
     length_ = static_cast<std::uint8_t>(std::min(length, width));
-    Bytes bytes(address.bytes().begin(), address.bytes().end());
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-        const unsigned kept = length_ > 8 * i ? std::min(8u, length_ - 8 * i) : 0;
-        bytes[i] = static_cast<Byte>(bytes[i] & (0xff00u >> kept));
-    }
-    address_ = *Address::from_bytes(bytes);
+    std::array<Byte, 16> bytes{};
+    const std::size_t whole = length_ / 8;
+    const ByteView given = address.bytes();
+    std::copy_n(given.begin(), whole, bytes.begin());
+    if (length_ % 8 != 0) bytes[whole] = static_cast<Byte>(given[whole] & (0xff00u >> length_ % 8));
+    address_ = *Address::from_bytes(ByteView(bytes).first(width / 8));
 }
 
 std::optional<Prefix> Prefix::parse(std::string_view text) {
@@ -94,7 +94,12 @@ std::optional<Prefix> Prefix::parse(std::string_view text) {
 }
 
 bool Prefix::contains(const Address& address) const {
-    return address.family() == family() && Prefix(address, length_).address_ == address_;
+    if (address.family() != family()) return false;
+    const ByteView own = address_.bytes(), other = address.bytes();
+    const std::size_t whole = length_ / 8;
+    if (!std::equal(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(whole), other.begin()))
+        return false;
+    return length_ % 8 == 0 || ((own[whole] ^ other[whole]) & 0xff & (0xff00u >> length_ % 8)) == 0;
 }
 
 bool Prefix::contains(const Prefix& other) const {

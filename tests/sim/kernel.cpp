@@ -1,5 +1,6 @@
 #include "kernel.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace aronet::sim {
@@ -10,45 +11,53 @@ using netlink::Space;
 
 std::vector<Notice> Kernel::perform(netlink::Change change) {
     Notices out;
+    const bool only_asks = std::holds_alternative<netlink::GetSysctl>(change.wish) ||
+                           std::holds_alternative<netlink::TakeSnapshot>(change.wish);
+    generation_ += only_asks ? 0 : 1;
     const int error = std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
     out.push_back(netlink::Done{change.id, error, error == 0 ? "" : "refused by the simulated kernel"});
     return out;
 }
 
 bool Kernel::is_empty() const {
-    return !has_namespace_ && links_.empty() && addresses_.empty() && routes_.empty() && rules_.empty() &&
+    return !has_namespace_ && links_.empty() && addresses_.empty() && fib_.all().empty() && rules_.empty() &&
            sas_.empty() && policies_.empty();
 }
 
 std::string Kernel::what_is_left() const {
     std::string text = has_namespace_ ? "namespace " : "";
     for (const auto& [name, link] : links_) text += name.second + " ";
-    for (const auto& [key, route] : routes_) text += key.destination.to_string() + " ";
+    for (const auto& [key, route] : fib_.all()) text += key.destination.to_string() + " ";
     return text + std::to_string(sas_.size()) + " SAs " + std::to_string(policies_.size()) + " policies " +
            std::to_string(addresses_.size()) + " addresses";
 }
 
-std::optional<Kernel::Outbound> Kernel::outbound(const std::string& name) const {
-    for (const auto& [key, entry] : links_) {
-        const auto* tunnel = std::get_if<netlink::Tunnel>(&entry.first.kind);
-        if (key.second != name || tunnel == nullptr) continue;
-        const auto policies = policies_.find(tunnel->if_id);
-        if (policies == policies_.end()) return std::nullopt;
-        const auto sa = sas_.find({policies->second.remote, policies->second.spi_out});
-        if (sa == sas_.end() || sa->second.direction != base::Direction::out) return std::nullopt;
-        return Outbound{sa->first, sa->second.destination, sa->second.key};
+const Link* Kernel::find(const std::string& link) const {
+    for (const Space space : {Space::underlay, Space::overlay}) {
+        const auto found = links_.find({space, link});
+        if (found != links_.end()) return &found->second.first;
     }
-    return std::nullopt;
+    return nullptr;
+}
+
+std::optional<Kernel::Outbound> Kernel::outbound(const std::string& name) const {
+    const Link* link = find(name);
+    const auto* tunnel = link != nullptr ? std::get_if<netlink::Tunnel>(&link->kind) : nullptr;
+    const auto policies = tunnel != nullptr ? policies_.find(tunnel->if_id) : policies_.end();
+    if (policies == policies_.end()) return std::nullopt;
+    const auto sa = sas_.find({policies->second.remote, policies->second.spi_out});
+    if (sa == sas_.end() || sa->second.direction != base::Direction::out) return std::nullopt;
+    return Outbound{sa->first, sa->second.destination, sa->second.key};
 }
 
 std::optional<std::string> Kernel::inbound(std::uint32_t spi, const base::Bytes& key) const {
-    for (const auto& [id, sa] : sas_) {
-        if (id.spi != spi || sa.direction != base::Direction::in || sa.key != key) continue;
-        if (!policies_.contains(sa.if_id)) return std::nullopt;
-        for (const auto& [name, entry] : links_) {
-            const auto* tunnel = std::get_if<netlink::Tunnel>(&entry.first.kind);
-            if (tunnel != nullptr && tunnel->if_id == sa.if_id) return name.second;
-        }
+    const auto [first, last] = by_spi_.equal_range(spi);
+    for (auto it = first; it != last; ++it) {
+        const KnownSa& sa = sas_.at(it->second);
+        if (sa.direction != base::Direction::in || sa.key != key) continue;
+        const auto tunnel = tunnels_.find(sa.if_id);
+        if (!policies_.contains(sa.if_id) || tunnel == tunnels_.end()) return std::nullopt;
+        return tunnel->second.second;
     }
     return std::nullopt;
 }
@@ -60,22 +69,7 @@ std::optional<netlink::Address> Kernel::link_local(const std::string& link) cons
     return std::nullopt;
 }
 
-// Longest prefix, then lowest metric, as Linux has it.
-const netlink::Route* Kernel::lookup(Space space, std::uint32_t table, const netlink::Address& to) const {
-    const netlink::Route* best = nullptr;
-    for (const auto& [key, route] : routes_) {
-        if (key.space != space || key.table != table || !key.destination.contains(to)) continue;
-        const auto rank = [](const netlink::Route& r) {
-            return std::pair(-static_cast<int>(r.key.destination.length()), r.key.metric);
-        };
-        if (best == nullptr || rank(route) < rank(*best)) best = &route;
-    }
-    return best;
-}
-
-bool Kernel::link_is_up(const std::string& name) const {
-    return links_.contains({Space::underlay, name}) || links_.contains({Space::overlay, name});
-}
+bool Kernel::link_is_up(const std::string& name) const { return find(name) != nullptr; }
 
 int Kernel::apply(netlink::AddNamespace&, Notices&) {
     has_namespace_ = true;
@@ -89,7 +83,9 @@ int Kernel::apply(netlink::RemoveNamespace&, Notices& out) {
         if (inside == links_.end()) break;
         remove_link(LinkName(inside->first), out);
     }
-    std::erase_if(routes_, [](const auto& entry) { return entry.first.space == Space::overlay; });
+    for (const auto& [key, route] : Fib::Routes(fib_.all())) {
+        if (key.space == Space::overlay) fib_.remove(key);
+    }
     return 0;
 }
 
@@ -103,6 +99,7 @@ int Kernel::apply(netlink::AddLink& wish, Notices& out) {
     const auto [it, is_new] = links_.try_emplace(name, link, next_index_);
     next_index_ += is_new ? 1 : 0;
     it->second.first = link;
+    if (const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind)) tunnels_[tunnel->if_id] = name;
     if (const auto* veth = std::get_if<netlink::Veth>(&link.kind)) {
         Link peer;
         peer.space = veth->peer_space;
@@ -121,18 +118,16 @@ void Kernel::remove_link(const LinkName& name, Notices& out) {
     if (found == links_.end()) return;
     const Link link = found->second.first;
     links_.erase(found);
+    if (const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind)) tunnels_.erase(tunnel->if_id);
     if (const auto* veth = std::get_if<netlink::Veth>(&link.kind))
         links_.erase({veth->peer_space, veth->peer});
     std::erase_if(addresses_, [&](const auto& address) {
         return address.link == name.second && !links_.contains({address.space, address.link});
     });
-    for (auto it = routes_.begin(); it != routes_.end();) {
-        if (it->second.link.empty() || links_.contains({it->first.space, it->second.link})) {
-            ++it;
-            continue;
-        }
-        if (it->first.destination.family() == base::Family::v6) out.push_back(netlink::RouteLost{it->first});
-        it = routes_.erase(it);
+    for (const auto& [key, route] : Fib::Routes(fib_.all())) {
+        if (route.link.empty() || links_.contains({key.space, route.link})) continue;
+        if (key.destination.family() == base::Family::v6) out.push_back(netlink::RouteLost{key});
+        fib_.remove(key);
     }
     out.push_back(netlink::LinkDown{name.first, name.second});
 }
@@ -159,12 +154,12 @@ int Kernel::apply(netlink::AddRoute& wish, Notices&) {
     const netlink::Route& route = wish.route;
     if (route.kind == netlink::RouteKind::unicast && !links_.contains({route.key.space, route.link}))
         return ENODEV;
-    routes_[route.key] = route;
+    fib_.put(route);
     return 0;
 }
 
 int Kernel::apply(netlink::RemoveRoute& wish, Notices&) {
-    routes_.erase(wish.key);
+    fib_.remove(wish.key);
     return 0;
 }
 
@@ -183,13 +178,16 @@ int Kernel::apply(netlink::AddSa& wish, Notices&) {
     const base::Sa& sa = wish.sa;
     if (sa.key.size() != base::key_size(sa.suite) || sa.spi < 256) return EINVAL;
     const base::ByteView key = sa.key.view();
+    if (!sas_.contains(sa.id())) by_spi_.emplace(sa.spi, sa.id());
     sas_[sa.id()] = {
         sa.direction, sa.if_id, sa.source.address, sa.destination, {key.begin(), key.end()}, ++sas_given_};
     return 0;
 }
 
 int Kernel::apply(netlink::RemoveSa& wish, Notices&) {
-    sas_.erase(wish.id);
+    if (sas_.erase(wish.id) == 0) return 0;
+    const auto [first, last] = by_spi_.equal_range(wish.id.spi);
+    by_spi_.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second == wish.id; }));
     return 0;
 }
 
@@ -220,7 +218,7 @@ int Kernel::apply(netlink::TakeSnapshot& wish, Notices& out) {
         if (name.second.starts_with(wish.link_prefix)) snapshot.links.push_back(entry.first);
     }
     snapshot.addresses.assign(addresses_.begin(), addresses_.end());
-    for (const auto& [key, route] : routes_) snapshot.routes.push_back(route);
+    for (const auto& [key, route] : fib_.all()) snapshot.routes.push_back(route);
     snapshot.rules.assign(rules_.begin(), rules_.end());
     for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source, sa.if_id, sa.if_id});
     for (const auto& [if_id, policies] : policies_) snapshot.policy_if_ids.push_back(if_id);

@@ -3,6 +3,7 @@
 // A Linux of values: obeys the rules a node has to reckon with, so that a wish the real kernel would refuse
 // is refused here too. Knows links, addresses, routes, SAs, policies and sysctls; knows no packets.
 
+#include "fib.hpp"
 #include "netlink/change.hpp"
 
 #include <map>
@@ -30,10 +31,15 @@ public:
     std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key)
         const;  // the tunnel it comes out of
     std::optional<netlink::Address> link_local(const std::string& link) const;
-    const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to) const;
+    const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to)
+        const {
+        return fib_.lookup(space, table, to);
+    }
     bool link_is_up(const std::string& name) const;
+    // Grows with every change that may matter to packets.
+    std::uint64_t generation() const { return generation_; }
 
-    const std::map<netlink::RouteKey, netlink::Route>& routes() const { return routes_; }
+    const Fib::Routes& routes() const { return fib_.all(); }
     struct KnownSa {
         base::Direction direction;
         std::uint32_t if_id = 0;
@@ -66,16 +72,19 @@ private:
     int apply(netlink::GetSysctl& wish, Notices& out);
     int apply(netlink::TakeSnapshot& wish, Notices& out);
     void remove_link(const LinkName& name, Notices& out);
+    const netlink::Link* find(const std::string& link) const;
 
     bool has_namespace_ = false;
     std::uint32_t next_index_ = 2;
-    std::uint64_t sas_given_ = 0;
+    std::uint64_t sas_given_ = 0, generation_ = 0;
     int refuse_sa_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
+    std::map<std::uint32_t, LinkName> tunnels_;  // by if_id
     std::set<netlink::LinkAddress> addresses_;
-    std::map<netlink::RouteKey, netlink::Route> routes_;
+    Fib fib_;
     std::set<netlink::Rule> rules_;
     std::map<base::SaId, KnownSa> sas_;
+    std::multimap<std::uint32_t, base::SaId> by_spi_;
     std::map<std::uint32_t, netlink::Policies> policies_;
     std::map<std::pair<netlink::Space, std::string>, std::string> sysctls_;
 };

@@ -1,12 +1,16 @@
 #include "story.hpp"
 
+#include <atomic>
+#include <thread>
+
 namespace aronet::sim {
 namespace {
 
 using namespace std::chrono_literals;
 
-// A partial mesh: every pair is cut with this chance, a ring stays.
-void cut_at_random(World& world, base::Random& random, unsigned percent) {
+// A ring stays, every other pair is cut with the chance the shape gives it.
+void cut_to_shape(World& world, base::Random& random, Shape shape) {
+    const std::uint64_t percent = shape == Shape::ring ? 100 : shape == Shape::full ? 0 : random.below(100);
     for (std::size_t a = 0; a < world.size(); ++a) {
         for (std::size_t b = a + 1; b < world.size(); ++b) {
             const bool in_ring = b == a + 1 || (a == 0 && b + 1 == world.size());
@@ -15,13 +19,18 @@ void cut_at_random(World& world, base::Random& random, unsigned percent) {
     }
 }
 
+void cut_for_a_while(World& world, std::size_t host, std::size_t other) {
+    if (host == other || world.is_cut(host, other)) other = (host + 1) % world.size();
+    world.cut(host, other);
+    world.run_for(15s);
+    world.mend(host, other);
+}
+
 void something_happens(World& world, base::Random& random) {
     const std::size_t host = random.below(world.size()), other = random.below(world.size());
     switch (random.below(5)) {
         case 0:
-            if (host != other) world.cut(host, other);
-            world.run_for(15s);
-            if (host != other) world.mend(host, other);
+            cut_for_a_while(world, host, other);
             break;
         case 1:
             world.kill(host);
@@ -63,7 +72,19 @@ std::string report(const World& world) {
     return text;
 }
 
-Outcome tell(std::uint64_t seed, std::size_t nodes_max) {
+const char* to_string(Shape shape) {
+    switch (shape) {
+        case Shape::ring:
+            return "ring";
+        case Shape::full:
+            return "full";
+        case Shape::random:
+            return "random";
+    }
+    return "";
+}
+
+Outcome tell(std::uint64_t seed, std::size_t nodes_max, Shape shape) {
     base::Random random = base::Random::from_number(seed);
     const std::size_t nodes = 3 + random.below(nodes_max - 2);
     auto hosts = plans(nodes);
@@ -74,7 +95,7 @@ Outcome tell(std::uint64_t seed, std::size_t nodes_max) {
         random.between(0ms, 20ms),
         unsigned(random.below(6)),
         unsigned(random.below(4))};
-    cut_at_random(world, random, unsigned(random.below(60)));
+    cut_to_shape(world, random, shape);
     world.start_all();
     bool fine = world.converge(60s);
     for (int i = 0; fine && i < 4; ++i) {
@@ -86,10 +107,25 @@ Outcome tell(std::uint64_t seed, std::size_t nodes_max) {
     for (std::size_t i = 0; fine && i < nodes; ++i) fine = world.is_stopped(i);
     fine = fine && world.violations().empty();
     return {
+        seed,
         fine,
         fine ? ""
              : report(world) + "again: aronet-sim " + std::to_string(seed) + " " + std::to_string(nodes_max) +
-                   "\n"};
+                   " 1 " + to_string(shape) + "\n"};
+}
+
+std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes_max, Shape shape) {
+    std::vector<Outcome> outcomes(count);
+    std::atomic<std::uint64_t> next = 0;
+    std::vector<std::thread> tellers(std::max(1u, std::thread::hardware_concurrency()));
+    for (std::thread& teller : tellers) {
+        teller = std::thread([&] {
+            for (std::uint64_t i = next++; i < count; i = next++)
+                outcomes[i] = tell(first + i, nodes_max, shape);
+        });
+    }
+    for (std::thread& teller : tellers) teller.join();
+    return outcomes;
 }
 
 }  // namespace aronet::sim

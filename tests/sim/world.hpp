@@ -8,6 +8,7 @@
 #include "overlay/desired.hpp"
 #include "overlay/node.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <set>
@@ -42,6 +43,7 @@ public:
     void kill(std::size_t host);             // its kernel keeps what it has
     void cut(std::size_t a, std::size_t b);  // nothing passes between the two
     void mend(std::size_t a, std::size_t b);
+    bool is_cut(std::size_t a, std::size_t b) const { return cuts_.contains(std::minmax(a, b)); }
     void rebind(std::size_t host);  // its NAT forgets and maps anew
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
     void lose_notices(std::size_t host);  // the kernel's notices overflowed
@@ -75,14 +77,19 @@ private:
     void send_ike(Host& host, overlay::SendIke& send);
     void send_babel(Host& host, overlay::SendBabel& send);
     void carry(const Host& from, const Host& to, const std::function<void()>& deliver);
-    Host* owner_of(const base::Endpoint& endpoint);
-    bool is_cut(const Host& a, const Host& b) const;
+    Host* owner_of(const base::Endpoint& endpoint) const;
     overlay::Registry registry_of(const std::set<std::size_t>& members) const;
 
-    const Host* next_hop(const Host& host, const base::Address& to, bool& reached) const;
+    // --- invariants.cpp
+    const Host* next_hop(const Host& host, const base::Address& to) const;
     enum class Walk { reached, lost, loop };
     Walk walk(const Host& from, const base::Address& to) const;
-    void check(const Host& host);
+    template <class Visit>
+    void visit_unreached(Visit visit) const;  // until it says false
+    bool all_reached();
+    void disturb();
+    void check(Host& host);
+    void check_links(const Host& host);
     void check_sas();
     void violate(const std::string& text);
 
@@ -90,10 +97,12 @@ private:
     base::Random random_;
     std::vector<std::unique_ptr<Host>> hosts_;
     std::map<std::pair<Instant, std::uint64_t>, Event> events_;
-    std::uint64_t order_ = 0;
+    std::uint64_t order_ = 0, disturbances_ = 0;
+    std::map<base::Endpoint, std::size_t> by_outside_;
     std::set<std::pair<std::size_t, std::size_t>> cuts_;
     Instant unsettled_until_{};  // a restart gives a prefix two origins for a moment (RFC 8966 1.1)
     std::map<std::pair<std::size_t, base::SaId>, Instant> lonely_since_;
+    std::optional<std::pair<std::uint64_t, bool>> reached_;  // at which generation of everything
     std::vector<std::string> violations_, messages_;
 };
 

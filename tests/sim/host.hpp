@@ -1,0 +1,51 @@
+#pragma once
+
+// One node of the simulated network, and what of it outlives a restart.
+
+#include "world.hpp"
+
+namespace aronet::sim {
+
+struct World::Host {
+    std::size_t number = 0;
+    HostPlan plan;
+    base::Secret key;
+    ike::PublicKey public_key;
+    base::Address address;   // its own
+    base::Endpoint outside;  // what the others see
+    base::Prefix network, prefix;
+    netlink::Space space{};  // where its routes are
+    std::uint32_t table = 0;
+    std::uint64_t life = 0;  // counts starts: what was on its way to an earlier life is lost
+    bool alive = false, stopped = false;
+    std::unique_ptr<base::Random> random;
+    std::unique_ptr<overlay::Node> node;
+    Kernel kernel;
+    overlay::Actions actions;
+    std::optional<Instant> tick_at;
+    std::set<std::size_t> members;
+    std::string answer;
+    // What the kernel's generation was when the invariants last held; nothing has to hold anew until it
+    // grows.
+    std::optional<std::uint64_t> links_checked, loops_checked;
+
+    overlay::Config config() const {
+        overlay::Config out;
+        out.private_key = key.copy();
+        out.organization = "sim";
+        out.common_name = plan.name;
+        out.network = network;
+        out.prefixes = {prefix};
+        out.mode = plan.mode;
+        out.babel.hello_interval = std::chrono::seconds(2);
+        out.babel.update_interval = std::chrono::seconds(8);
+        out.ike.dpd_interval = std::chrono::seconds(5);
+        overlay::EndpointConfig endpoint;
+        if (!plan.behind_nat) endpoint.address = address;
+        endpoint.serial_number = "0";
+        out.endpoints.push_back(endpoint);
+        return out;
+    }
+};
+
+}  // namespace aronet::sim
