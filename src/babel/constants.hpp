@@ -44,6 +44,19 @@ inline constexpr Duration kDumpInterval = 1s;     // full dumps asked for by one
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3
 inline constexpr unsigned kRttGain = 42;            // of 256: 0.164 (RFC 9616 section 4.1)
 
+// RFC 8967 with the limits of its sections 4.3.1, 4.4 and 6, and RFC 9467 3.2.
+inline constexpr std::size_t kMacIndexMax = 32;
+inline constexpr std::size_t kMacNonceMax = 192;
+inline constexpr std::size_t kMacIndexSize = 8;  // of those we draw
+inline constexpr std::size_t kMacNonceSize = 16;
+inline constexpr std::size_t kMacWindow = 128;
+inline constexpr Duration kChallengeLifetime = 30s;
+inline constexpr Duration kChallengeGap = 300ms;      // of requests to one peer at first, of replies always
+inline constexpr Duration kChallengeGapMax = 4800ms;  // doubled with each that stays without an answer
+inline constexpr unsigned kChallengesInRow = 4;       // for one packet that could not be judged
+inline constexpr Duration kProofLifetime = 300s;      // of one that is no neighbour
+inline constexpr std::size_t kStrangersMax = 64;      // beside the neighbours, peers remembered per interface
+
 inline constexpr std::size_t kRoutesPerNeighbourMax = 200000;
 inline constexpr std::size_t kRequestsPerDestinationMax = 32;
 inline constexpr std::size_t kRequestsQueuedMax = 4096;

@@ -52,7 +52,9 @@ void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
     for (const Due due : {Due::multicast_hello, Due::unicast_hello, Due::ihu, Due::neighbour_outbox}) {
         timers.stop({due, id});
     }
-    interfaces.at(gone.on).neighbours.erase(gone.address);
+    Interface& interface = interfaces.at(gone.on);
+    if (interface.mac) interface.mac->forget(gone.address);
+    interface.neighbours.erase(gone.address);
     neighbours[id].reset();
 }
 

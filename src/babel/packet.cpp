@@ -6,7 +6,7 @@ using base::ByteView;
 using base::Reader;
 using base::Writer;
 
-TlvWalker::TlvWalker(ByteView packet) {
+TlvWalker::TlvWalker(ByteView packet, Part part) {
     Reader header(packet);
     const std::uint8_t magic = header.u8(), version = header.u8();
     const std::size_t length = header.u16();
@@ -15,8 +15,8 @@ TlvWalker::TlvWalker(ByteView packet) {
     } else if (length > header.left()) {
         malformed_ = Malformed::bad_packet_length;
     } else {
-        in_ =
-            Reader(header.take(length));  // what follows is the trailer: nothing there is ours (section 4.2)
+        const ByteView body = header.take(length);  // what follows is the trailer (section 4.2)
+        in_ = Reader(part == Part::body ? body : header.rest());
     }
 }
 

@@ -7,14 +7,15 @@
 
 namespace aronet::babel {
 
-// The TLVs of a packet's body as they stand there.
+// The TLVs of a packet's body as they stand there, or those of its trailer.
 class TlvWalker {
 public:
+    enum class Part : std::uint8_t { body, trailer };
     struct Item {
         std::uint8_t type = 0;
         base::ByteView body;
     };
-    explicit TlvWalker(base::ByteView packet);
+    explicit TlvWalker(base::ByteView packet, Part part = Part::body);
     std::optional<Item> next();  // nothing at the end and at a framing error
     std::optional<Malformed> malformed() const { return malformed_; }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Fills packets up to the size of the interface and sends each as it gets full.
+// Fills packets up to the size of the interface, and signs and sends each as it gets full.
 
 #include "babel/state.hpp"
 
@@ -13,6 +13,7 @@ public:
           v4_(interface.config.v4 ? Encoding::v4 : Encoding::v4_via_v6),
           from_(interface.config.link_local),
           to_(to),
+          mac_(interface.mac.get()),
           writer_(interface.payload_max()),
           out_(out) {}
 
@@ -29,13 +30,17 @@ public:
     bool add_if_it_fits(const Tlv& tlv) { return writer_.add(tlv); }
     bool empty() const { return writer_.empty(); }
     void finish() {
-        if (!writer_.empty()) out_.emplace_back(Send{on_, from_, to_, writer_.finish()});
+        if (writer_.empty()) return;
+        base::Bytes packet = writer_.finish();
+        if (mac_ != nullptr) mac_->sign(packet, from_, to_);
+        out_.emplace_back(Send{on_, from_, to_, std::move(packet)});
     }
 
 private:
     InterfaceId on_;
     Encoding v4_;
     Address from_, to_;
+    MacLink* mac_;
     PacketWriter writer_;
     Actions& out_;
 };

@@ -21,6 +21,8 @@ void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Insta
     Interface& added = state_->interfaces[id];
     added.id = id;
     added.config = config;
+    added.config.mac = {};  // the keys are where they are used, and nowhere else
+    state_->set_mac(added, config.mac);
     added.hello_seqno = static_cast<SeqNo>(state_->random.u32());
     added.outbox.add(Tlv(Update{.interval = Interval::of(config.update_interval)}), now);
     added.outbox.add(Tlv(RouteRequest{}), now);
@@ -35,7 +37,8 @@ void Speaker::remove_interface(InterfaceId id, Instant now, Actions& out) {
     const Turn turn{now, out};
     while (!it->second.neighbours.empty())
         state_->remove_neighbour(it->second.neighbours.begin()->second, turn);
-    for (const Due due : {Due::own_hello, Due::periodic, Due::outbox}) state_->timers.stop({due, id});
+    for (const Due due : {Due::own_hello, Due::periodic, Due::outbox, Due::challenge})
+        state_->timers.stop({due, id});
     state_->interfaces.erase(it);
     state_->run_due(turn);
 }
@@ -105,6 +108,13 @@ void Speaker::change_interface(
     it->second.config.mtu = mtu;
     if (std::exchange(it->second.config.v4, v4) != v4) state_->start_dump(it->second, turn);
     state_->run_due(turn);
+}
+
+void Speaker::set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    state_->set_mac(it->second, mac);
+    state_->run_due({now, out});
 }
 
 void Speaker::suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out) {
@@ -218,6 +228,7 @@ const base::Drops& Speaker::drops() const { return state_->drops; }
 // ---- packets in ----
 
 void Speaker::State::receive(const Packet& packet, Interface& interface, const Turn& turn) {
+    if (interface.mac && !authentic(packet, interface, turn)) return;
     PacketReader reader(packet.bytes, packet.from);
     const Instant received_at = std::min(packet.received_at, turn.now);
     bool rtt_usable = false;  // RFC 9616 3.3: an echo counts beside the stamp of a Hello in the same packet
@@ -287,6 +298,8 @@ void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
             return flush(interfaces.at(id), turn);
         case Due::neighbour_outbox:
             return flush(*neighbours[id], turn);
+        case Due::challenge:
+            return challenge(interfaces.at(id), turn);
     }
 }
 

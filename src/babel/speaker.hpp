@@ -1,8 +1,9 @@
 #pragma once
 
-// A Babel speaker (RFC 8966) with RTT (RFC 9616), IPv4 via IPv6 (RFC 9229) and source-specific routes (RFC
-// 9079). It knows neighbours, sources, routes and pending requests; it knows no socket, no kernel and no
-// clock. Bytes and the time go in, packets and wishes for the forwarding table come out.
+// A Babel speaker (RFC 8966) with RTT (RFC 9616), IPv4 via IPv6 (RFC 9229), source-specific routes (RFC 9079)
+// and MAC authentication (RFC 8967, 9467). It knows neighbours, sources, routes and pending requests; it
+// knows no socket, no kernel and no clock. Bytes and the time go in, packets and wishes for the forwarding
+// table come out.
 
 #include "babel/filter.hpp"
 #include "babel/mac_key.hpp"
@@ -111,6 +112,8 @@ public:
     // Prefixes that may be learned on bounded interfaces: each update must lie within one. nullopt:
     // everything but martians.
     void accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out);
+    // Other keys: neighbours and routes stay.
+    void set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
     void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);
     void stop(

@@ -2,8 +2,10 @@
 
 // The inside of a Speaker: its tables and timers, and the functions on them by subject.
 // links.cpp: Hellos, IHUs, costs. routes.cpp: updates, expiry, selection. requests.cpp: requests of both
-// kinds. sending.cpp: outboxes, dumps, packets. speaker.cpp: the door, packets in, time.
+// kinds. sending.cpp: outboxes, dumps, packets. authentication.cpp: MACs and challenges. speaker.cpp: the
+// door, packets in, time.
 
+#include "babel/mac.hpp"
 #include "babel/packet.hpp"
 #include "babel/table.hpp"
 #include "base/timers.hpp"
@@ -21,10 +23,12 @@ struct Interface {
     unsigned hellos_sent = 0;
     Outbox outbox;
     std::map<Address, NeighbourId> neighbours;
+    std::unique_ptr<MacLink> mac;  // only with keys
 
     bool splits(InterfaceId learned_on) const { return config.split_horizon && learned_on == id; }
     std::size_t payload_max() const {
-        return std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
+        const std::size_t whole = std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
+        return whole - (mac ? mac->overhead() : 0);
     }
 };
 
@@ -36,7 +40,8 @@ enum class Due : std::uint8_t {
     own_hello,
     periodic,
     outbox,
-    neighbour_outbox
+    neighbour_outbox,
+    challenge
 };
 
 struct Turn {  // one call from outside
@@ -124,6 +129,14 @@ struct Speaker::State {
     void send_starvation_request(Entry& entry, RouterId lost, SeqNo wanted, const Turn& turn);
     void resend_requests(Entry& entry, const Turn& turn);
     void answer_requests(Entry& entry, const Turn& turn);
+
+    // authentication.cpp
+    void set_mac(Interface& interface, const MacConfig& mac);
+    bool authentic(const Packet& packet, Interface& interface, const Turn& turn);
+    void challenge(Interface& interface, const Turn& turn);
+    void answer(Interface& interface, const Address& to, const std::vector<Tlv>& tlvs, const Turn& turn);
+    void hear_again(Interface& interface, const Address& from, const Turn& turn);
+    void say_again(Interface& interface, const Address& to, const Turn& turn);
 
     // sending.cpp
     void queue(Neighbour& to, const Tlv& tlv, const Turn& turn);

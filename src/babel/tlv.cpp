@@ -343,7 +343,39 @@ void encode_body(const SeqnoRequest& tlv, Writer& out) {
     if (tlv.about.source_specific()) write_source_prefix(tlv.about.source, out);
 }
 
-constexpr std::array<TlvRow, 10> kTable = {{
+// ---- authentication (RFC 8967 6) ----
+
+base::Bytes rest_of(Reader& in) {
+    const ByteView rest = in.rest();
+    return {rest.begin(), rest.end()};
+}
+
+Decoded decode_mac(Reader& in) { return {MacTlv{rest_of(in)}, std::nullopt}; }
+
+void encode_body(const MacTlv& tlv, Writer& out) { out.put(tlv.mac); }
+
+Decoded decode_packet_counter(Reader& in) {
+    const std::uint32_t pc = in.u32();
+    if (in.left() > kMacIndexMax) return refused(Malformed::too_long);
+    return {PacketCounter{pc, rest_of(in)}, std::nullopt};
+}
+
+void encode_body(const PacketCounter& tlv, Writer& out) {
+    out.u32(tlv.pc);
+    out.put(tlv.index);
+}
+
+template <class Challenge>
+Decoded decode_challenge(Reader& in) {
+    if (in.left() > kMacNonceMax) return refused(Malformed::too_long);
+    return {Challenge{rest_of(in)}, std::nullopt};
+}
+
+void encode_body(const ChallengeRequest& tlv, Writer& out) { out.put(tlv.nonce); }
+
+void encode_body(const ChallengeReply& tlv, Writer& out) { out.put(tlv.nonce); }
+
+constexpr std::array<TlvRow, 14> kTable = {{
     {TlvType::pad_n, "PadN", 0, decode_pad_n},
     {TlvType::ack_request, "Acknowledgment Request", 6, decode_ack_request},
     {TlvType::ack, "Acknowledgment", 2, decode_ack},
@@ -354,6 +386,10 @@ constexpr std::array<TlvRow, 10> kTable = {{
     {TlvType::update, "Update", 10, decode_update},
     {TlvType::route_request, "Route Request", 2, decode_route_request},
     {TlvType::seqno_request, "Seqno Request", 14, decode_seqno_request},
+    {TlvType::mac, "MAC", 0, decode_mac},
+    {TlvType::packet_counter, "PC", 4, decode_packet_counter},
+    {TlvType::challenge_request, "Challenge Request", 0, decode_challenge<ChallengeRequest>},
+    {TlvType::challenge_reply, "Challenge Reply", 0, decode_challenge<ChallengeReply>},
 }};
 
 }  // namespace
@@ -386,6 +422,8 @@ std::string_view to_string(Malformed reason) {
     switch (reason) {
         case Malformed::too_short:
             return "TLV too short";
+        case Malformed::too_long:
+            return "index or nonce too long";
         case Malformed::bad_encoding:
             return "unknown address encoding";
         case Malformed::bad_prefix_length:

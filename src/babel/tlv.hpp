@@ -1,8 +1,8 @@
 #pragma once
 
-// The TLVs of Babel as values, and the bytes of each (RFC 8966 4.6; RFC 9079, 9229 and 9616 for the
-// sub-TLVs). A TLV alone knows nothing of those before it: what compression leaves out is completed in
-// packet.hpp.
+// The TLVs of Babel as values, and the bytes of each (RFC 8966 4.6; RFC 8967 6; RFC 9079,
+// 9229 and 9616 for the sub-TLVs). A TLV alone knows nothing of those before it: what compression leaves out
+// is completed in packet.hpp.
 
 #include "babel/constants.hpp"
 #include "base/bytes.hpp"
@@ -27,6 +27,10 @@ enum class TlvType : std::uint8_t {
     update = 8,
     route_request = 9,
     seqno_request = 10,
+    mac = 16,
+    packet_counter = 17,
+    challenge_request = 18,
+    challenge_reply = 19,
 };
 
 enum class SubTlvType : std::uint8_t { pad1 = 0, pad_n = 1, timestamp = 3, source_prefix = 128 };
@@ -111,12 +115,48 @@ struct SeqnoRequest {
     bool operator==(const SeqnoRequest&) const = default;
 };
 
-using Tlv =
-    std::variant<PadN, AckRequest, Ack, Hello, Ihu, RouterIdTlv, NextHop, Update, RouteRequest, SeqnoRequest>;
+// Authentication (RFC 8967 6): opaque octets to the end of the TLV, hence no sub-TLVs.
+struct MacTlv {  // counts in the trailer of a packet only
+    base::Bytes mac;
+    bool operator==(const MacTlv&) const = default;
+};
+
+struct PacketCounter {
+    std::uint32_t pc = 0;
+    base::Bytes index;
+    bool operator==(const PacketCounter&) const = default;
+};
+
+struct ChallengeRequest {
+    base::Bytes nonce;
+    bool operator==(const ChallengeRequest&) const = default;
+};
+
+struct ChallengeReply {
+    base::Bytes nonce;
+    bool operator==(const ChallengeReply&) const = default;
+};
+
+using Tlv = std::variant<
+    PadN,
+    AckRequest,
+    Ack,
+    Hello,
+    Ihu,
+    RouterIdTlv,
+    NextHop,
+    Update,
+    RouteRequest,
+    SeqnoRequest,
+    MacTlv,
+    PacketCounter,
+    ChallengeRequest,
+    ChallengeReply>;
 
 // Why something received was not taken.
 enum class Malformed : std::uint8_t {
     too_short,
+    too_long,
     bad_encoding,
     bad_prefix_length,
     bad_interval,

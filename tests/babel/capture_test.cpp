@@ -116,6 +116,14 @@ private:
         return print("Seqno Request (%u hops) for ", t.hop_count) + t.about.prefix.to_string() +
                print(" seqno %u id ", t.seqno) + id_of(t.router_id);
     }
+    std::string words(const MacTlv& t) { return print("MAC len %zu", t.mac.size()); }
+    std::string words(const PacketCounter& t) {
+        return print("PC value %u index len %zu", t.pc, t.index.size());
+    }
+    std::string words(const ChallengeRequest& t) {
+        return print("Challenge Request len %zu", t.nonce.size());
+    }
+    std::string words(const ChallengeReply& t) { return print("Challenge Reply len %zu", t.nonce.size()); }
     std::string words(const Update& t) {
         if (t.encoding == Encoding::v4_via_v6) return kUnknownToTcpdump;
         std::string prefix = "any";
@@ -141,17 +149,19 @@ std::vector<std::string> our_reading(const std::string& pcap) {
     std::vector<std::string> lines;
     for (const Captured& packet : read_pcap(pcap)) {
         Words words;
-        TlvWalker walker(packet.payload);
-        while (const auto item = walker.next()) {
-            std::string line = words.of(item->type, item->body);
-            if (!line.empty()) lines.push_back(line);
-            if (line == kUnknownToTcpdump) break;  // it gives up the packet there
+        std::string line;
+        for (const auto part : {TlvWalker::Part::body, TlvWalker::Part::trailer}) {
+            TlvWalker walker(packet.payload, part);
+            for (auto item = walker.next(); item && line != kUnknownToTcpdump; item = walker.next()) {
+                line = words.of(item->type, item->body);
+                if (!line.empty()) lines.push_back(line);  // it gives up the packet where it knows no further
+            }
         }
     }
     return lines;
 }
 
-// The lines about TLVs, without those of RFC 8967 and the diversity sub-TLV, which we do not read.
+// The lines about TLVs, without the diversity sub-TLV, which we do not read.
 std::vector<std::string> tcpdumps_reading(const std::string& path) {
     std::vector<std::string> lines;
     std::istringstream text(slurp(path));
@@ -166,7 +176,10 @@ std::vector<std::string> tcpdumps_reading(const std::string& path) {
             "Update",
             "Route Request ",
             "Seqno Request ",
-            "Acknowledgment"};
+            "Acknowledgment",
+            "PC ",
+            "Challenge ",
+            "MAC "};
         for (const char* start : ours) {
             if (line.rfind(start, 0) == 0) lines.push_back(line);
         }

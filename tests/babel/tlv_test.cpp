@@ -83,8 +83,17 @@ const std::vector<Sample>& samples() {
         {SeqnoRequest{about, 9, 64, 0x0102030405060708},
          "0a1b022000094000010203040506070820010db88007"
          "3020010db80001"},
+        {MacTlv{hex("010203")}, "1003010203"},
+        {PacketCounter{0x01020304, hex("090807")}, "110701020304090807"},
+        {ChallengeRequest{hex("aabb")}, "1202aabb"},
+        {ChallengeReply{hex("cc")}, "1301cc"},
     };
     return list;
+}
+
+// Opaque to their end, so that nothing behind them could be a sub-TLV.
+bool is_opaque(const Tlv& tlv) {
+    return std::holds_alternative<PadN>(tlv) || tlv.index() >= Tlv(MacTlv{}).index();
 }
 
 }  // namespace
@@ -140,7 +149,7 @@ TEST_CASE("a TLV that does not fit is not written by half") {
 TEST_CASE("every TLV survives every sub-TLV we do not know, and is ignored for a mandatory or a cut one") {
     for (const Sample& s : samples()) {
         const base::Bytes whole = hex(s.bytes);
-        if (std::holds_alternative<PadN>(s.tlv)) continue;
+        if (is_opaque(s.tlv)) continue;
         const auto with = [&](const char* more) {
             base::Bytes body(whole.begin() + 2, whole.end());
             const base::Bytes tail = hex(more);
@@ -227,6 +236,7 @@ TEST_CASE("impossible encodings, lengths and values are refused") {
         {10, "010000014000ffffffffffffffff", Malformed::bad_router_id},
         {10, "0129000140000102030405060708", Malformed::bad_prefix_length},
         {10, "0108000140000102030405060708", Malformed::too_short},
+        {17, "000000", Malformed::too_short},
     };
     for (const auto& row : list) {
         CAPTURE(int(row.type), row.body);
@@ -238,10 +248,26 @@ TEST_CASE("impossible encodings, lengths and values are refused") {
 }
 
 TEST_CASE("a type we do not know is neither read nor an error") {
-    for (const int type : {11, 12, 16, 17, 18, 19, 50, 200, 255}) {
+    for (const int type : {11, 12, 15, 20, 50, 200, 255}) {
         const Decoded read = decode(static_cast<std::uint8_t>(type), hex("0102030405"));
         CHECK_FALSE(read.tlv);
         CHECK_FALSE(read.ignore);
+    }
+}
+
+TEST_CASE("indices of 0 to 32 octets and nonces of 0 to 192 octets are read, longer ones are refused") {
+    const auto read = [](int type, std::size_t size) {
+        return decode(static_cast<std::uint8_t>(type), base::Bytes(size, 7));
+    };
+    CHECK(read(17, 4).tlv == Tlv(PacketCounter{0x07070707, {}}));
+    CHECK(read(17, 36).tlv == Tlv(PacketCounter{0x07070707, base::Bytes(32, 7)}));
+    CHECK(read(17, 37).ignore == Malformed::too_long);
+    CHECK(read(18, 0).tlv == Tlv(ChallengeRequest{}));
+    CHECK(read(19, 0).tlv == Tlv(ChallengeReply{}));
+    for (const int type : {18, 19}) {
+        CHECK(read(type, 192).tlv);
+        CHECK(read(type, 193).ignore == Malformed::too_long);
+        CHECK_FALSE(read(type, 193).tlv);
     }
 }
 
