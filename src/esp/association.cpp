@@ -74,17 +74,18 @@ std::unique_ptr<InboundSa> InboundSa::make(const base::Sa& sa) {
 }
 
 InboundSa::InboundSa(const base::Sa& sa, Cipher cipher)
-    : cipher_(std::move(cipher)), window_(sa.replay_window, sa.esn), peer_(sa.source) {}
+    : cipher_(std::move(cipher)), window_(sa.replay_window, sa.esn) {}
 
-void InboundSa::open(Packet& packet, std::uint32_t sequence, base::Instant now) {
+void InboundSa::open(Packet& packet, std::uint32_t sequence, const base::Endpoint& peer, base::Instant now) {
+    packet.peer_moved = false;
     packet.drop = verify(packet, sequence);
+    if (packet.drop == Drop::none && newest_) locate(packet, peer);
     if (packet.drop == Drop::none) packet.drop = unwrap(packet);
     count(tally_, packet.drop, packet.size, now);
 }
 
 // RFC 4303 3.4.3 and 3.4.4: the window is asked first, because that is cheap, and moved last.
 Drop InboundSa::verify(Packet& packet, std::uint32_t low) {
-    packet.peer_moved = false;
     if (packet.size < cipher_.overhead() + cipher_.block_size()) return Drop::too_short;
     if ((packet.size - cipher_.overhead()) % cipher_.block_size() != 0) return Drop::unaligned;
     const auto sequence = window_.whole(low);
@@ -96,12 +97,18 @@ Drop InboundSa::verify(Packet& packet, std::uint32_t low) {
     const auto high = static_cast<std::uint32_t>(*sequence >> 32);
     if (!cipher_.open(packet.bytes(), window_.esn() ? std::optional(high) : std::nullopt))
         return Drop::bad_icv;
-    // A packet that was overtaken tells where the peer was, not where it is.
-    if (window_.accept(*sequence) && packet.peer != peer_) {
-        peer_ = packet.peer;
-        packet.peer_moved = true;
-    }
+    newest_ = window_.accept(*sequence);
     return Drop::none;
+}
+
+// A packet that was overtaken tells where the peer was, not where it is. Each place is told once, and again
+// when the peer was meanwhile believed to be elsewhere.
+void InboundSa::locate(Packet& packet, const base::Endpoint& peer) {
+    packet.peer_moved = packet.peer != peer && packet.peer != told_;
+    if (packet.peer == peer)
+        told_.reset();
+    else
+        told_ = packet.peer;
 }
 
 Drop InboundSa::unwrap(Packet& packet) const {

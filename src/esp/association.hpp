@@ -60,19 +60,22 @@ class InboundSa {
 public:
     static std::unique_ptr<InboundSa> make(const base::Sa& sa);
 
-    // On success the packet is the inner one; otherwise packet.drop says why not. Counts either.
-    void open(Packet& packet, std::uint32_t sequence, base::Instant now);
+    // On success the packet is the inner one; otherwise packet.drop says why not. Counts either. `peer` is
+    // where its sender is believed to be.
+    void open(Packet& packet, std::uint32_t sequence, const base::Endpoint& peer, base::Instant now);
 
     const Tally& tally() const { return tally_; }
 
 private:
     InboundSa(const base::Sa& sa, Cipher cipher);
     Drop verify(Packet& packet, std::uint32_t sequence);
+    void locate(Packet& packet, const base::Endpoint& peer);
     Drop unwrap(Packet& packet) const;
 
     Cipher cipher_;
     ReplayWindow window_;
-    base::Endpoint peer_;  // where the newest authentic packet came from
+    bool newest_ = false;                 // the packet at hand is the newest so far
+    std::optional<base::Endpoint> told_;  // where we said that the peer is, while nobody believes it
     Tally tally_;
 };
 

@@ -39,6 +39,8 @@ std::errc Registry::add(const base::Sa& sa) {
 template <class State>
 std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::unique_ptr<State> made) {
     if (!made) return std::errc::invalid_argument;
+    const auto there = all.find(sa.id());
+    if (there != all.end() && there->second.sa.if_id != sa.if_id) return std::errc::file_exists;
     const KeyDigest digest = digest_of(sa);
     const auto same = std::ranges::find_if(all, [&](const auto& entry) {
         return entry.second.sa.spi == sa.spi && entry.second.digest == digest;
@@ -92,7 +94,8 @@ Table Registry::table() const {
         outbound.push_back({if_id, id, sa.source, sa.destination, sa.mark, it->second.state.get()});
     }
     std::vector<Table::Inbound> inbound;
-    for (const auto& [id, held] : inbound_) inbound.push_back({id, held.sa.if_id, held.state.get()});
+    for (const auto& [id, held] : inbound_)
+        inbound.push_back({id, held.sa.if_id, held.sa.source, held.state.get()});
     return {std::move(outbound), std::move(inbound)};
 }
 

@@ -22,7 +22,7 @@ public:
     // An SA that is there with the same key keeps its counters and only takes the new endpoints; also one
     // whose destination changed (a peer that moved): then the old id is gone. Another key under the same id
     // replaces it. invalid_argument: not tunnel mode in UDP, or no such key; file_exists: the SPI is another
-    // inbound SA's.
+    // inbound SA's, or the id another tunnel's: two peers at one address may choose one SPI.
     std::errc add(const base::Sa& sa);
     void remove(const base::SaId& id);  // absent: nothing to do
     // The outbound SA the tunnel uses from now on; no_such_process: it is not there.

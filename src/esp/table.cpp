@@ -55,7 +55,7 @@ void Table::open(Packet& packet, base::Instant now) const {
     }
     packet.if_id = entry->if_id;
     packet.id = entry->id;
-    entry->sa->open(packet, header->sequence, now);
+    entry->sa->open(packet, header->sequence, entry->source, now);
 }
 
 }  // namespace aronet::esp

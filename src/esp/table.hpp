@@ -23,6 +23,7 @@ public:
     struct Inbound {
         base::SaId id;
         std::uint32_t if_id = 0;
+        base::Endpoint source;
         InboundSa* sa = nullptr;
     };
 

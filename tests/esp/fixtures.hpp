@@ -123,7 +123,7 @@ struct Pair {
         Boxed box(wire);
         box.packet.traffic_class = traffic_class;
         const auto header = decode_header(wire);
-        in->open(box.packet, header ? header->sequence : 0, kNow);
+        in->open(box.packet, header ? header->sequence : 0, box.packet.peer, kNow);
         last_drop = box.packet.drop;
         return last_drop == Drop::none ? box.bytes() : Bytes{};
     }

@@ -112,6 +112,21 @@ TEST_CASE("another key under the same name is another SA") {
     CHECK(a.registry.take_ended().size() == 1);
 }
 
+TEST_CASE("a peer that chooses the SPI of another tunnel's peer at its address takes nothing from it") {
+    Node a;
+    a.registry.add(sa(Direction::out, EspSuite::aes_gcm_256));
+    a.registry.set_outbound(7, id_of(0x1000));
+    auto rival = sa(Direction::out, EspSuite::aes_gcm_256, 0x1000, 8);
+    rival.key.mutable_view()[0] ^= 1;
+    CHECK(a.registry.add(rival) == std::errc::file_exists);
+    rival.destination = endpoint("192.0.2.99", 12025);
+    REQUIRE(a.registry.add(rival) == std::errc{});
+    rival.destination = sa(Direction::out, EspSuite::aes_gcm_256).destination;  // and none that moves there
+    CHECK(a.registry.add(rival) == std::errc::file_exists);
+    CHECK_FALSE(a.seal(7, ipv4(1)).empty());
+    CHECK(a.registry.take_ended().empty());
+}
+
 TEST_CASE("a removed SA leaves the tables but lives until it is taken") {
     Node a;
     a.registry.add(sa(Direction::out, EspSuite::aes_gcm_256));
