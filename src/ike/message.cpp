@@ -27,6 +27,20 @@ bool is_encrypted_type(std::uint8_t type) {
            type == static_cast<std::uint8_t>(PayloadType::skf);
 }
 
+// What a message has one of. Of two, parts of us might read the first and others the second.
+bool may_repeat(std::uint8_t type) {
+    const auto known = static_cast<PayloadType>(type);
+    return known == PayloadType::notify || known == PayloadType::delete_ || known < PayloadType::sa ||
+           known > PayloadType::ts_r || known == PayloadType::cert || known == PayloadType::certreq ||
+           known == PayloadType::vendor_id;
+}
+
+bool contains(const Message& message, std::uint8_t type) {
+    return std::any_of(message.payloads.begin(), message.payloads.end(), [&](const Payload& payload) {
+        return type_of(payload) == type;
+    });
+}
+
 // One payload of the chain into the message. The generic header says what follows and how long this one is
 // (3.2).
 std::optional<Drop> read_payload(Reader& in, std::uint8_t& type, Message& message) {
@@ -38,6 +52,7 @@ std::optional<Drop> read_payload(Reader& in, std::uint8_t& type, Message& messag
     const ByteView body = in.take(length - 4u);
     if (in.failed()) return Drop::bad_payload_length;
     if (message.payloads.size() >= kPayloadsMax) return Drop::too_many_payloads;
+    if (!may_repeat(current) && contains(message, current)) return Drop::bad_payload;
     auto payload = decode_payload(current, critical, body);
     if (!payload) return Drop::bad_payload;
     if (critical && !is_known(current) && !message.unsupported_critical)
