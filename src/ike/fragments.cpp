@@ -39,8 +39,8 @@ void Fragments::clear() {
     bytes_ = 0;
 }
 
-bool Fragments::has(std::uint32_t message_id, std::uint16_t number) const {
-    return message_id == message_id_ && parts_.contains(number);
+bool Fragments::has(std::uint32_t message_id, std::uint16_t number, std::uint16_t total) const {
+    return message_id == message_id_ && total == total_ && parts_.contains(number);
 }
 
 }  // namespace aronet::ike

@@ -19,7 +19,8 @@ public:
     // one is ignored, a different message ID starts over.
     base::Result<Message, Drop> add(const Header& header, Fragment fragment);
     void clear();
-    bool has(std::uint32_t message_id, std::uint16_t number) const;  // worth no second decryption
+    // Worth no second decryption.
+    bool has(std::uint32_t message_id, std::uint16_t number, std::uint16_t total) const;
 
 private:
     std::uint32_t message_id_ = 0;

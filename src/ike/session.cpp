@@ -102,7 +102,7 @@ base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
     Fragments& fragments = response ? response_fragments_ : request_fragments_;
     const auto numbers = fragment_numbers(raw);
     if (!numbers) return Drop::bad_fragment;
-    if (fragments.has(raw.header.message_id, numbers->first)) return Drop::incomplete;
+    if (fragments.has(raw.header.message_id, numbers->first, numbers->second)) return Drop::incomplete;
     auto fragment = open_fragment(raw, opener);
     if (!fragment) return fragment.error();
     if (!response && fragment->number == 1) first_fragment_ = fingerprint(raw.bytes);
