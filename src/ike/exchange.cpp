@@ -41,6 +41,7 @@ std::optional<Instant> Requester::deadline() const {
 }
 
 Responder::Verdict Responder::judge(std::uint32_t id, ByteView datagram) const {
+    if (id == UINT32_MAX) return Verdict::outside;  // see Requester::exhausted
     if (id == expected_id_) return owes_answer_ ? Verdict::outside : Verdict::fresh;
     const bool before = expected_id_ != 0 && id == expected_id_ - 1;
     if (before && last_request_ && fingerprint(datagram) == *last_request_) return Verdict::repeated;

@@ -46,6 +46,11 @@ Fingerprint fingerprint(ByteView message);
 // Our requests.
 class Requester {
 public:
+    explicit Requester(std::uint32_t first_id = 0) : next_id_(first_id) {}
+
+    // The last ID is never used: after it the numbers would begin anew, and with them old messages (RFC
+    // 7296 2.2).
+    bool exhausted() const { return next_id_ == UINT32_MAX; }
     std::uint32_t next_id() const { return next_id_; }  // of the request in flight, if there is one
     bool in_flight() const { return !datagrams_.empty(); }
     const Datagrams& datagrams() const { return datagrams_; }
@@ -63,7 +68,7 @@ public:
     void extend(unsigned tries) { schedule_.tries += tries; }  // the peer gave another sign of life
 
 private:
-    std::uint32_t next_id_ = 0;
+    std::uint32_t next_id_;
     Datagrams datagrams_;
     Schedule schedule_{};
     Duration wait_{};

@@ -57,7 +57,10 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn&
     }
     if (first && !keys_) {
         derive_keys();
-        if (!keys_) return turn.drop("unusable KE value", from);
+        if (!keys_) {
+            turn.drop("unusable KE value", from);
+            return end(Ending::failed, "unusable KE value", turn);  // it costs one key exchange, not many
+        }
     }
     const auto message = unprotect(raw);
     if (!message) {
@@ -78,7 +81,8 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
     const auto message = unprotect(raw);
     if (!message) {
         if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
-        if (is_malformed(message.error())) end(Ending::lost, "the peer sent a malformed answer", turn);
+        const Ending ending = state_ == SessionState::auth_sent ? Ending::failed : Ending::lost;
+        if (is_malformed(message.error())) end(ending, "the peer sent a malformed answer", turn);
         return;
     }
     requester_.answered(raw.header.message_id);
@@ -226,6 +230,7 @@ void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>&
 // One request at a time: the most pressing wish that is left.
 void Session::next_wish(Turn& turn) {
     if (requester_.in_flight()) return;
+    if (requester_.exhausted()) return forget("the message IDs are used up", turn);
     if (state_ == SessionState::closing) {
         return ask(
             Asked::delete_session, ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}, turn
@@ -363,6 +368,8 @@ void Session::end(Ending ending, const std::string& why, Turn& turn) {
     wanted_.reset();
     trouble_ = why;
     requester_.forget();
+    handshake_.reset();  // whatever is still said is a repetition: no key is needed for it
+    keys_.reset();
     state_ = SessionState::closed;
 }
 

@@ -58,3 +58,22 @@ TEST_CASE("a request that came before is known by ID and bytes") {
     CHECK(responder.judge(1, other) == Verdict::fresh);
     CHECK(responder.last_answer() == Datagrams{{9}});
 }
+
+TEST_CASE("message IDs never begin anew: the last one is not used") {
+    auto random = base::Random::from_number(1);
+    Requester requester(UINT32_MAX - 1);
+    CHECK_FALSE(requester.exhausted());
+    requester.start({Bytes{1}}, kLiveSchedule, Instant{}, random);
+    REQUIRE(requester.answered(UINT32_MAX - 1));
+    CHECK(requester.exhausted());
+
+    using Verdict = Responder::Verdict;
+    Responder responder(UINT32_MAX - 1);
+    const Bytes request{1, 2, 3};
+    CHECK(responder.judge(UINT32_MAX - 1, request) == Verdict::fresh);
+    responder.accept(fingerprint(request));
+    responder.answer({Bytes{9}});
+    CHECK(responder.judge(UINT32_MAX - 1, request) == Verdict::repeated);
+    CHECK(responder.judge(UINT32_MAX, request) == Verdict::outside);
+    CHECK(responder.judge(0, request) == Verdict::outside);
+}
