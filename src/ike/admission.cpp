@@ -23,7 +23,9 @@ Admission::Verdict Admission::judge(
     const bool wanted = turn.now < strict_until_ || from_source >= config.cookie_threshold_per_source;
     if (wanted && !cookies_.check(cookie, nonce, from.address, spi_i, turn.now))
         return Verdict::cookie_wanted;
-    return half_open_.size() >= config.half_open_max ? Verdict::full : Verdict::admitted;
+    const bool full =
+        half_open_.size() >= config.half_open_max || from_source >= config.half_open_max_per_source;
+    return full ? Verdict::full : Verdict::admitted;
 }
 
 Bytes Admission::cookie(ByteView nonce, std::uint64_t spi_i, const Endpoint& from, Turn& turn) {

@@ -95,6 +95,7 @@ inline constexpr std::uint16_t kHashIdentity = 5;  // RFC 8420: Ed25519 signs th
 
 inline constexpr std::size_t kHeaderSize = 28;
 inline constexpr std::size_t kMessageMax = 65535;
+inline constexpr std::size_t kInitMax = 8192;  // of an IKE_SA_INIT request, which is kept for AUTH
 inline constexpr std::size_t kPayloadsMax = 64;
 inline constexpr std::size_t kProposalsMax = 64;
 inline constexpr std::size_t kNotifiesMax = 32;

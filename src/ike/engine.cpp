@@ -137,7 +137,7 @@ void Engine::State::tidy(SessionKey key) {
         sessions.erase(it);
         return;
     }
-    if (!it->second->half_open()) admission.authenticated(key);
+    if (it->second->peer()) admission.authenticated(key);
     if (const auto at = it->second->deadline()) {
         session_timers.set(key, *at);
     } else {

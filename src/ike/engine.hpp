@@ -38,6 +38,7 @@ struct EngineConfig {
     std::size_t cookie_threshold = 64;  // half-open SAs from which on cookies are asked for
     std::uint32_t replay_window = 128;
     std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
+    std::size_t half_open_max_per_source = 64;    // with cookies, so that nobody takes all places
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
     std::size_t fragment_size = 1200;               // larger IKE messages go in fragments where the peer can

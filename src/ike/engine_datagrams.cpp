@@ -74,6 +74,7 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
     if (header.message_id != 0 || header.spi_r != 0 || header.spi_i == 0 || !header.from_initiator()) {
         return turn.drop("IKE_SA_INIT request with a bad header", datagram.from);
     }
+    if (raw.bytes.size() > kInitMax) return turn.drop("IKE_SA_INIT request that is too large", datagram.from);
     const Fingerprint print = fingerprint(raw.bytes);
     if (const auto known = admission.known(header.spi_i, datagram.from, print)) {
         return sessions.at(*known)->repeat_init_response(datagram.from, turn);
