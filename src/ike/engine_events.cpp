@@ -89,7 +89,8 @@ void Engine::State::on(const Established& event, Turn& turn) {
 
 void Engine::State::on(const ChildrenChanged& event, Turn& turn) {
     const auto it = sessions.find(event.session);
-    if (it != sessions.end() && it->second->peer()) choose_sender(*it->second->peer(), turn);
+    if (it == sessions.end() || !pursuits.contains(*it->second->peer())) return;
+    choose_sender(*it->second->peer(), turn);
 }
 
 void Engine::State::on(const Ended& event, Turn& turn) {

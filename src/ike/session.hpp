@@ -138,6 +138,7 @@ private:
     void take_down(ChildId id, Turn& turn);
     void take_down_all(Turn& turn);
     void delete_child_later(Child& child);
+    void no_child(const Message& answer, std::uint32_t spi, Turn& turn);
     void child_failed(std::string why, Turn& turn);
     void plan_child(Turn& turn);
     bool has_live_child() const;

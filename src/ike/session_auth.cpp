@@ -75,28 +75,18 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     }
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     become_established(turn);
-    const auto* sa = message.find<SaPayload>();
-    const auto* tsi = message.find_ts(false);
-    const auto* tsr = message.find_ts(true);
-    const auto choice = sa == nullptr ? std::nullopt : accept_esp(hs->esp_offer, *sa);
-    const bool selectors = tsi != nullptr && tsr != nullptr && !narrow(*tsi).selectors.empty() &&
-                           !narrow(*tsr).selectors.empty();
-    if (!choice || !selectors) {
-        turn.ground.esp_spis.erase(hs->esp_spi);
-        if (sa != nullptr) return close("the peer chose a CHILD SA that was not offered", turn);
-        return child_failed(
-            error == nullptr ? "no CHILD SA" : "no CHILD SA: " + notify_name(error->type), turn
-        );
-    }
-    const Accepted accepted{
-        *choice, hs->esp_spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, hs->nonces), true, 0};
-    raise_child(accepted, turn);
+    const auto choice = accepted(hs->esp_offer, message);
+    if (!choice) return no_child(message, hs->esp_spi, turn);
+    raise_child(
+        {*choice, hs->esp_spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, hs->nonces), true, 0},
+        turn
+    );
 }
 
 bool Session::verify_responder(const Message& message, const Peer& peer) {
     const auto* id = message.find_id(true);
     const auto* auth = message.find<AuthPayload>();
-    if (id == nullptr || identity_of(*id) != peer.remote || message.count<AuthPayload>() != 1) return false;
+    if (id == nullptr || identity_of(*id) != peer.remote) return false;
     const Handshake& hs = *handshake_;
     proven_key_ = signer(
         peer, signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, id->body), *auth
@@ -120,10 +110,7 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
     const auto* idi = message.find_id(false);
     const auto* idr = message.find_id(true);
     const auto* auth = message.find<AuthPayload>();
-    const std::size_t ids = message.count<IdPayload>();
-    const bool shape = idi != nullptr && auth != nullptr && ids == (idr == nullptr ? 1u : 2u) &&
-                       message.count<AuthPayload>() == 1;
-    if (!shape) {
+    if (idi == nullptr || auth == nullptr) {
         turn.drop("IKE_AUTH without the payloads it needs", remote_);
         return nullptr;
     }

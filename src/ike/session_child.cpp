@@ -38,6 +38,15 @@ Offer examine(const Message& message) {
     return offer;
 }
 
+std::optional<EspChoice> accepted(const SaPayload& offer, const Message& answer) {
+    const auto* sa = answer.find<SaPayload>();
+    for (const bool responder : {false, true}) {
+        const auto* selectors = answer.find_ts(responder);
+        if (selectors == nullptr || narrow(*selectors).selectors.empty()) return std::nullopt;
+    }
+    return sa == nullptr ? std::nullopt : accept_esp(offer, *sa);
+}
+
 void add_child(std::vector<Payload>& answer, const Offer& offer, std::uint32_t spi) {
     Proposal chosen = offer.choice->answer;
     chosen.spi = spi_bytes(spi);
@@ -90,6 +99,7 @@ void Session::installed(ChildId id, Turn& turn) {
     if (stands_by) {
         child->due = turn.now + kStandby;
         old->state = ChildState::replaced;
+        old->due.reset();  // of an old one that stood by itself
     }
     child_failures_ = 0;
     trouble_.clear();
@@ -140,20 +150,28 @@ void Session::create_child(Turn& turn) {
 void Session::on_child_response(const Message& message, Turn& turn) {
     if (!wanted_) return;
     const Wanted wanted = *std::exchange(wanted_, std::nullopt);
-    const auto* sa = message.find<SaPayload>();
     const auto* nonce = message.find<NoncePayload>();
-    const auto choice = sa == nullptr ? std::nullopt : accept_esp(wanted.offer, *sa);
+    const auto choice = accepted(wanted.offer, message);
     if (!choice || nonce == nullptr || state_ != SessionState::established) {
-        turn.ground.esp_spis.erase(wanted.spi);
-        if (sa != nullptr) to_delete_.push_back(wanted.spi);
-        const NotifyPayload* error = message.find_error();
-        return child_failed(
-            "no CHILD SA: " + (error == nullptr ? "bad answer" : notify_name(error->type)), turn
-        );
+        return no_child(message, wanted.spi, turn);
     }
     const Nonces nonces{wanted.nonce, nonce->data};
     raise_child(
         {*choice, wanted.spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces), true, 0}, turn
+    );
+}
+
+// The answer brought none under this SPI of ours; where it says otherwise the peer has one to delete.
+void Session::no_child(const Message& answer, std::uint32_t spi, Turn& turn) {
+    turn.ground.esp_spis.erase(spi);
+    const bool chosen = answer.find<SaPayload>() != nullptr;
+    if (chosen) to_delete_.push_back(spi);
+    const NotifyPayload* error = answer.find_error();
+    child_failed(
+        "no CHILD SA: " + (error != nullptr ? notify_name(error->type)
+                           : chosen         ? "the peer chose what was not offered"
+                                            : "the peer offers none"),
+        turn
     );
 }
 

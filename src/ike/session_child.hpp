@@ -23,6 +23,8 @@ struct Offer {
     TsPayload tsi, tsr;
 };
 Offer examine(const Message& message);
+// What an answer makes of our offer; nothing where that was not offered.
+std::optional<EspChoice> accepted(const SaPayload& offer, const Message& answer);
 void add_child(std::vector<Payload>& answer, const Offer& offer, std::uint32_t spi);
 
 }  // namespace aronet::ike

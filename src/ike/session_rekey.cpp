@@ -34,7 +34,8 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
         std::find_if(offered.proposals.begin(), offered.proposals.end(), [&](const Proposal& proposal) {
             return proposal.number == choice->answer.number;
         });
-    const std::uint64_t peer_spi = chosen == offered.proposals.end() ? 0 : base::Reader(chosen->spi).u64();
+    const bool named = chosen != offered.proposals.end() && chosen->spi.size() == 8;
+    const std::uint64_t peer_spi = named ? base::Reader(chosen->spi).u64() : 0;
     if (peer_spi == 0) return answer_error(message, notify::invalid_syntax, {}, turn);
     const KeyPair own = generate(choice->suite.group, turn.ground.random);
     const auto secret = shared_secret(own, ke->data);

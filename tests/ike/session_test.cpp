@@ -230,6 +230,16 @@ TEST_CASE("C5: two rekeyings of one child without a DELETE between are both serv
     CHECK(t.d.b.children.size() == 1);
 }
 
+TEST_CASE("C5: a child rekeyed before it was used stays until the peer deletes it") {
+    Settled t;
+    REQUIRE(t.create(t.rekey_payloads(t.s.esp_spi, 0x22222222)).has_value());
+    t.d.advance(29s);
+    REQUIRE(t.create(t.rekey_payloads(0x22222222, 0x33333333)).has_value());
+    t.d.advance(5s);  // the time of the second child to be used unasked has passed, that of the third has not
+    CHECK(t.d.b.children.size() == 3);
+    CHECK(t.d.b.downs == 0);
+}
+
 TEST_CASE("a second child beside the first is used, and the first is deleted by us") {
     Settled t;
     auto payloads = t.rekey_payloads(0, 0x22222222);
@@ -291,7 +301,8 @@ TEST_CASE("C8: an IKE rekeying that cannot be is refused, and the old SA survive
     const auto attempt = [&](Bytes spi, const KePayload& key) {
         return error_in(t.create({offer_ike(false, std::move(spi)), NoncePayload{Bytes(32, 1)}, key}));
     };
-    CHECK(attempt(Bytes(8, 0), KePayload{31, ke.public_value}) == notify::invalid_syntax);
+    for (const Bytes& spi : {Bytes(8, 0), Bytes(), Bytes(4, 1), Bytes(16, 1)})
+        CHECK(attempt(spi, KePayload{31, ke.public_value}) == notify::invalid_syntax);
     CHECK(attempt(Bytes(8, 1), KePayload{14, Bytes(256, 1)}) == notify::invalid_ke_payload);
     CHECK(attempt(Bytes(8, 1), KePayload{31, Bytes(32, 0)}) == notify::invalid_syntax);
     CHECK(
