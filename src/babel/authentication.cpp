@@ -50,6 +50,7 @@ void Speaker::State::answer(
 void Speaker::State::hear_again(Interface& interface, const Address& from, const Turn& turn) {
     const bool known = find_neighbour(interface, from) != nullptr;
     Neighbour* neighbour = greet(interface, from, turn);
+    introduce(interface, turn);
     if (known && neighbour->reachable()) queue(*neighbour, Tlv(RouteRequest{}), turn);
 }
 
@@ -57,8 +58,14 @@ void Speaker::State::say_again(Interface& interface, const Address& to, const Tu
     Neighbour* neighbour = greet(interface, to, turn);
     if (neighbour == nullptr) return;
     neighbour->ihu_wanted = true;
-    start_quick_hellos(interface, turn.now);
+    introduce(interface, turn);
     if (neighbour->reachable()) start_dump(*neighbour, turn);
+}
+
+// Nobody without a key can bring this about, so it needs no limit.
+void Speaker::State::introduce(Interface& interface, const Turn& turn) {
+    interface.quick_allowed_at = turn.now;
+    start_quick_hellos(interface, turn.now);
 }
 
 }  // namespace aronet::babel

@@ -98,6 +98,7 @@ void Speaker::State::receive_ihu(
     Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn
 ) {
     if (ihu.address && *ihu.address != interface.config.link_local) return;  // for another one on this link
+    if (ihu.rxcost == kInfinity) start_quick_hellos(interface, turn.now);    // it has not heard us
     from.txcost = ihu.rxcost;
     timers.set({Due::ihu, from.id}, turn.now + ihu.interval.duration() * 7 / 2);
     if (ihu.echo && rtt_usable && !from.rtt.echoed(*ihu.echo)) {

@@ -203,25 +203,25 @@ MacLink::Peer* MacLink::meet(const Address& from, Instant now) {
         std::erase_if(peers_, [&](const auto& p) {
             const Peer& peer = p.second;
             return (!peer.proof || peer.proof->accepted_at + kProofLifetime <= now) && !peer.owed &&
-                   peer.challenges_left == 0 && peer.reply_allowed_at <= now &&
-                   (!peer.challenge || peer.challenge->expires <= now);
+                   peer.challenges_left == 0 && peer.reply_allowed_at <= now && !challenged(peer, now);
         });
     }
     return peers_.size() >= peers_max_ ? nullptr : &peers_[from];
 }
 
-// Section 4.3.1.3.
+// Section 4.3.1.3. On a long way the reply to one challenge comes after the next was sent; each is as good.
 bool MacLink::replies(Peer& peer, const Preparsed& said, Instant now, Verdict& verdict) {
     bool right = false;
     for (const Bytes& nonce : said.replies) {
-        const bool fits = peer.challenge && now < peer.challenge->expires &&
-                          base::equal_in_constant_time(nonce, peer.challenge->nonce);
-        if (!fits) {
+        const auto answered = [&](const Challenge& c) {
+            return now < c.expires && base::equal_in_constant_time(nonce, c.nonce);
+        };
+        if (std::none_of(peer.challenges.begin(), peer.challenges.end(), answered)) {
             verdict.ignored.push_back(MacDrop::stray_reply);
             continue;
         }
         right = true;
-        peer.challenge.reset();
+        peer.challenges.clear();
         peer.challenges_left = 0;
         peer.challenge_gap = kChallengeGap;
     }
@@ -275,8 +275,12 @@ void MacLink::forget(const Address& address) {
 
 // ---- challenges (section 4.3.1) ----
 
-// What may be said to the peer now. A challenge without an answer is repeated, each time with another nonce
-// and after twice the time, so that on a long way there comes one whose answer arrives before the next.
+bool MacLink::challenged(const Peer& peer, Instant now) {
+    return !peer.challenges.empty() && now < peer.challenges.back().expires;
+}
+
+// What may be said to the peer now. A challenge without an answer is repeated with another nonce, each time
+// after twice as long.
 std::vector<Tlv> MacLink::answers(const Address& to, Peer& peer, Instant now) {
     std::vector<Tlv> tlvs;
     if (peer.owed && peer.reply_allowed_at <= now) {
@@ -285,9 +289,10 @@ std::vector<Tlv> MacLink::answers(const Address& to, Peer& peer, Instant now) {
         peer.reply_allowed_at = now + kChallengeGap;
     }
     if (peer.challenges_left > 0 && peer.challenge_allowed_at <= now) {
-        if (peer.challenge && peer.challenge->expires <= now) peer.challenge_gap = kChallengeGap;
-        peer.challenge = Challenge{random_.bytes(kMacNonceSize), now + kChallengeLifetime};
-        tlvs.emplace_back(ChallengeRequest{peer.challenge->nonce});
+        if (!challenged(peer, now)) peer.challenge_gap = kChallengeGap;
+        if (peer.challenges.size() == kChallengesInRow) peer.challenges.pop_front();
+        peer.challenges.push_back({random_.bytes(kMacNonceSize), now + kChallengeLifetime});
+        tlvs.emplace_back(ChallengeRequest{peer.challenges.back().nonce});
         --peer.challenges_left;
         peer.challenge_allowed_at = now + peer.challenge_gap;
         peer.challenge_gap = std::min(peer.challenge_gap * 2, kChallengeGapMax);

@@ -9,6 +9,7 @@
 #include "base/timers.hpp"
 
 #include <bitset>
+#include <deque>
 
 struct evp_mac_ctx_st;  // of OpenSSL
 
@@ -99,7 +100,7 @@ private:
     };
     struct Peer {
         std::optional<Proof> proof;
-        std::optional<Challenge> challenge;
+        std::deque<Challenge> challenges;  // the latest, each good for one reply until then
         unsigned challenges_left = 0;
         Duration challenge_gap = kChallengeGap;
         Instant challenge_allowed_at{};
@@ -121,6 +122,7 @@ private:
     static void take_request(Peer& peer, const Preparsed& said, bool multicast, Verdict& verdict);
     static void prove(Peer& peer, const PacketCounter& counter, Instant now, Verdict& verdict);
     static std::optional<MacDrop> judge_counter(Peer& peer, const PacketCounter& counter, bool multicast);
+    static bool challenged(const Peer& peer, Instant now);  // and the reply would still count
     std::vector<Tlv> answers(const Address& to, Peer& peer, Instant now);
 
     std::vector<KeyedMac> keys_;

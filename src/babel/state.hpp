@@ -136,6 +136,7 @@ struct Speaker::State {
     void challenge(Interface& interface, const Turn& turn);
     void answer(Interface& interface, const Address& to, const std::vector<Tlv>& tlvs, const Turn& turn);
     void hear_again(Interface& interface, const Address& from, const Turn& turn);
+    void introduce(Interface& interface, const Turn& turn);
     void say_again(Interface& interface, const Address& to, const Turn& turn);
 
     // sending.cpp

@@ -109,7 +109,7 @@ void Desk::collect() {
         if (const auto* note = std::get_if<base::Note>(&action)) notes.push_back(*note);
         const auto* send = std::get_if<Send>(&action);
         if (send == nullptr) continue;
-        Sent s{now, send->on, send->to, {}};
+        Sent s{now, send->on, send->to, {}, send->bytes};
         PacketReader reader(
             send->bytes, links_.count(send->on) ? links_.at(send->on).link_local : ip("fe80::1")
         );

@@ -23,6 +23,7 @@ struct Sent {
     InterfaceId on = 0;
     Address to;
     std::vector<Event> events;
+    base::Bytes bytes;
 
     template <class T>
     std::vector<T> all() const {

@@ -96,6 +96,11 @@ void Mesh::restart(NodeId id, bool noticed) {
     }
 }
 
+void Mesh::set_mac(NodeId id, const MacConfig& mac) {
+    for (const InterfaceId link : nodes_[id].up) nodes_[id].speaker->set_mac(link, mac, now_, actions_);
+    perform(id);
+}
+
 void Mesh::perform(NodeId id) {
     Actions actions;
     actions.swap(actions_);

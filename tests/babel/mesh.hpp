@@ -25,6 +25,7 @@ public:
     // from the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of
     // loops.
     void restart(NodeId node, bool noticed);
+    void set_mac(NodeId node, const MacConfig& mac);  // on all its links
     void run(Duration d);
     Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
 
