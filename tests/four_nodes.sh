@@ -3,6 +3,7 @@
 # address of each family, dakar sits behind a translating router without a known address. To be sourced after peers.sh.
 
 nodes=(athens berlin cairo dakar)
+declare -A key_of=() daemon_keys=()  # another private key; further lines in the part "daemon", each with its comma
 underlay4() { case $1 in athens) echo 192.0.2.1 ;; berlin) echo 192.0.2.2 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; esac; }
 organization() { case $1 in athens | berlin) echo olive ;; *) echo maple ;; esac; }
 number() { case $1 in athens) echo 1 ;; berlin) echo 2 ;; cairo) echo 3 ;; dakar) echo 4 ;; esac; }
@@ -22,7 +23,7 @@ write_config() {
     n=$(number "$1")
     cat >"$work/$1.json" <<CONFIG
 {
-  "private_key": "$work/$(organization "$1").key",
+  "private_key": "${key_of[$1]:-$work/$(organization "$1").key}",
   "organization": "$(organization "$1")",
   "common_name": "$1",
   "daemon": {
@@ -30,6 +31,7 @@ write_config() {
     "prefixes": ["10.10.$n.0/24"],
     "extra_ip": ["10.10.$n.1"],
     "mode": "$2",
+    ${daemon_keys[$1]:-}
     "datapath": "$3"
   },
   // Faster than the defaults: a test is not to wait.
