@@ -180,9 +180,11 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     }
     if (value.value == wanted->second.value) return;
     if (config.sysctl == SysctlChoice::check) {
+        const bool inside = value.space == netlink::Space::overlay;
+        const std::string where = inside ? " in the namespace " + config.netns_name : "";
         return warn(
             base::Level::warning,
-            value.key + " is " + value.value + ", this overlay needs " + wanted->second.value
+            value.key + " is " + value.value + where + ", this overlay needs " + wanted->second.value
         );
     }
     old_sysctls.emplace(key, value.value);
