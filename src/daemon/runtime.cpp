@@ -2,7 +2,6 @@
 
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
-#include "daemon/updown.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
@@ -25,6 +24,7 @@ using namespace boost::asio::experimental::awaitable_operators;
 
 // After so many datagrams of one socket it is everybody else's turn: a flood must not stop the clock.
 constexpr int kFair = 64;
+constexpr auto kLastScripts = std::chrono::seconds(3);  // for updown scripts on a stop
 
 base::Random::Seed entropy() {
     base::Random::Seed seed;
@@ -94,6 +94,7 @@ void Runtime::settle() {
         }
     } while (!actions_.empty() || !events_.empty());
     settling_ = false;
+    for (const base::Note& note : updown_.take_notes()) write_log(note);
     rearm();
 }
 
@@ -113,7 +114,7 @@ void Runtime::collect_notices() {
 
 void Runtime::rearm() {
     std::optional<base::Instant> at;
-    for (const auto& deadline : {node_.deadline(), kernel_.deadline()}) {
+    for (const auto& deadline : {node_.deadline(), kernel_.deadline(), updown_.deadline()}) {
         if (deadline && (!at || deadline->at < *at)) at = deadline->at;
     }
     alarm_.set(at);
@@ -124,6 +125,7 @@ awaitable<void> Runtime::keep_time() {
         co_await alarm_.rings();
         kernel_.tick(now());
         node_.tick(now(), actions_);
+        updown_.tick(now());
         settle();
     }
 }
@@ -162,12 +164,17 @@ void Runtime::perform(overlay::Answer& action) {
 
 void Runtime::perform(overlay::Resolve& action) { resolver_.resolve(action.hostname, action.family); }
 
-void Runtime::perform(overlay::RunUpdown& action) {
-    const int error = spawn_script(action.script, action.environment);
-    if (error != 0) write_log({base::Level::warning, "updown script: " + std::string(strerror(error))});
+void Runtime::perform(overlay::RunUpdown& action) { updown_.run(std::move(action), now()); }
+
+void Runtime::perform(overlay::Stopped&) {
+    is_stopped_ = true;
+    updown_.hurry(now() + kLastScripts);
+    leave_if_done();
 }
 
-void Runtime::perform(overlay::Stopped&) { stopped_.try_send(boost::system::error_code()); }
+void Runtime::leave_if_done() {
+    if (is_stopped_ && updown_.idle()) stopped_.try_send(boost::system::error_code());
+}
 
 void Runtime::perform(base::Note& action) { write_log(action); }
 
@@ -177,7 +184,9 @@ awaitable<void> Runtime::wait_for_signals() {
     for (;;) {
         const int signal = co_await signals_.async_wait(use_awaitable);
         if (signal == SIGCHLD) {
-            reap_children();
+            updown_.reap(now());
+            settle();
+            leave_if_done();
         } else if (signal == SIGHUP) {
             reload_registry();
         } else {

@@ -8,6 +8,7 @@
 #include "daemon/datapath.hpp"
 #include "daemon/kernel.hpp"
 #include "daemon/resolver.hpp"
+#include "daemon/updown.hpp"
 #include "overlay/node.hpp"
 
 #include <boost/asio/signal_set.hpp>
@@ -45,6 +46,7 @@ private:
     void perform();
     void collect_notices();
     void rearm();
+    void leave_if_done();
 
     void perform(overlay::SendIke& action);
     void perform(overlay::SendBabel& action);
@@ -78,6 +80,7 @@ private:
     BabelPort babel_;
     Resolver resolver_;
     Control control_;
+    Updown updown_;
     Alarm alarm_;
     boost::asio::signal_set signals_;
     boost::asio::experimental::channel<void(boost::system::error_code)> stopped_;
@@ -90,6 +93,7 @@ private:
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;
     bool settling_ = false;
+    bool is_stopped_ = false;  // the Node is; the last scripts may still run
 };
 
 }  // namespace aronet::daemon

@@ -127,14 +127,16 @@ void Node::State::handle(Request& event) {
 
 void Node::State::handle(Resolved& event) {
     const bool failed = event.addresses.empty();
-    if (failed) say(base::Level::warning, base::printable(event.hostname) + " does not resolve");
+    if (failed && unresolved.count(event.hostname, now))
+        say(base::Level::warning, base::printable(event.hostname) + " does not resolve");
+    bool wanted = false;  // the registry may have changed since
     for (auto& [if_id, tunnel] : tunnels) {
-        const bool meant =
-            tunnel.pairing.hostname == event.hostname && tunnel.pairing.peer.family == event.family;
-        if (meant && !failed) {
-            engine.resolved(if_id, {event.addresses.front(), tunnel.pairing.remote_port}, now, ike_actions);
-        }
+        const Pairing& pairing = tunnel.pairing;
+        if (pairing.hostname != event.hostname || pairing.peer.family != event.family) continue;
+        wanted = true;
+        if (!failed) engine.resolved(if_id, {event.addresses.front(), pairing.remote_port}, now, ike_actions);
     }
+    if (!wanted) return;
     names.set(
         {event.hostname, event.family}, now + (failed ? random.between(4s, 6s) : random.between(50s, 70s))
     );

@@ -71,6 +71,7 @@ struct Resolve {
     Family family;
 };
 struct RunUpdown {
+    std::string interface;  // scripts of one tunnel are run one after the other
     std::string script;
     std::map<std::string, std::string> environment;
 };

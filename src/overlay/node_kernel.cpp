@@ -76,7 +76,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
         tunnel.since = now;
         say(base::Level::info,
             tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is up");
-        run_updown(tunnel, true);
+        const Child& child = tunnel.children.at(purpose.child);
+        run_updown(tunnel, true, child.out_source, child.out.destination);
     }
     update_routing(tunnel);
 }

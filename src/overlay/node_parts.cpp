@@ -68,7 +68,11 @@ void Node::State::translate(ike::ChildDown& action) {
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
-    run_updown(tunnel, false);
+    // It may have gone because the peer is elsewhere now.
+    const Pairing& pairing = tunnel.pairing;
+    if (!pairing.hostname.empty() && phase == Phase::running)
+        names.set({pairing.hostname, pairing.peer.family}, now);
+    run_updown(tunnel, false, action.in.destination, action.in_source);
 }
 
 // The kernel cannot move an SA to another address without starting its sequence numbers anew, and with them
@@ -154,25 +158,35 @@ void Node::State::update_routing(Tunnel& tunnel) {
     speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
 }
 
-// What strongSwan gives its updown scripts, as far as ranet's use it, and the name of the interface.
-void Node::State::run_updown(const Tunnel& tunnel, bool up) {
+// As strongSwan does it for the two pairs of selectors of such a CHILD_SA: once for IPv4, once for IPv6,
+// whatever the family outside is. PLUTO_INTERFACE is the tunnel's, which exists already.
+void Node::State::run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer) {
     if (tunnel.pairing.updown.empty()) return;
     const std::string id = std::to_string(tunnel.pairing.if_id);
-    const bool v6 = tunnel.pairing.peer.family == Family::v6;
-    std::map<std::string, std::string> environment{
-        {"PLUTO_VERB", std::string(up ? "up" : "down") + "-client" + (v6 ? "-v6" : "")},
-        {"PLUTO_IF_ID_IN", id},
-        {"PLUTO_IF_ID_OUT", id},
-        {"PLUTO_MY_ID", tunnel.pairing.peer.local.to_string()},
-        {"PLUTO_PEER_ID", tunnel.pairing.peer.remote.to_string()},
-        {"PLUTO_INTERFACE", tunnel.pairing.interface},
-    };
-    if (tunnel.current) {
-        const Child& child = tunnel.children.at(*tunnel.current);
-        environment["PLUTO_ME"] = child.out_source.to_string();
-        environment["PLUTO_PEER"] = child.out.destination.to_string();
+    for (const Family family : {Family::v4, Family::v6}) {
+        const std::string everything = Prefix::any(family).to_string();
+        std::map<std::string, std::string> environment{
+            {"PLUTO_VERSION", "1.1"},
+            {"PLUTO_VERB", std::string(up ? "up" : "down") + "-client" + (family == Family::v6 ? "-v6" : "")},
+            {"PLUTO_CONNECTION", tunnel.pairing.interface},
+            {"PLUTO_INTERFACE", tunnel.pairing.interface},
+            {"PLUTO_REQID", id},
+            {"PLUTO_PROTO", "esp"},
+            {"PLUTO_IF_ID_IN", id},
+            {"PLUTO_IF_ID_OUT", id},
+            {"PLUTO_ME", me.to_string()},
+            {"PLUTO_MY_ID", tunnel.pairing.peer.local.to_string()},
+            {"PLUTO_MY_CLIENT", everything},
+            {"PLUTO_MY_PORT", "0"},
+            {"PLUTO_MY_PROTOCOL", "0"},
+            {"PLUTO_PEER", peer.to_string()},
+            {"PLUTO_PEER_ID", tunnel.pairing.peer.remote.to_string()},
+            {"PLUTO_PEER_CLIENT", everything},
+            {"PLUTO_PEER_PORT", "0"},
+            {"PLUTO_PEER_PROTOCOL", "0"},
+        };
+        out->push_back(RunUpdown{tunnel.pairing.interface, tunnel.pairing.updown, std::move(environment)});
     }
-    out->push_back(RunUpdown{tunnel.pairing.updown, std::move(environment)});
 }
 
 }  // namespace aronet::overlay

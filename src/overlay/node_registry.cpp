@@ -97,6 +97,7 @@ void Node::State::connect(Tunnel& tunnel) { engine.connect(tunnel.pairing.peer, 
 
 void Node::State::forget(std::uint32_t if_id) {
     Tunnel& tunnel = tunnels.at(if_id);
+    tunnel.pairing.hostname.clear();  // nobody needs it any more
     engine.drop(if_id, now, ike_actions);
     drain();
     if (tunnel.on_babel) speaker.remove_interface(if_id, now, babel_actions);

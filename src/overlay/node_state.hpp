@@ -51,7 +51,7 @@ struct Node::State {
     void translate(base::Note& action);
     void install(const babel::Destination& destination, netlink::Route route);
     void update_routing(Tunnel& tunnel);
-    void run_updown(const Tunnel& tunnel, bool up);
+    void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
 
     // --- the kernel (node_kernel.cpp)
     void change(netlink::Wish wish, Purpose purpose);
@@ -106,6 +106,7 @@ struct Node::State {
     bool snapshot_taken = false;
     std::set<RequestId> awaiting_stop;
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
+    base::Drops unresolved;                              // names that failed: told of once a minute
     std::optional<Instant> give_up_at;                   // on a clean stop
     netlink::ChangeId last_change = 0;
     std::map<netlink::ChangeId, Purpose> pending;

@@ -12,14 +12,15 @@ logged() { grep -q -- "$1" "$work/athens.log" || { tail -n 5 "$work/athens.log";
 hang_up() { kill -HUP "${daemon_pid[athens]}"; }
 
 check_sighup() {
-    local before=$(came_up) version
+    local before version line
+    before=$(came_up)
     cp "$work/three.json" "$work/registry.json"
     hang_up
     check 'SIGHUP reads the registry again' wait_for 10 peers_are '["maple/cairo","olive/berlin"]'
     version=$(version)
     # The second organization's first node: a key of a type that is none.
     jq '.[1].nodes[0].endpoints[0].port = "many"' "$work/three.json" >"$work/registry.json"
-    local line=$(grep -n '"many"' "$work/registry.json" | cut -d: -f1)
+    line=$(grep -n '"many"' "$work/registry.json" | cut -d: -f1)
     hang_up
     check 'a bad file is told of with file, line, column and key' \
         wait_for 5 logged "$work/registry.json:$line:[0-9]*: \[1\].nodes\[0\].endpoints\[0\].port"

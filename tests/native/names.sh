@@ -1,0 +1,87 @@
+#!/bin/bash
+# cairo is known by a domain name. Its name server fails, is silent, is late, recovers, and moves cairo elsewhere; the
+# tunnel between the others must not notice.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+nodes=(athens berlin cairo)
+
+endpoints() {
+    case $1 in
+        cairo) echo '[{"serial_number": 0, "address": "cairo.test", "address_family": "ip4", "port": 12025}]' ;;
+        *) echo "[{\"serial_number\": 0, \"address\": \"$(underlay4 "$1")\", \"port\": 12025}]" ;;
+    esac
+}
+name_is() { echo "cairo.test $*" >"$work/names"; }
+asked() { wc -l <"$work/names.asked"; }
+start_name_server() {
+    echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
+    in_host athens mount --bind "$work/resolv.conf" /etc/resolv.conf
+    nsenter -t "${holder[athens]}" -n -m /usr/bin/python3 "$root/tests/name_server.py" "$work/names" </dev/null \
+        >"$work/names.log" 2>&1 &
+    holder[names]=$!  # ends with the rig
+    disown $!
+}
+
+reach_each_other() { reaches athens "${v4_of[$1]}" && reaches "$1" "${v4_of[athens]}"; }
+to_cairo() { ask athens tunnels --json | jq -e ".tunnels[] | select(.peer == \"maple/cairo\") | $1"; }
+logged() { grep -q 'cairo.test does not resolve' "$work/athens.log"; }
+test_asked_more() { [ "$(asked)" -gt "$before" ]; }
+no_more_questions() {
+    local before
+    before=$(asked)
+    sleep 7  # a name that failed is asked for again after 4 to 6 s
+    [ "$(asked)" = "$before" ]
+}
+lost() { sed -n 's/.* \([0-9]*\)% packet loss.*/\1/p' "$work/ping.txt"; }
+
+write_keys
+for node in "${nodes[@]}"; do write_config $node netns user; done
+write_registry "$work/registry.json" "${nodes[@]}"
+# cairo knows nobody's address: the others must come to it.
+jq '(.[] | select(.organization == "olive") | .nodes[].endpoints[]) += {address: null, address_family: "ip4"}' \
+    "$work/registry.json" >"$work/cairo-registry.json"
+registry_of[cairo]=$work/cairo-registry.json
+jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.json"
+build_hosts
+: >"$work/names.asked"
+name_is fail
+start_name_server
+for node in "${nodes[@]}"; do start $node; done
+check 'the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
+check 'SERVFAIL is told of' wait_for 5 logged
+check 'and the tunnel says why it is not there' to_cairo '.state == "wanted" and .remote == null and .reason != ""'
+nsenter -t "${holder[athens]}" -n -m ping -n -i 0.05 "${v4_of[berlin]}" >"$work/ping.txt" &
+pinging=$!
+
+before=$(asked)
+name_is silence
+check 'it is asked again' wait_for 8 test_asked_more
+sleep 5
+check 'no answer at all changes nothing for the others' reach_each_other berlin
+check 'nor is one that does not answer reached' to_cairo '.state == "wanted"'
+name_is late 3 192.0.2.3
+check 'an answer that comes late is an answer' wait_for 30 reach_each_other cairo || show_logs
+
+name_is fail
+before=$(asked)
+check 'the registry is loaded again' ask athens load -r "$work/registry.json"
+check 'its names are asked for again' wait_for 5 test_asked_more
+name_is nothing
+before=$(asked)
+check 'and again when they fail' wait_for 10 test_asked_more
+check 'a name that is gone leaves a tunnel that is up alone' to_cairo '.state == "routed" and .came_up == 1'
+
+name_is 192.0.2.33
+in_host cairo ip addr del 192.0.2.3/24 dev eth0
+in_host cairo ip addr add 192.0.2.33/24 dev eth0
+check 'cairo is found again at its new address' wait_for 40 reach_each_other cairo || show_logs
+check 'which the tunnel shows' to_cairo '.remote == "192.0.2.33:12025"'
+
+name_is fail
+check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
+check 'a name that nobody needs any more is not asked for' no_more_questions
+kill -INT $pinging
+wait $pinging
+check 'in all that time not one packet between athens and berlin was lost' test "$(lost)" = 0
+for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
+[ "$failures" = 0 ] || { show_logs 10; exit 1; }
