@@ -15,6 +15,8 @@ TEST_CASE("challenges to one peer are 300 ms apart at least, with a nonce that w
         for (const auto& c : all_of<ChallengeRequest>(gate.take({counter(1)}).answers)) {
             at.push_back(gate.now);
             CHECK(nonces.insert(c.nonce).second);
+            CHECK(c.nonce.size() >= 8);
+            CHECK(c.nonce.size() <= 192);
         }
         gate.now += 10ms;
     }
