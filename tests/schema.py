@@ -1,0 +1,122 @@
+"""The JSON Schemas of docs/schema against the parser: its keys, the documented samples, and files that both refuse.
+
+The parser's keys are read out of its source, each list it warns of unknown keys by; what it accepts, by the binary.
+"""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import jsonschema
+
+root, aronet = sys.argv[1:3]
+failures = 0
+
+
+def check(name, fine, why=""):
+    global failures
+    failures += 0 if fine else 1
+    print(f"ok {name}" if fine else f"not ok {name}: {why}")
+
+
+def text_of(path):
+    with open(os.path.join(root, path)) as file:
+        return file.read()
+
+
+def strict(text):
+    """Blanks comments and trailing commas, as the parser does."""
+    text = re.sub(r'("(?:[^"\\]|\\.)*")|#[^\n]*|//[^\n]*|/\*.*?\*/', lambda m: m.group(1) or "", text, flags=re.S)
+    return re.sub(r",(\s*[\]}])", r"\1", text)
+
+
+def parser_key_lists():
+    lists = set()
+    for path in ("parse_config.cpp", "parse_registry.cpp"):
+        calls = re.findall(r"warn_of_(?:unknown|misspelt)\(\s*\{(.*?)\}", text_of("src/overlay/" + path), flags=re.S)
+        lists |= {frozenset(re.findall(r'"(\w+)"', call)) for call in calls}
+    return lists
+
+
+def schema_key_lists(schema):
+    if isinstance(schema, list):
+        return set().union(*map(schema_key_lists, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = {frozenset(schema["properties"])} if "properties" in schema else set()
+    return own.union(*map(schema_key_lists, schema.values()))
+
+
+def parser_accepts(config, registry=None):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([aronet, "keygen", "-o", folder + "/node.key"], check=True, capture_output=True)
+        command = [aronet, "check-config", "--strict", "-c", folder + "/config.json"]
+        for name, document in (("config", config), ("registry", registry)):
+            with open(f"{folder}/{name}.json", "w") as file:
+                json.dump(document, file)
+        if registry is not None:
+            command += ["-r", folder + "/registry.json"]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def entry_of(config):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([aronet, "keygen", "-o", folder + "/node.key"], check=True, capture_output=True)
+        with open(folder + "/config.json", "w") as file:
+            json.dump(config, file)
+        command = [aronet, "pub", "-c", folder + "/config.json"]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def with_change(document, path, value):
+    result = copy.deepcopy(document)
+    at = result
+    for step in path[:-1]:
+        at = at.setdefault(step, {}) if isinstance(at, dict) else at[step]
+    at[path[-1]] = value
+    return result
+
+
+schemas = {name: json.loads(text_of(f"docs/schema/{name}.json")) for name in ("config", "registry")}
+for schema in schemas.values():
+    jsonschema.Draft202012Validator.check_schema(schema)
+validators = {name: jsonschema.Draft202012Validator(schema) for name, schema in schemas.items()}
+
+parser, written = parser_key_lists(), schema_key_lists(list(schemas.values()))
+check("the schemas have every list of keys that the parser has", parser <= written, list(map(sorted, parser - written)))
+check("and no other", written <= parser, list(map(sorted, written - parser)))
+
+block = re.search(r"config\.json: comments.*?\n((?:    .*\n)+)", text_of("README.md")).group(1)
+sample = json.loads(strict(block))
+check("the README's configuration is valid", validators["config"].is_valid(sample))
+check("and the parser accepts it", parser_accepts(sample))
+registry = entry_of(sample)
+check("what `aronet pub` prints is valid", validators["registry"].is_valid(registry), registry)
+check("and the parser accepts it", parser_accepts(sample, registry))
+
+FINE = [
+    (("daemon", "mode"), "netns"), (("daemon", "use_netns"), True), (("daemon", "mtu"), 1280), (("log", "level"), "debug"),
+    (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
+    (("babel", "rxcost"), 65534), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
+    (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
+]
+for path, value in FINE:
+    document = with_change(sample, path, value)
+    check(f"both accept {path[-1]} {json.dumps(value)}", validators["config"].is_valid(document) and parser_accepts(document))
+WRONG = [
+    (("daemon", "mode"), "both"), (("daemon", "use_netns"), "yes"), (("daemon", "mtu"), 1279), (("log", "level"), "loud"),
+    (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
+    (("babel", "rxcost"), 65535), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
+    (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
+    (("endpoints",), []), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
+    (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),
+]
+for path, value in WRONG:
+    document = with_change(sample, path, value)
+    valid, accepted = validators["config"].is_valid(document), parser_accepts(document)
+    check(f"both refuse {path[-1]} {json.dumps(value)}", not valid and not accepted, f"schema {valid}, parser {accepted}")
+sys.exit(1 if failures else 0)
