@@ -76,12 +76,12 @@ Reply ask(const ClientOptions& options, http::verb method, const std::string& ta
     request.body() = std::move(body);
     request.prepare_payload();
     http::write(socket, request, error);
-    if (error) return fail(error, path);
+    const auto unsent = error;  // a request that is refused early is answered all the same
     boost::beast::flat_buffer buffer;
     http::response_parser<http::string_body> parser;
     parser.body_limit(std::size_t{1} << 30);
     http::read(socket, buffer, parser, error);
-    if (error) return fail(error, path);
+    if (error) return fail(unsent ? unsent : error, path);
     return {exit_status::ok, parser.get().result_int(), parser.get().body()};
 }
 

@@ -108,10 +108,10 @@ asio::awaitable<ControlResponse> dispatch(
     co_return known ? problem(405, "another method is needed here") : problem(404, "there is no such path");
 }
 
-int status_of(const boost::system::error_code& error) {
-    if (error == http::error::body_limit) return 413;
-    if (error == http::error::header_limit) return 431;
-    return 400;
+ControlResponse refusal(const boost::system::error_code& error) {
+    if (error == http::error::body_limit) return problem(413, "a body is at most 64 MiB");
+    if (error == http::error::header_limit) return problem(431, "the header is at most 8 KiB");
+    return problem(400, "not a request: " + error.message());
 }
 
 }  // namespace
@@ -158,7 +158,7 @@ asio::awaitable<void> Control::converse(Protocol::socket socket) {
             error = body_error;
         }
         if (error == http::error::end_of_stream || error == boost::beast::error::timeout) co_return;
-        ControlResponse answer = problem(status_of(error), "not a request: " + error.message());
+        ControlResponse answer = refusal(error);
         if (!error) {
             stream.expires_never();
             answer = co_await dispatch(parser.get(), changer, answer_);

@@ -32,6 +32,17 @@ base::Random::Seed entropy() {
     return seed;
 }
 
+struct Reading {
+    std::optional<overlay::Registry> registry;
+    overlay::Problems problems;
+};
+
+awaitable<Reading> read_registry(std::string text) {
+    Reading reading;
+    reading.registry = overlay::parse_registry(text, "registry", reading.problems);
+    co_return reading;
+}
+
 }  // namespace
 
 Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports)
@@ -275,27 +286,31 @@ void Runtime::reload_registry() {
     }
 }
 
-// Hands a request to the Node; an answer that needs no Node is given at once.
-std::optional<ControlResponse> Runtime::ask_node(overlay::RequestId id, const ControlRequest& request) {
+// Hands a request to the Node; an answer that needs no Node is given at once. A large registry takes seconds
+// to read: another thread does it, while everybody else is served.
+awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
     if (request.verb != "registry") {
         feed(overlay::Request{id, request.verb, {}});
-        return std::nullopt;
+        co_return std::nullopt;
     }
-    overlay::Problems problems;
-    auto registry = overlay::parse_registry(request.body, "registry", problems);
-    if (registry) {
-        feed(overlay::RegistryChanged{std::move(*registry), id});
-        return std::nullopt;
+    awaitable<Reading> work = read_registry(std::move(request.body));
+    Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    if (reading.registry) {
+        feed(overlay::RegistryChanged{std::move(*reading.registry), id});
+        co_return std::nullopt;
     }
-    const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", problems.lines()}};
-    return ControlResponse{422, answer.dump()};
+    nlohmann::json list = nlohmann::json::array();
+    for (const auto& problem : reading.problems.list()) list.push_back(problem.to_string());
+    const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", list}};
+    ControlResponse response{422, answer.dump()};
+    co_return std::optional(std::move(response));
 }
 
 awaitable<ControlResponse> Runtime::answer(ControlRequest request) {
     const overlay::RequestId id = ++last_request_;
     AnswerChannel channel(io_, 1);
     answers_.emplace(id, &channel);
-    std::optional<ControlResponse> at_once = ask_node(id, request);
+    std::optional<ControlResponse> at_once = co_await ask_node(id, std::move(request));
     if (at_once) {
         answers_.erase(id);
         co_return std::move(*at_once);

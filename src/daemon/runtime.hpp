@@ -12,6 +12,7 @@
 #include "overlay/node.hpp"
 
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include <deque>
 #include <functional>
@@ -69,7 +70,9 @@ private:
     boost::asio::awaitable<void> wait_for_signals();
     boost::asio::awaitable<void> finished();
     boost::asio::awaitable<ControlResponse> answer(ControlRequest request);
-    std::optional<ControlResponse> ask_node(overlay::RequestId id, const ControlRequest& request);
+    boost::asio::awaitable<std::optional<ControlResponse>> ask_node(
+        overlay::RequestId id, ControlRequest request
+    );
 
     boost::asio::io_context& io_;
     Ports ports_;
@@ -93,6 +96,7 @@ private:
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;
     bool settling_ = false;
+    boost::asio::thread_pool reader_{1};  // reads registries that come by the control socket
     bool is_stopped_ = false;  // the Node is; the last scripts may still run
 };
 
