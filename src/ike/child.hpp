@@ -23,6 +23,9 @@ struct Child {
     base::EspSuite suite{};
     ChildId replaces = 0;
     std::optional<Instant> due;  // standby: sends from then on anyway; dying: is removed
+    bool by_us = false;          // we asked for it
+    Bytes lowest_nonce;          // of the exchange that made it in place of another
+    std::optional<Instant> rekey_at;
 };
 
 // Any to any, both families: what we offer, and the most we accept.

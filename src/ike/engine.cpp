@@ -36,16 +36,17 @@ void Engine::resolved(PeerId id, const Endpoint& remote, Instant now, Actions& o
 
 void Engine::installed(ChildId child, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
-    const auto owner = state_->ground.child_owner.find(child);
-    if (owner == state_->ground.child_owner.end()) return;
-    state_->with(owner->second, turn, [&](Session& session) { session.installed(child, turn); });
+    state_->with_owner(child, turn, [&](Session& session) { session.installed(child, turn); });
 }
 
 void Engine::refused(ChildId child, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
-    const auto owner = state_->ground.child_owner.find(child);
-    if (owner == state_->ground.child_owner.end()) return;
-    state_->with(owner->second, turn, [&](Session& session) { session.refused(child, turn); });
+    state_->with_owner(child, turn, [&](Session& session) { session.refused(child, turn); });
+}
+
+void Engine::rekey(ChildId child, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    state_->with_owner(child, turn, [&](Session& session) { session.rekey(child, turn); });
 }
 
 void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out) {

@@ -41,7 +41,9 @@ struct EngineConfig {
     std::size_t half_open_max_per_source = 64;    // with cookies, so that nobody takes all places
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
-    std::size_t fragment_size = 1200;               // larger IKE messages go in fragments where the peer can
+    Duration child_lifetime =
+        std::chrono::hours(1);         // a CHILD SA is rekeyed after it, or a tenth before; 0: never
+    std::size_t fragment_size = 1200;  // larger IKE messages go in fragments where the peer can
 };
 
 struct Peer {
@@ -117,6 +119,7 @@ public:
     void resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void installed(ChildId child, Instant now, Actions& out);
     void refused(ChildId child, Instant now, Actions& out);  // the kernel would not: the exchange fails
+    void rekey(ChildId child, Instant now, Actions& out);    // its bytes, packets or numbers run out
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void traffic_seen(PeerId id, Instant now);  // inbound ESP was alive: puts DPD off
     void stop(Instant now, Actions& out);       // DELETE for every SA, then stopped()

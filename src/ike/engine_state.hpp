@@ -51,6 +51,11 @@ struct Engine::State {
         tidy(key);
         settle(turn);
     }
+    template <class Use>
+    void with_owner(ChildId child, Turn& turn, Use use) {
+        const auto owner = ground.child_owner.find(child);
+        if (owner != ground.child_owner.end()) with(owner->second, turn, use);
+    }
     void tidy(SessionKey key);
     void tick(Turn& turn);
     std::optional<base::Deadline> deadline() const;

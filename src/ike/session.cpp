@@ -244,7 +244,10 @@ void Session::next_wish(Turn& turn) {
             turn);
         to_delete_.clear();
     } else if (child_due_ && turn.now >= *child_due_) {
-        create_child(turn);
+        child_due_.reset();
+        ask_for_child(nullptr, turn);
+    } else if (Child* old = child_to_rekey(turn.now)) {
+        ask_for_child(old, turn);
     } else if (probe_wanted_) {
         probe_wanted_ = false;
         ask(Asked::liveness, ExchangeType::informational, {}, turn);
@@ -312,6 +315,9 @@ std::optional<Instant> Session::deadline() const {
     if (requester_.in_flight()) return first;
     if (dpd_interval_ > 0s) consider(heard_at_ + dpd_interval_);
     if (child_due_) consider(*child_due_);
+    for (const Child& child : children_) {
+        if (tired(child)) consider(*child.rekey_at);
+    }
     return first;
 }
 

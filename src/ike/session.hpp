@@ -59,6 +59,7 @@ public:
 
     void installed(ChildId child, Turn& turn);
     void refused(ChildId child, Turn& turn);
+    void rekey(ChildId child, Turn& turn);
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
@@ -129,21 +130,29 @@ private:
     struct Accepted;
     void agree(const Message& message, const Offer& offer, ChildId replaced, Turn& turn);
     ChildId raise_child(const Accepted& accepted, Turn& turn);
-    void create_child(Turn& turn);
-    void on_child_response(const Message& message, Turn& turn);
     void on_create_child(const Message& message, Turn& turn);
     void on_children_deleted(Turn& turn);
     void on_informational(const Message& message, Turn& turn);
     std::vector<std::uint32_t> delete_children(const DeletePayload& payload, Turn& turn);
     void take_down(ChildId id, Turn& turn);
     void take_down_all(Turn& turn);
+    void restore(ChildId id);
     void delete_child_later(Child& child);
+    void let_die(Child& child, const Turn& turn);
     void no_child(const Message& answer, std::uint32_t spi, Turn& turn);
     void child_failed(std::string why, Turn& turn);
     void plan_child(Turn& turn);
     bool has_live_child() const;
     Child* find_child(ChildId id);
     void tick_children(Turn& turn);
+
+    // session_child_asked.cpp: children that we ask for.
+    void ask_for_child(Child* old, Turn& turn);
+    void on_child_response(const Message& message, Turn& turn);
+    bool tired(const Child& child) const;
+    Child* child_to_rekey(Instant now);
+    bool redundant(ChildId replaced, const Bytes& lowest_nonce) const;
+    void rekey_failed(ChildId old, const Message& answer, Turn& turn);
 
     // session_rekey.cpp: the IKE SA itself.
     void on_rekey_session(const Message& message, Turn& turn);
@@ -182,6 +191,8 @@ private:
         std::uint32_t spi;
         Bytes nonce;
         SaPayload offer;
+        KeyPair ke;  // of a rekeying
+        ChildId replaces;
     };
     std::optional<Wanted> wanted_;
     std::vector<Child> children_;           // oldest first

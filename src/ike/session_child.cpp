@@ -13,7 +13,6 @@ namespace {
 constexpr Duration kOldInbound = 5s;  // an old inbound SA outlives its DELETE so long: packets under way
 constexpr Duration kStandby = 30s;    // for a peer that never deletes the child it rekeyed
 constexpr Duration kRetryFirst = 1s, kRetryCap = 30s, kRetryResponder = 4s;
-constexpr unsigned kChildFailuresMax = 8;  // then the IKE SA is made anew
 constexpr std::size_t kChildrenMax = 8;
 
 Bytes spi_bytes(std::uint32_t spi) {
@@ -82,9 +81,10 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
     out.key = ours.copy();
     const ChildId id = ++turn.ground.last_child;
     turn.ground.child_owner[id] = key();
-    children_.push_back(
-        {id, ChildState::installing, in.spi, out.spi, in.suite, accepted.replaces, std::nullopt}
-    );
+    Child child{id, ChildState::installing, in.spi, out.spi, in.suite, accepted.replaces};
+    child.by_us = accepted.by_us;
+    child.lowest_nonce = accepted.lowest_nonce;
+    children_.push_back(std::move(child));
     child_due_.reset();
     turn.out.emplace_back(ChildUp{peer.id, id, std::move(in), std::move(out), accepted.replaces != 0});
     return id;
@@ -94,8 +94,12 @@ void Session::installed(ChildId id, Turn& turn) {
     Child* child = find_child(id);
     if (child == nullptr || child->state != ChildState::installing) return;
     Child* old = child->replaces == 0 ? nullptr : find_child(child->replaces);
-    const bool stands_by = old != nullptr && old->state != ChildState::dying;
+    const bool replaces = old != nullptr && old->state != ChildState::dying;
+    const bool stands_by = replaces && !child->by_us;
     child->state = stands_by ? ChildState::standby : ChildState::installed;
+    const Duration lifetime = turn.ground.config.child_lifetime;
+    if (lifetime > 0s) child->rekey_at = turn.now + turn.ground.random.jitter(lifetime, 10);
+    if (replaces && child->by_us && old->state != ChildState::deleting) delete_child_later(*old);
     if (stands_by) {
         child->due = turn.now + kStandby;
         old->state = ChildState::replaced;
@@ -135,31 +139,7 @@ void Session::refused(ChildId id, Turn& turn) {
     next_wish(turn);
 }
 
-// --- Ours to ask for ---
-
-void Session::create_child(Turn& turn) {
-    child_due_.reset();
-    const std::uint32_t spi = turn.ground.new_esp_spi();
-    wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi)};
-    ask(Asked::child,
-        ExchangeType::create_child_sa,
-        {wanted_->offer, NoncePayload{wanted_->nonce}, any_selectors(false), any_selectors(true)},
-        turn);
-}
-
-void Session::on_child_response(const Message& message, Turn& turn) {
-    if (!wanted_) return;
-    const Wanted wanted = *std::exchange(wanted_, std::nullopt);
-    const auto* nonce = message.find<NoncePayload>();
-    const auto choice = accepted(wanted.offer, message);
-    if (!choice || nonce == nullptr || state_ != SessionState::established) {
-        return no_child(message, wanted.spi, turn);
-    }
-    const Nonces nonces{wanted.nonce, nonce->data};
-    raise_child(
-        {*choice, wanted.spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces), true, 0}, turn
-    );
-}
+// --- When there is none ---
 
 // The answer brought none under this SPI of ours; where it says otherwise the peer has one to delete.
 void Session::no_child(const Message& answer, std::uint32_t spi, Turn& turn) {
@@ -225,7 +205,7 @@ void Session::on_create_child(const Message& message, Turn& turn) {
         replaced = old->id;
     }
     // Both asked for a first child: the request of the IKE SA's initiator goes on.
-    const bool crossed = replaced == 0 && initiator_ && wanted_;
+    const bool crossed = replaced == 0 && initiator_ && wanted_ && wanted_->replaces == 0;
     if (crossed || children_.size() >= kChildrenMax)
         return answer_error(message, notify::temporary_failure, {}, turn);
     Offer offer = examine(message);
@@ -260,7 +240,8 @@ void Session::agree(const Message& message, const Offer& offer, ChildId replaced
          spi,
          derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, nonces, secret),
          false,
-         replaced},
+         replaced,
+         std::min(nonces.initiator, nonces.responder)},
         turn
     );
     owed_ = std::move(owed);
@@ -301,9 +282,8 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         const bool replaced = it->state == ChildState::replaced;
         const ChildId id = it->id;
         if (!crossed) ours.push_back(it->spi_in);
-        if (replaced) {
-            it->state = ChildState::dying;
-            it->due = turn.now + kOldInbound;
+        if (crossed || replaced) {
+            let_die(*it, turn);
             for (Child& heir : children_) {
                 if (heir.replaces != id || heir.state != ChildState::standby) continue;
                 heir.state = ChildState::installed;
@@ -320,10 +300,9 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
 }
 
 void Session::on_children_deleted(Turn& turn) {
-    for (std::size_t i = children_.size(); i-- > 0;) {
-        const Child& child = children_[i];
+    for (Child& child : children_) {
         const bool wanted = std::find(to_delete_.begin(), to_delete_.end(), child.spi_in) != to_delete_.end();
-        if (child.state == ChildState::deleting && !wanted) take_down(child.id, turn);
+        if (child.state == ChildState::deleting && !wanted) let_die(child, turn);
     }
     plan_child(turn);
 }
@@ -342,7 +321,20 @@ void Session::take_down(ChildId id, Turn& turn) {
     turn.ground.esp_spis.erase(it->spi_in);
     turn.out.emplace_back(ChildDown{
         *peer_, id, {local_.address, it->spi_in}, {remote_.address, it->spi_out}, remote_.address});
+    const bool stood_by = it->state == ChildState::standby;
+    const ChildId replaced = it->replaces;
     children_.erase(it);
+    if (stood_by) restore(replaced);
+}
+
+// Nothing stands by for the child any more: it goes on.
+void Session::restore(ChildId id) {
+    Child* child = find_child(id);
+    if (child == nullptr || child->state != ChildState::replaced) return;
+    const bool replaced = std::any_of(children_.begin(), children_.end(), [&](const Child& other) {
+        return other.replaces == id && other.state == ChildState::standby;
+    });
+    if (!replaced) child->state = ChildState::installed;
 }
 
 void Session::take_down_all(Turn& turn) {
@@ -352,6 +344,12 @@ void Session::take_down_all(Turn& turn) {
 void Session::delete_child_later(Child& child) {
     child.state = ChildState::deleting;
     to_delete_.push_back(child.spi_in);
+}
+
+// Nobody sends on it any more, but packets may be under way.
+void Session::let_die(Child& child, const Turn& turn) {
+    child.state = ChildState::dying;
+    child.due = turn.now + kOldInbound;
 }
 
 void Session::tick_children(Turn& turn) {

@@ -7,6 +7,8 @@
 
 namespace aronet::ike {
 
+inline constexpr unsigned kChildFailuresMax = 8;  // in a row, then the IKE SA is made anew
+
 // A child both sides agreed on.
 struct Session::Accepted {
     EspChoice choice;
@@ -14,6 +16,7 @@ struct Session::Accepted {
     ChildKeys keys;
     bool by_us = false;  // we initiated the exchange: its directions are named after its initiator
     ChildId replaces = 0;
+    Bytes lowest_nonce = {};  // where it replaces another
 };
 
 // What a peer proposes, examined: either an error to answer or all that an answer needs.

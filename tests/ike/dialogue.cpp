@@ -37,6 +37,8 @@ EngineConfig copy(const EngineConfig& config) {
     out.half_open_max = config.half_open_max;
     out.cookie_threshold = config.cookie_threshold;
     out.cookie_threshold_per_source = config.cookie_threshold_per_source;
+    out.half_open_max_per_source = config.half_open_max_per_source;
+    out.child_lifetime = config.child_lifetime;
     out.concurrent_per_address = config.concurrent_per_address;
     out.replay_window = config.replay_window;
     out.retry_cap = config.retry_cap;
@@ -285,10 +287,10 @@ void Dialogue::expect_tunnel(const char* where) const {
     REQUIRE(single());
 }
 
-void for_each_fault(const std::function<void(Dialogue&)>& script) {
+void for_each_fault(const std::function<void(Dialogue&)>& script, std::uint64_t seed) {
     std::size_t count = 0;
     {
-        Dialogue plain;
+        Dialogue plain(seed);
         script(plain);
         count = plain.sent.size();
     }
@@ -300,7 +302,7 @@ void for_each_fault(const std::function<void(Dialogue&)>& script) {
                                : fault == Fate::doubled ? " doubled"
                                                         : " late")
             );
-            Dialogue faulty;
+            Dialogue faulty(seed);
             faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
             script(faulty);
         }

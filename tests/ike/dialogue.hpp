@@ -99,6 +99,6 @@ EngineConfig without_dpd();
 base::Secret key_of(const Side& side);  // its Ed25519 seed
 
 // Runs `script` untouched, then once per message and fault.
-void for_each_fault(const std::function<void(Dialogue&)>& script);
+void for_each_fault(const std::function<void(Dialogue&)>& script, std::uint64_t seed = 1);
 
 }  // namespace aronet::ike::test

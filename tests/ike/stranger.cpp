@@ -88,12 +88,34 @@ std::optional<Message> Stranger::request(ExchangeType exchange, const std::vecto
     return open_answer(deliver(seal_request(exchange, payloads, next_id++)));
 }
 
-Bytes Stranger::seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id) {
+std::optional<Message> Stranger::asked() const {
+    for (auto it = d.sent.rbegin(); it != d.sent.rend(); ++it) {
+        if (it->by_a || it->response() || it->bytes.size() < 32) continue;
+        auto message = open(
+            *parse(base::ByteView(it->bytes).subspan(4)), Opener{&suite, keys->er.view(), keys->ar.view()}
+        );
+        if (!message) return std::nullopt;
+        return std::move(*message);
+    }
+    return std::nullopt;
+}
+
+std::vector<Bytes> Stranger::answer(const std::vector<Payload>& payloads) {
+    const auto question = asked();
+    REQUIRE(question.has_value());
+    return deliver(seal_request(
+        question->header.exchange, payloads, question->header.message_id, flag::initiator | flag::response
+    ));
+}
+
+Bytes Stranger::seal_request(
+    ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::uint8_t flags
+) {
     Header header;
     header.spi_i = spi_i;
     header.spi_r = spi_r;
     header.exchange = exchange;
-    header.flags = flag::initiator;
+    header.flags = flags;
     header.message_id = id;
     return seal(header, payloads, Sealer{&suite, keys->ei.view(), keys->ai.view(), &next_iv, &random});
 }

@@ -25,9 +25,17 @@ public:
     AuthPayload auth_over(ByteView id_body, const Secret& key) const;
     bool establish();
 
+    // What b asked last, opened, and our answer to it: what b sent at once.
+    std::optional<Message> asked() const;
+    std::vector<Bytes> answer(const std::vector<Payload>& payloads);
     // A sealed request with the next message ID; its answer, opened.
     std::optional<Message> request(ExchangeType exchange, const std::vector<Payload>& payloads);
-    Bytes seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id);
+    Bytes seal_request(
+        ExchangeType exchange,
+        const std::vector<Payload>& payloads,
+        std::uint32_t id,
+        std::uint8_t flags = flag::initiator
+    );
     // Delivers a message from a's address and returns what b sent at once, without markers.
     std::vector<Bytes> deliver(const Bytes& message);
     std::vector<Bytes> deliver_from(const Endpoint& from, const Bytes& message);

@@ -1,0 +1,109 @@
+// CREATE_CHILD_SA as we ask for it: a child where there is none, or one in place of another (RFC 7296 1.3.1,
+// 1.3.3, 2.8), which then stops and is deleted. When both sides rekey one child at once, the exchange with
+// the lowest nonce made one too many (2.8.1).
+
+#include "ike/session_child.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr Duration kRetryFrom = 6s, kRetryTo = 15s;  // until the next try of a rekeying
+
+// The secret of the key exchange that the answer chose, empty where it chose none.
+std::optional<Secret> agreed(const EspChoice& choice, const KeyPair& own, const Message& answer) {
+    if (!choice.group) return Secret();
+    const auto* ke = answer.find<KePayload>();
+    const bool fits = ke != nullptr && *choice.group == own.group && ke->group == std::uint16_t(own.group);
+    return fits ? shared_secret(own, ke->data) : std::nullopt;
+}
+
+}  // namespace
+
+// Without `old` a first one.
+void Session::ask_for_child(Child* old, Turn& turn) {
+    const std::uint32_t spi = turn.ground.new_esp_spi();
+    wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi, old != nullptr), {}, 0};
+    std::vector<Payload> payloads{wanted_->offer, NoncePayload{wanted_->nonce}};
+    if (old != nullptr) {
+        wanted_->replaces = old->id;
+        old->rekey_at = turn.now + turn.ground.random.between(kRetryFrom, kRetryTo);  // should this one fail
+        wanted_->ke = generate(DhGroup::curve25519, turn.ground.random);
+        NotifyPayload names_old{notify::rekey_sa, Protocol::esp, {}, {}};
+        base::Writer(names_old.spi).u32(old->spi_in);
+        payloads.insert(payloads.begin(), std::move(names_old));
+        payloads.push_back(KePayload{static_cast<std::uint16_t>(wanted_->ke.group), wanted_->ke.public_value}
+        );
+    }
+    payloads.push_back(any_selectors(false));
+    payloads.push_back(any_selectors(true));
+    ask(Asked::child, ExchangeType::create_child_sa, payloads, turn);
+}
+
+void Session::on_child_response(const Message& message, Turn& turn) {
+    if (!wanted_) return;
+    const Wanted wanted = *std::exchange(wanted_, std::nullopt);
+    const auto* nonce = message.find<NoncePayload>();
+    const auto choice = accepted(wanted.offer, message);
+    const auto secret = choice ? agreed(*choice, wanted.ke, message) : std::nullopt;
+    if (!secret || nonce == nullptr || state_ != SessionState::established) {
+        no_child(message, wanted.spi, turn);
+        return rekey_failed(wanted.replaces, message, turn);
+    }
+    const Nonces nonces{wanted.nonce, nonce->data};
+    const Bytes& lowest = std::min(nonces.initiator, nonces.responder);
+    if (redundant(wanted.replaces, lowest)) {
+        turn.ground.esp_spis.erase(wanted.spi);
+        return to_delete_.push_back(wanted.spi);
+    }
+    ChildKeys keys = derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces, *secret);
+    raise_child({*choice, wanted.spi, std::move(keys), true, wanted.replaces, lowest}, turn);
+}
+
+// The peer rekeyed the same child meanwhile, and its exchange has no nonce as low as ours.
+bool Session::redundant(ChildId replaced, const Bytes& lowest_nonce) const {
+    return replaced != 0 && std::any_of(children_.begin(), children_.end(), [&](const Child& child) {
+               return child.replaces == replaced && !child.by_us && child.state != ChildState::dying &&
+                      child.state != ChildState::deleting && lowest_nonce < child.lowest_nonce;
+           });
+}
+
+// RFC 7296 2.25: what the peer does not know is dead, what it cannot do now is asked for again.
+void Session::rekey_failed(ChildId id, const Message& answer, Turn& turn) {
+    const Child* old = id == 0 || state_ != SessionState::established ? nullptr : find_child(id);
+    if (old == nullptr || old->state != ChildState::installed) return;
+    if (answer.find_notify(notify::child_sa_not_found) != nullptr) {
+        take_down(id, turn);
+        turn.ground.events.emplace_back(ChildrenChanged{key()});
+        if (!has_live_child()) child_due_ = turn.now;
+        return;
+    }
+    if (++child_failures_ > kChildFailuresMax) close("the CHILD SA cannot be rekeyed", turn);
+}
+
+void Session::rekey(ChildId id, Turn& turn) {
+    Child* child = find_child(id);
+    if (child == nullptr) return;
+    child->rekey_at = turn.now;
+    next_wish(turn);
+}
+
+// It has a time to be rekeyed, and nothing that replaces the child is under way.
+bool Session::tired(const Child& child) const {
+    return child.state == ChildState::installed && child.rekey_at &&
+           std::none_of(children_.begin(), children_.end(), [&](const Child& other) {
+               return other.replaces == child.id &&
+                      (other.state == ChildState::installing || other.state == ChildState::standby);
+           });
+}
+
+Child* Session::child_to_rekey(Instant now) {
+    const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& child) {
+        return tired(child) && now >= *child.rekey_at;
+    });
+    return it == children_.end() ? nullptr : &*it;
+}
+
+}  // namespace aronet::ike
