@@ -118,8 +118,14 @@ void Node::State::notice(const netlink::RouteLost& lost) {
     }
 }
 
-void Node::State::notice(const netlink::SaExpiring&) {
-}  // ours have no limits of time; packets end with a rekey
+void Node::State::notice(const netlink::SaExpiring& expiring) {
+    for (const auto& [if_id, tunnel] : tunnels) {
+        for (const auto& [id, child] : tunnel.children) {
+            if (child.in == expiring.id || child.out == expiring.id)
+                return engine.rekey(id, now, ike_actions);
+        }
+    }
+}
 
 void Node::State::notice(const netlink::Mapping& mapping) {
     for (const auto& [if_id, tunnel] : tunnels) {
