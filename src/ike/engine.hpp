@@ -41,8 +41,7 @@ struct EngineConfig {
     std::size_t half_open_max_per_source = 64;    // with cookies, so that nobody takes all places
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
-    Duration child_lifetime =
-        std::chrono::hours(1);         // a CHILD SA is rekeyed after it, or a tenth before; 0: never
+    Duration child_lifetime{};  // a CHILD SA is rekeyed in the last tenth of it; 0: only when rekey() asks
     std::size_t fragment_size = 1200;  // larger IKE messages go in fragments where the peer can
 };
 
