@@ -132,8 +132,12 @@ void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
     out.addresses.push_back({link.space, link.name, pairing.link_local, 64, std::nullopt});
 }
 
+// Tunnels have a hexadecimal number, the original's too. Another link that begins so is somebody else's.
 bool is_ours(const Config& config, const std::string& name) {
-    return name == config.ifname || name.starts_with(config.ifname + "-");
+    if (name == config.ifname) return true;
+    const std::string begin = config.ifname + "-";
+    const std::string_view rest = name.starts_with(begin) ? std::string_view(name).substr(begin.size()) : "";
+    return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
 }
 
 template <class T, class Key>

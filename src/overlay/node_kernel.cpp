@@ -83,6 +83,7 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 }
 
 void Node::State::notice(const netlink::LinkUp& up) {
+    if (lost_links.erase(up.name) > 0) restore_around(up.name);
     Tunnel* tunnel = find(up.name);
     if (tunnel == nullptr || up.space != overlay_space(config)) return;
     tunnel->link_up = true;
@@ -90,18 +91,44 @@ void Node::State::notice(const netlink::LinkUp& up) {
 }
 
 void Node::State::notice(const netlink::LinkDown& down) {
+    if (phase != Phase::running) return;
     Tunnel* tunnel = find(down.name);
-    if (tunnel == nullptr || down.space != overlay_space(config) || phase != Phase::running) return;
-    tunnel->link_up = false;
-    update_routing(*tunnel);
-    // Somebody took it down or away: it is still wanted.
-    for (const netlink::Link& link : objects.links) {
-        if (link.name == down.name && link.space == down.space) change(netlink::AddLink{link}, {});
+    if (tunnel != nullptr && down.space == overlay_space(config)) {
+        tunnel->link_up = false;
+        update_routing(*tunnel);
     }
+    restore(down.name);
+}
+
+// Somebody took a link down or away: it is still wanted. Both ends of the veth have one name and one fate.
+void Node::State::restore(const std::string& name) {
+    const auto link = std::find_if(objects.links.begin(), objects.links.end(), [&](const auto& l) {
+        return l.name == name;
+    });
+    if (link == objects.links.end()) return;
+    lost_links.insert(name);
+    // Perhaps it is only the first to tell that its VRF went.
+    for (const netlink::Link& master : objects.links) {
+        if (master.name == link->master) change(netlink::AddLink{master}, {});
+    }
+    change(netlink::AddLink{*link}, {});
     for (const netlink::LinkAddress& address : objects.addresses) {
-        if (address.link == down.name && address.space == down.space)
-            change(netlink::AddAddress{address}, {});
+        if (address.link == name) change(netlink::AddAddress{address}, {});
     }
+}
+
+// What went with a link comes back with it: the kernel does not even tell of routes of IPv4. Babel sees to
+// its own.
+void Node::State::restore_around(const std::string& name) {
+    if (phase != Phase::running) return;
+    say(base::Level::warning, name + " was taken down or away by somebody: it is back");
+    for (const netlink::Link& link : objects.links) {
+        if (link.master == name) change(netlink::AddLink{link}, {});
+    }
+    for (const netlink::Route& route : objects.routes) {
+        if (route.link == name) change(netlink::AddRoute{route}, {});
+    }
+    want_sysctls(link_sysctls(config, name));
 }
 
 void Node::State::notice(const netlink::RouteLost& lost) {
@@ -146,7 +173,9 @@ void Node::State::notice(const netlink::Lost&) {
 
 // What an earlier run left is adopted where it is what we want, and removed where it is not.
 void Node::State::notice(const netlink::Snapshot& snapshot) {
-    if (std::exchange(snapshot_taken, true)) return;
+    // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
+    // see.
+    if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
     const auto planned = pairings(config, registry, host.local_addresses);
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
         change(std::move(wish), {Purpose::Kind::clean_up});
@@ -158,7 +187,6 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
         const bool adopted = std::find(left.links.begin(), left.links.end(), link) != left.links.end();
         if (adopted) change(netlink::AddLink{link}, {});
     }
-    if (phase != Phase::starting) return;
     phase = Phase::running;
     want_sysctls(sysctls(config));
     want_sysctls(link_sysctls(config, config.ifname));

@@ -45,10 +45,14 @@ std::string describe_difference(const Registry& before, const Registry& after) {
 }  // namespace
 
 void Node::State::handle(RegistryChanged& event) {
+    if (phase != Phase::starting && phase != Phase::running) {
+        if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 503, R"({"error":"stopping"})"});
+        return;
+    }
     const std::string difference = describe_difference(registry, event.registry);
     if (phase == Phase::starting) {
         registry = std::move(event.registry);
-    } else if (phase == Phase::running) {
+    } else {
         Registry next = std::move(event.registry);
         const Objects wanted = desired(config, next, pairings(config, next, host.local_addresses));
         for (netlink::Wish& wish : diff(objects, wanted)) change(std::move(wish), {});

@@ -69,6 +69,8 @@ struct Node::State {
     void notice(const netlink::Lost&);
     template <class T>
     void notice(const T&) {}
+    void restore(const std::string& link);
+    void restore_around(const std::string& link);
     void want_sysctls(const std::vector<Sysctl>& list);
     void begin_clean_up();
     void end_if_clean();
@@ -97,6 +99,7 @@ struct Node::State {
     Registry registry;
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
+    std::set<std::string> lost_links;                      // to somebody else; asked for again
     Objects objects;                                      // what the kernel was asked to have
     std::map<babel::Destination, netlink::Route> routes;  // Babel's, installed
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;

@@ -155,6 +155,20 @@ TEST_CASE("a node that is gone takes its routes, its guards and its interface wi
     CHECK(added == 0);
 }
 
+TEST_CASE("a link is ours by its whole name, not by how it begins") {
+    netlink::Snapshot snapshot;
+    for (const char* name :
+         {"aronet", "aronet-1", "aronet-00ff12ab", "aronet-lan", "aronet-", "aronet-123456789"}) {
+        netlink::Link link;
+        link.name = name;
+        link.kind = netlink::Tun{};
+        snapshot.links.push_back(link);
+    }
+    const Objects ours = found(snapshot, config(Mode::vrf));
+    REQUIRE(ours.links.size() == 3);
+    CHECK(ours.links.back().name == "aronet-00ff12ab");
+}
+
 TEST_CASE("SAs and policies of an earlier run are cleaned up, those of others are not") {
     const auto planned = pairings(config(Mode::vrf), registry(1), {});
     netlink::Snapshot snapshot;
