@@ -230,6 +230,22 @@ count_kernel() {
         done' 2>&1
 }
 
+# Links of ours that somebody else takes down or away come back with everything that was on them.
+check_taken_away() {
+    local node=$1 inside=(ip) tunnel
+    in_host "$node" test -e /run/netns/aronet && inside=(ip -n aronet)
+    is_whole() { count_kernel "$node" >"$work/$node.after"; cmp "$work/$node.before" "$work/$node.after" && all_reach 4 6; }
+    count_kernel "$node" >"$work/$node.before"
+    tunnel=$(in_host "$node" "${inside[@]}" -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
+    in_host "$node" "${inside[@]}" link del "$tunnel"
+    check "$node gets back a tunnel interface that somebody removed" wait_for 30 is_whole
+    in_host "$node" ip link set aronet down
+    check "$node gets back its main interface that somebody set down" wait_for 30 is_whole
+    [ ${#inside[@]} -gt 1 ] || return 0
+    in_host "$node" ip link del aronet
+    check "$node gets back its main interface that somebody removed" wait_for 30 is_whole
+}
+
 show_logs() {
     local log
     for log in "$work"/*.log; do

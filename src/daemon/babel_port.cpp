@@ -7,6 +7,9 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstring>
+
 namespace aronet::daemon {
 namespace {
 
@@ -19,6 +22,7 @@ const base::Address kGroup = *base::Address::parse("ff02::1:6");
 BabelPort::BabelPort(boost::asio::io_context& io) : io_(io), opened_(io, 1) {}
 
 std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
+    if (socket_) return bind_again(vrf);
     UdpOptions options;
     options.port = kPort;
     options.device = vrf;
@@ -34,8 +38,17 @@ std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
     return "";
 }
 
+// A socket is bound to the number of its VRF, which is another one now.
+std::string BabelPort::bind_again(const std::string& vrf) {
+    const int fd = socket_->descriptor();
+    const bool fine =
+        vrf.empty() || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, vrf.data(), socklen_t(vrf.size())) == 0;
+    return fine ? "" : std::strerror(errno);
+}
+
 void BabelPort::link_up(const std::string& name, std::uint32_t index) {
-    link_gone(name);
+    const auto known = index_of_.find(name);
+    if (known != index_of_.end() && known->second != index) link_gone(name);
     index_of_[name] = index;
     name_of_[index] = name;
     if (socket_) join(index);
@@ -44,6 +57,8 @@ void BabelPort::link_up(const std::string& name, std::uint32_t index) {
 void BabelPort::link_gone(const std::string& name) {
     const auto it = index_of_.find(name);
     if (it == index_of_.end()) return;
+    // The kernel would keep the membership of a link that is no more, and count it.
+    for (const Descriptor& holder : holders_) leave_group(holder.get(), kGroup, it->second);
     name_of_.erase(it->second);
     index_of_.erase(it);
 }

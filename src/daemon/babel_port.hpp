@@ -20,10 +20,10 @@ public:
 
     explicit BabelPort(boost::asio::io_context& io);
 
-    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF). Returns what went wrong, or
-    // "". The namespace's descriptor is used for as long as the port lives.
+    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF), or binds it to a VRF that
+    // was made anew. Returns what went wrong, or "". The namespace's descriptor is used for as long as the
+    // port lives.
     std::string open(int namespace_fd, const std::string& vrf);
-    bool is_open() const { return socket_ != nullptr; }
 
     void link_up(const std::string& name, std::uint32_t index);
     void link_gone(const std::string& name);
@@ -35,6 +35,7 @@ public:
     boost::asio::awaitable<void> receive(Received received);  // for ever, from when it is open
 
 private:
+    std::string bind_again(const std::string& vrf);
     void join(std::uint32_t index);
     void add_holder();
 

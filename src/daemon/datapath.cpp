@@ -35,8 +35,11 @@ Datapath::~Datapath() = default;
 int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd) {
     if (if_id == 0) return EINVAL;
     if (mtu > kMtuMax) return EMSGSIZE;
-    if (const auto it = tunnels_.find(if_id); it != tunnels_.end())
-        return it->second.name == name ? 0 : EEXIST;
+    if (const auto it = tunnels_.find(if_id); it != tunnels_.end()) {
+        if (it->second.name != name) return EEXIST;
+        if (is_attached(it->second.tun.get())) return 0;
+        remove_tunnel(if_id);
+    }
     Descriptor tun;
     if (const int error = open_tun(name, mtu, namespace_fd, tun)) return error;
     const int descriptor = tun.get();

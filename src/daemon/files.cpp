@@ -71,15 +71,16 @@ std::optional<overlay::Config> load_config(const std::string& path, overlay::Pro
 }
 
 std::optional<overlay::Registry> load_registry(const std::string& path, overlay::Problems& problems) {
-    const auto text = read_file(path);
-    std::optional<overlay::Registry> registry;
-    if (text) {
-        registry = overlay::parse_registry(*text, path, problems);
-    } else {
-        cannot_read(path, text.error(), problems);
-    }
+    auto registry = read_registry(path, problems);
     print(problems);
     return registry;
+}
+
+std::optional<overlay::Registry> read_registry(const std::string& path, overlay::Problems& problems) {
+    const auto text = read_file(path);
+    if (text) return overlay::parse_registry(*text, path, problems);
+    cannot_read(path, text.error(), problems);
+    return std::nullopt;
 }
 
 std::string runtime_directory(const overlay::Config& config) {

@@ -16,6 +16,9 @@ void print(const overlay::Problems& problems);  // to standard error, one a line
 // Reads, parses and prints what was wrong.
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems);
 std::optional<overlay::Registry> load_registry(const std::string& path, overlay::Problems& problems);
+std::optional<overlay::Registry> read_registry(
+    const std::string& path, overlay::Problems& problems
+);  // prints not
 
 std::string runtime_directory(const overlay::Config& config);  // RUNTIME_DIR overrides the file
 std::string control_path(const overlay::Config& config);

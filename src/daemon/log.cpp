@@ -55,4 +55,9 @@ void start_log(const std::string& level, overlay::LogFormat format) {
 
 void write_log(const base::Note& note) { spdlog::log(level_of(note.level), "{}", note.text); }
 
+void write_log(const overlay::Problems& problems) {
+    const auto level = problems.has_errors() ? base::Level::error : base::Level::warning;
+    for (const std::string& line : problems.lines()) write_log({level, line});
+}
+
 }  // namespace aronet::daemon

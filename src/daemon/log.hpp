@@ -4,10 +4,12 @@
 
 #include "base/log.hpp"
 #include "overlay/config.hpp"
+#include "overlay/document.hpp"
 
 namespace aronet::daemon {
 
 void start_log(const std::string& level, overlay::LogFormat format);
 void write_log(const base::Note& note);
+void write_log(const overlay::Problems& problems);
 
 }  // namespace aronet::daemon

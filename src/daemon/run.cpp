@@ -12,6 +12,7 @@
 #include <sodium.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -21,34 +22,51 @@
 namespace aronet::daemon {
 namespace {
 
+int refused(const std::string& path, int error) {
+    const bool forbidden = error == EACCES || error == EPERM;
+    return complain(
+        forbidden ? exit_status::permission : exit_status::failure, path + ": " + std::strerror(error)
+    );
+}
+
 // One daemon for one name: the lock is held for as long as the process lives.
 class PidFile {
 public:
-    explicit PidFile(const std::string& path)
-        : path_(path), file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
+    explicit PidFile(std::string path) : path_(std::move(path)) {}
     ~PidFile() {
         if (held_) unlink(path_.c_str());
     }
     PidFile(const PidFile&) = delete;
     PidFile& operator=(const PidFile&) = delete;
 
-    // Empty when the lock is ours, else who has it or why not.
-    std::string take() {
-        if (!file_) return path_ + ": " + std::strerror(errno);
-        if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
-            char pid[32] = {};
-            [[maybe_unused]] const auto size = read(file_.get(), pid, sizeof pid - 1);
-            return "already running with pid " +
-                   base::printable(std::string(pid).substr(0, std::string(pid).find('\n')));
-        }
+    // An exit status: ok when the lock is ours; what is wrong has been told otherwise.
+    int take() {
+        do {
+            file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+            if (!file_) return refused(path_, errno);
+            if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) return taken();
+        } while (!is_at_its_path());  // its holder has just removed it
         held_ = true;
         const std::string text = std::to_string(getpid()) + "\n";
-        if (ftruncate(file_.get(), 0) != 0 || write(file_.get(), text.data(), text.size()) < 0)
-            return path_ + ": " + std::strerror(errno);
-        return "";
+        const bool written =
+            ftruncate(file_.get(), 0) == 0 && write(file_.get(), text.data(), text.size()) > 0;
+        return written ? exit_status::ok : refused(path_, errno);
     }
 
 private:
+    int taken() const {
+        char pid[32] = {};
+        [[maybe_unused]] const auto size = read(file_.get(), pid, sizeof pid - 1);
+        const std::string first_line = std::string(pid).substr(0, std::string(pid).find('\n'));
+        return complain(exit_status::not_running, "already running with pid " + base::printable(first_line));
+    }
+    bool is_at_its_path() const {
+        struct stat ours {
+        }, there{};
+        return fstat(file_.get(), &ours) == 0 && stat(path_.c_str(), &there) == 0 &&
+               ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+    }
+
     std::string path_;
     Descriptor file_;
     bool held_ = false;
@@ -104,23 +122,23 @@ int run(const RunOptions& options) {
     if (!config) return exit_status::bad_config;
     if (config->private_key.empty())
         return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
+    start_log(config->log_level, config->log_format);
     std::optional<overlay::Registry> registry;
     if (!options.registry_path.empty()) {
         overlay::Problems registry_problems;
-        registry = load_registry(options.registry_path, registry_problems);
+        registry = read_registry(options.registry_path, registry_problems);
+        write_log(registry_problems);
         if (!registry) return exit_status::bad_registry;
     }
     if (!may_administer_network()) return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
     std::error_code error;
     std::filesystem::create_directories(runtime_directory(*config), error);
-    if (error) return complain(exit_status::permission, runtime_directory(*config) + ": " + error.message());
+    if (error) return refused(runtime_directory(*config), error.value());
     PidFile pid_file(runtime_directory(*config) + "/" + config->ifname + ".pid");
-    if (const std::string why_not = pid_file.take(); !why_not.empty())
-        return complain(exit_status::not_running, why_not);
+    if (const int status = pid_file.take(); status != exit_status::ok) return status;
 
     prctl(PR_SET_DUMPABLE, 0);  // keys must not end up in a core file
     std::signal(SIGPIPE, SIG_IGN);
-    start_log(config->log_level, config->log_format);
     const auto kernel_datapath = choose_datapath(*config);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
     overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid()};

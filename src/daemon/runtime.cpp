@@ -146,11 +146,15 @@ void Runtime::observe(const netlink::Notice& notice) {
     if (const auto* up = std::get_if<netlink::LinkUp>(&notice);
         up != nullptr && up->space == ports_.babel_space) {
         babel_.link_up(up->name, up->index);
-        if (up->name == ports_.babel_link && !babel_.is_open()) {
+        if (up->name == ports_.babel_link) {
             const bool vrf = ports_.babel_space == netlink::Space::underlay;
             const std::string error = babel_.open(kernel_.overlay_descriptor(), vrf ? up->name : "");
             if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
         }
+    }
+    if (const auto* down = std::get_if<netlink::LinkDown>(&notice);
+        down != nullptr && down->space == ports_.babel_space) {
+        babel_.link_gone(down->name);
     }
 }
 
@@ -278,7 +282,8 @@ awaitable<void> Runtime::receive_netlink() {
 void Runtime::reload_registry() {
     if (ports_.registry_path.empty()) return;
     overlay::Problems problems;
-    auto registry = load_registry(ports_.registry_path, problems);
+    auto registry = read_registry(ports_.registry_path, problems);
+    write_log(problems);
     if (registry) {
         feed(overlay::RegistryChanged{std::move(*registry), 0});
     } else {

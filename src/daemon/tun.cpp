@@ -55,4 +55,9 @@ int open_tun(const std::string& name, std::uint32_t mtu, int namespace_fd, Descr
     return error;
 }
 
+bool is_attached(int tun) {
+    ifreq request{};
+    return ioctl(tun, TUNGETIFF, &request) == 0;
+}
+
 }  // namespace aronet::daemon

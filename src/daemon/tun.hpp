@@ -13,4 +13,6 @@ namespace aronet::daemon {
 // MTU 0: the kernel's choice. 0 or an errno: EBUSY when somebody has the name.
 int open_tun(const std::string& name, std::uint32_t mtu, int namespace_fd, Descriptor& opened);
 
+bool is_attached(int tun);  // false once somebody has removed the device
+
 }  // namespace aronet::daemon

@@ -146,6 +146,13 @@ void pin_source(msghdr& message, Control& control, const Address& from, std::uin
     }
 }
 
+ipv6_mreq membership(const Address& group, std::uint32_t interface_index) {
+    ipv6_mreq request{};
+    std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), 16);
+    request.ipv6mr_interface = interface_index;
+    return request;
+}
+
 }  // namespace
 
 base::Result<Descriptor> open_udp(const UdpOptions& options) {
@@ -221,11 +228,14 @@ bool UdpSocket::send(
 }
 
 int join_group(int descriptor, const Address& group, std::uint32_t interface_index) {
-    ipv6_mreq request{};
-    std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), 16);
-    request.ipv6mr_interface = interface_index;
+    const ipv6_mreq request = membership(group, interface_index);
     const int result = setsockopt(descriptor, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request);
     return result == 0 || errno == EADDRINUSE ? 0 : errno;
+}
+
+void leave_group(int descriptor, const Address& group, std::uint32_t interface_index) {
+    const ipv6_mreq request = membership(group, interface_index);
+    setsockopt(descriptor, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &request, sizeof request);
 }
 
 }  // namespace aronet::daemon

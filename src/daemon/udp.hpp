@@ -60,5 +60,8 @@ private:
 
 // 0 or an errno; ENOMEM when the socket may not join more groups (net.core.optmem_max).
 int join_group(int descriptor, const base::Address& group, std::uint32_t interface_index);
+void leave_group(
+    int descriptor, const base::Address& group, std::uint32_t interface_index
+);  // if it is in it
 
 }  // namespace aronet::daemon

@@ -115,6 +115,20 @@ TEST_CASE("what is wrong has its own exit status") {
     CHECK(run("load -r /nowhere.json").status == status::bad_registry);
 }
 
+TEST_CASE("a runtime directory that cannot be used is a failure of its own") {
+    if (geteuid() != 0) return;  // what it may do is looked at first
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    std::filesystem::create_directories(folder / "run/aronet.pid");
+    const Ran no_file = run("daemon run -c " + config);
+    CHECK(no_file.status == status::failure);
+    CHECK(has(no_file.out, "run/aronet.pid: Is a directory"));
+    std::filesystem::remove_all(folder / "run");
+    folder.write("run", "");
+    CHECK(run("daemon run -c " + config).status == status::failure);
+}
+
 TEST_CASE("without the right to administer networks it says so") {
     const Folder folder;
     std::filesystem::permissions(

@@ -41,6 +41,8 @@ check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6
 }
 check_pairs
 check_transfers
+check_taken_away athens
+check_taken_away dakar
 check_restart athens
 check_restart dakar
 check_clean_stop

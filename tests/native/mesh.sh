@@ -61,6 +61,14 @@ check_alone() {
     check 'and the first has not noticed' ask cairo status
 }
 
+# berlin logs in JSON, whatever happens to it.
+check_log() {
+    cp "$work/bad.json" "${registry_of[berlin]}"
+    kill -HUP "${daemon_pid[berlin]}"
+    check 'a bad registry on SIGHUP is refused in the log' wait_for 10 grep -q 'berlin.registry: not loaded' "$work/berlin.log"
+    check 'every line of a log in JSON is JSON' jq -e '.time and .level and .text' "$work/berlin.log"
+}
+
 check_degraded() {
     check 'dakar stops by the command' ask dakar daemon stop
     check 'the daemon ends with exit status 0' wait "${daemon_pid[dakar]}"
@@ -78,6 +86,9 @@ write_keys
 for node in "${nodes[@]}"; do write_config $node netns user; done
 write_registry "$work/registry.json" "${nodes[@]}"
 echo '[{"organization": "olive"' >"$work/bad.json"
+sed -i '1a "log": {"format": "json"},' "${config_of[berlin]}"
+registry_of[berlin]=$work/berlin.registry
+cp "$work/registry.json" "${registry_of[berlin]}"
 build_hosts
 sleep 1
 for node in "${nodes[@]}"; do kernel_of "$node" >"$work/$node.clean"; done
@@ -96,9 +107,11 @@ check '10 MB of IPv6 from cairo to berlin' transfer cairo berlin "${v6_of[berlin
 check 'status is ready everywhere' wait_for 20 exits_with 0 ask athens status
 check_commands
 check_loading
+check_taken_away athens
 check_alone
 check_restart athens
 check_restart dakar
 check_degraded
+check_log
 check_clean_stop
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }
