@@ -40,7 +40,7 @@ void Speaker::State::challenge(Interface& interface, const Turn& turn) {
 void Speaker::State::answer(
     Interface& interface, const Address& to, const std::vector<Tlv>& tlvs, const Turn& turn
 ) {
-    Sender sender(interface, to, turn.out);
+    Sender sender(interface, to, turn);
     for (const Tlv& tlv : tlvs) sender.add(tlv);
     sender.finish();
     if (const auto next = interface.mac->deadline()) arm(Due::challenge, interface.id, *next);

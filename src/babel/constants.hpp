@@ -11,6 +11,17 @@ namespace aronet::babel {
 
 using namespace std::chrono_literals;
 
+// Intervals on the wire: 16 bits of centiseconds.
+struct Interval {
+    std::uint16_t centiseconds = 0;
+
+    static Interval of(Duration d) {  // never 0, which is forbidden, nor 0xffff, which means "not repeated"
+        return {static_cast<std::uint16_t>(std::clamp<std::int64_t>(d / 10ms, 1, 0xfffe))};
+    }
+    Duration duration() const { return centiseconds * Duration(10ms); }
+    bool operator==(const Interval&) const = default;
+};
+
 inline constexpr std::uint16_t kPort = 6696;
 inline constexpr base::Byte kMagic = 42;
 inline constexpr base::Byte kVersion = 2;
@@ -33,13 +44,48 @@ inline constexpr Duration kUnreachableHoldMax = 180s;
 inline constexpr unsigned kQuickHellos = 2;  // Hellos soon after the first, so that 2 of 3 arrive early
 inline constexpr Duration kQuickHelloGap = 80ms;
 inline constexpr Duration kHelloGap = 10ms;  // Hellos wanted within this time are one
-inline constexpr Duration kUrgentGap =
-    20ms;  // urgent updates wait this long after the last, and then together
+// Urgent updates wait this long after the last, and then together: longer where there are many interfaces to
+// write to, never longer than the urgent timeout.
+inline constexpr Duration kUrgentGap = 20ms;
+inline constexpr Duration kUrgentGapPerInterface = 200us;
+inline constexpr Duration kUrgentTimeout = 200ms;
 inline constexpr Duration kNormalDelayMax = 1s;  // triggered updates; never more than half the hello interval
-inline constexpr Duration kRepeatDelay = 1s;     // second copy of what must not get lost
-inline constexpr Duration kDumpPause = 10ms;     // between the portions of a full dump
-inline constexpr std::size_t kDumpPortion = 500;  // destinations, about 20 packets
-inline constexpr Duration kDumpInterval = 1s;     // full dumps asked for by one neighbour
+inline constexpr Duration kRepeatDelay = 1s;     // second copy of what nobody acknowledges
+inline constexpr std::size_t kPortion = 100;     // destinations that are written together: about two packets
+inline constexpr unsigned kPortionsAtOnce = 5;   // to those who do not acknowledge; then
+inline constexpr Duration kPortionPause = 10ms;
+inline constexpr unsigned kDumpShare = 8;      // a periodic dump is spread over this part of its interval
+inline constexpr Duration kDumpInterval = 1s;  // full dumps asked for by one neighbour
+inline constexpr Duration kRetractionMemory =
+    60s;  // what is gone stays in the table, for those still to be told
+
+// Acknowledgments. Some peers use up to three quarters of the time they are given.
+inline constexpr Interval kAckInterval{30};
+inline constexpr Duration kAckTimeoutStart = 400ms;  // before the first answer
+inline constexpr Duration kAckTimeoutMin = 40ms;
+inline constexpr Duration kAckTimeoutMax = 2s;
+inline constexpr std::size_t kWindowStart = 16, kWindowMin = 16, kWindowMax = 64;  // packets unacknowledged
+inline constexpr unsigned kAttemptsMax = 10;        // of telling one thing to a neighbour that answers others
+inline constexpr unsigned kSilentRoundsMax = 8;     // after which it is taken for one that never answers
+inline constexpr std::size_t kListenersMax = 8;     // on an interface with more, updates are repeated instead
+inline constexpr Duration kDeliveredCheck = 250ms;  // whether all have acknowledged a retraction
+
+// Intervals chosen by ourselves: so many Hellos and updates a second in all.
+inline constexpr unsigned kHellosPerSecond = 50;
+inline constexpr unsigned kUpdatesPerSecond = 2000;
+inline constexpr Duration kHelloIntervalMin = 20s, kHelloIntervalMax = 60s;
+inline constexpr Duration kUpdateIntervalMax = 600s;
+inline constexpr std::size_t kTlvsAtOnce = 600;  // requests and acknowledgments; then a pause
+
+// Probes of the next hops while traffic flows.
+inline constexpr Duration kProofLife = 400ms;   // an answer proves the link for so long, and
+inline constexpr Duration kProofLifeBusy = 2s;  // for so long where something comes back
+inline constexpr Duration kProbePatience =
+    300ms;                                    // with the first one; peers use much of what they are given
+inline constexpr Duration kProbeGap = 40ms;   // between probes once one was not answered in time
+inline constexpr unsigned kProbesMax = 20;    // unanswered: a link that loses 30 % either way answers one
+inline constexpr Duration kProbeMemory = 2s;  // an answer may take so long
+inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighbour, at first
 
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3
 inline constexpr unsigned kRttGain = 42;            // of 256: 0.164 (RFC 9616 section 4.1)
@@ -77,16 +123,5 @@ constexpr bool newer(SeqNo a, SeqNo b) {
 constexpr Metric plus(Metric a, unsigned b) {
     return static_cast<Metric>(std::min<unsigned>(kInfinity, a + b));
 }
-
-// Intervals on the wire: 16 bits of centiseconds.
-struct Interval {
-    std::uint16_t centiseconds = 0;
-
-    static Interval of(Duration d) {  // never 0, which is forbidden, nor 0xffff, which means "not repeated"
-        return {static_cast<std::uint16_t>(std::clamp<std::int64_t>(d / 10ms, 1, 0xfffe))};
-    }
-    Duration duration() const { return centiseconds * Duration(10ms); }
-    bool operator==(const Interval&) const = default;
-};
 
 }  // namespace aronet::babel

@@ -30,10 +30,13 @@ Neighbour* Speaker::State::greet(Interface& interface, const Address& address, c
     neighbours[id] = std::make_unique<Neighbour>();
     Neighbour& n = *neighbours[id];
     n.id = id;
-    n.on = interface.id;
+    n.interface = &interface;
     n.address = address;
+    n.next_hops.push_back(address);
     n.since = turn.now;
+    if (interface.neighbours.empty()) interface.told = interface.whole = journal.head();
     interface.neighbours.emplace(address, id);
+    ++neighbour_count;
     n.multicast_interval = kNeighbourSilence;
     timers.set({Due::multicast_hello, id}, turn.now + kNeighbourSilence);
     start_quick_hellos(interface, turn.now);
@@ -42,32 +45,38 @@ Neighbour* Speaker::State::greet(Interface& interface, const Address& address, c
 
 void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
     Neighbour& gone = *neighbours[id];
-    const std::vector<Entry*> entries = gone.entries;
-    for (Entry* entry : entries) {
-        entry->route_by(id)->received = kInfinity;
-        reselect(*entry, turn);
-        remove_route(*entry, id);
-        forget_if_idle(*entry);
+    while (!gone.entries.empty()) {
+        Entry& entry = *table.at(gone.entries.back());
+        entry.route_by(id)->received = kInfinity;
+        if (entry.selected == id) reselect(entry, turn);
+        remove_route(entry, id);
+        forget_if_idle(entry);
     }
-    for (const Due due : {Due::multicast_hello, Due::unicast_hello, Due::ihu, Due::neighbour_outbox}) {
+    for (const Due due :
+         {Due::multicast_hello,
+          Due::unicast_hello,
+          Due::ihu,
+          Due::delivery,
+          Due::probe,
+          Due::neighbour_outbox}) {
         timers.stop({due, id});
     }
-    Interface& interface = interfaces.at(gone.on);
-    if (interface.mac) interface.mac->forget(gone.address);
-    interface.neighbours.erase(gone.address);
+    if (gone.interface->mac) gone.interface->mac->forget(gone.address);
+    gone.interface->neighbours.erase(gone.address);
     neighbours[id].reset();
+    --neighbour_count;
 }
 
 // ---- Hellos and IHUs in ----
 
 void Speaker::State::receive_hello(
-    Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn
+    Neighbour& from, const Hello& hello, Instant received_at, const Turn& turn
 ) {
     HelloHistory& history = hello.unicast ? from.unicast : from.multicast;
     const bool known = history.seen() > 0;
     if (history.heard(hello.seqno) == HelloHistory::Outcome::started_anew) {
         from.ihu_wanted = true;
-        want_hello(interface, turn.now);
+        want_hello(*from.interface, turn.now);
         if (known && !hello.unicast) forget_earlier_life(from, turn);
     }
     if (hello.timestamp) from.rtt.heard(*hello.timestamp, received_at);
@@ -82,6 +91,7 @@ void Speaker::State::receive_hello(
         (hello.unicast ? from.unicast_interval : from.multicast_interval) = kNeighbourSilence;
         timers.set({timer, from.id}, turn.now + kNeighbourSilence);
     }
+    if (from.probing.dead && turn.now - from.probing.last >= kRevivalMin) probe(from, turn);
     update_cost(from, turn);
 }
 
@@ -90,19 +100,20 @@ void Speaker::State::receive_hello(
 void Speaker::State::forget_earlier_life(Neighbour& n, const Turn& turn) {
     n.rtt.forget();
     n.txcost = kInfinity;
-    timers.stop({Due::ihu, n.id});
+    n.delivery = {};
+    n.probing = {};
+    for (const Due due : {Due::ihu, Due::delivery, Due::probe}) timers.stop({due, n.id});
     receive_announcement(n, Announcement{}, turn);
 }
 
-void Speaker::State::receive_ihu(
-    Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn
-) {
-    if (ihu.address && *ihu.address != interface.config.link_local) return;  // for another one on this link
-    if (ihu.rxcost == kInfinity) start_quick_hellos(interface, turn.now);    // it has not heard us
+void Speaker::State::receive_ihu(Neighbour& from, const Ihu& ihu, bool rtt_usable, const Turn& turn) {
+    if (ihu.address && *ihu.address != from.interface->config.link_local)
+        return;  // for another one on this link
+    if (ihu.rxcost == kInfinity) start_quick_hellos(*from.interface, turn.now);  // it has not heard us
     from.txcost = ihu.rxcost;
     timers.set({Due::ihu, from.id}, turn.now + ihu.interval.duration() * 7 / 2);
     if (ihu.echo && rtt_usable && !from.rtt.echoed(*ihu.echo)) {
-        drop("implausible time stamp", interface.id, from.address, turn);
+        drop("implausible time stamp", from.interface->id, from.address, turn);
     }
     update_cost(from, turn);
 }
@@ -125,7 +136,7 @@ void Speaker::State::ihu_expired(NeighbourId id, const Turn& turn) {
 // ---- costs ----
 
 void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
-    Interface& interface = interfaces.at(n.on);
+    Interface& interface = *n.interface;
     if ((n.rxcost(interface.config) == kInfinity) != (n.told_rxcost == kInfinity)) {
         n.ihu_wanted = true;
         want_hello(interface, turn.now);
@@ -133,11 +144,17 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     const unsigned cost_now = n.compute_cost(interface.config, interface.suspicion);
     if (cost_now == n.cost) return;
     const bool was_reachable = n.reachable();
-    const std::vector<Entry*> entries = n.entries;
-    for (Entry* entry : entries) settle(*entry->route_by(n.id), turn.now);
+    const std::vector<EntryId> entries = n.entries;
+    for (const EntryId id : entries) settle(*table.at(id)->route_by(n.id), turn.now);
     n.cost = cost_now;
-    for (Entry* entry : entries) reselect(*entry, turn);
+    for (const EntryId id : entries) reconsider(*table.at(id), *table.at(id)->route_by(n.id), turn);
     if (!was_reachable && n.reachable()) became_reachable(n, turn);
+    if (was_reachable && !n.reachable()) {  // it is told everything when it comes back
+        n.delivery.forget();
+        n.outbox.owed.clear();
+        n.outbox.dump.reset();
+        start_quick_hellos(interface, turn.now);
+    }
 }
 
 // Tell it all we know, and ask for what it may have told before we could hear it.
@@ -152,34 +169,78 @@ void Speaker::State::want_hello(Interface& interface, Instant now) {
     arm(Due::own_hello, interface.id, std::max(now, interface.hello_allowed_at));
 }
 
-// Two of three Hellos make a link: whoever is new gets them at once rather than after two intervals.
+// Where the configuration leaves them to us: so long that all of them together stay within bounds, and no
+// longer than a Hello or an update can promise.
+Duration Speaker::State::hello_interval(const Interface& interface) const {
+    const Duration bounded = std::chrono::seconds(1) * std::int64_t(neighbour_count) / kHellosPerSecond;
+    return interface.config.hello_interval.value_or(
+        std::clamp<Duration>(bounded, kHelloIntervalMin, kHelloIntervalMax)
+    );
+}
+
+Duration Speaker::State::update_interval(const Interface& interface) const {
+    const auto updates = std::int64_t(neighbour_count * table.size());
+    const Duration bounded = std::chrono::milliseconds(1000) * (updates / kUpdatesPerSecond);
+    return interface.config.update_interval.value_or(
+        std::clamp<Duration>(bounded, hello_interval(interface) * 4, kUpdateIntervalMax)
+    );
+}
+
+// Two of three Hellos make a link: whoever is new gets them at once rather than after two intervals. Should
+// they get lost, others follow at growing distance until the link works both ways.
 void Speaker::State::start_quick_hellos(Interface& interface, Instant now) {
     if (now >= interface.quick_allowed_at) {
         interface.quick_hellos_left = kQuickHellos;
+        interface.quick_gap = kQuickHelloGap * 2;
         interface.quick_allowed_at = now + 1s;
     }
     want_hello(interface, now);
 }
 
+bool Speaker::State::somebody_missing(const Interface& interface) const {
+    const auto missing = [&](const auto& n) {
+        return !neighbours[n.second]->reachable() || unproven(*neighbours[n.second]);
+    };
+    const auto& all = interface.neighbours;
+    return all.empty() || std::any_of(all.begin(), all.end(), missing);
+}
+
+// We hear it, but it never showed that it hears us.
+bool Speaker::State::unproven(const Neighbour& n) const {
+    return !n.delivery.has_answered() && n.delivery.answers() &&
+           n.interface->neighbours.size() <= kListenersMax;
+}
+
 void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
-    Duration next = random.jitter(interface.config.hello_interval, 10);
+    interface.hello_interval = hello_interval(interface);
+    Duration next = random.jitter(interface.hello_interval, 10);
     if (interface.quick_hellos_left > 0) {
         --interface.quick_hellos_left;
         next = std::min(next, kQuickHelloGap);
+    } else if (interface.quick_gap < next && somebody_missing(interface)) {
+        next = std::exchange(interface.quick_gap, interface.quick_gap * 2);
     }
-    Sender sender(interface, multicast_group(), turn.out);
-    write_hello(interface, Interval::of(interface.config.hello_interval), sender, turn);
-    empty(interface.outbox, interface, sender, turn);
+    Sender sender(interface, multicast_group(), turn);
+    write_hello(interface, sender, turn);
+    write_waiting(interface, sender, turn);
     sender.finish();
     interface.hello_allowed_at = turn.now + kHelloGap;
     timers.set({Due::own_hello, interface.id}, turn.now + std::max(next, kHelloGap));
 }
 
+Ihu Speaker::State::ihu_for(Neighbour& n) {
+    n.told_rxcost = n.rxcost(n.interface->config);
+    return {
+        .address = n.address,
+        .rxcost = n.told_rxcost,
+        .interval = Interval::of(n.interface->hello_interval * 3)};
+}
+
 // A time stamp in an IHU counts only beside one in a Hello that stands before it (RFC 9616 3.2).
-void Speaker::State::write_hello(Interface& interface, Interval interval, Sender& sender, const Turn& turn) {
+void Speaker::State::write_hello(Interface& interface, Sender& sender, const Turn& turn) {
     const bool with_rtt = interface.config.type == LinkType::tunnel;
     const auto hello = [&] {
-        Hello tlv{.seqno = interface.hello_seqno++, .interval = interval};
+        Hello tlv{.seqno = interface.hello_seqno++, .interval = Interval::of(interface.hello_interval)};
         if (with_rtt) tlv.timestamp = timestamp(turn.now);
         return Tlv(tlv);
     };
@@ -188,16 +249,31 @@ void Speaker::State::write_hello(Interface& interface, Interval interval, Sender
         with_rtt || interface.config.type == LinkType::lossy || interface.hellos_sent++ % 3 == 0;
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];
-        if (!every && !n.ihu_wanted && !n.multicast.has_holes()) continue;
-        Ihu ihu{.address = address, .rxcost = n.rxcost(interface.config)};
-        ihu.interval = Interval::of(interface.config.hello_interval * 3);
+        if (!every && !n.ihu_wanted && !n.multicast.has_holes() && !unproven(n)) continue;
+        Ihu ihu = ihu_for(n);
         if (with_rtt) ihu.echo = n.rtt.echo(turn.now);
-        n.told_rxcost = ihu.rxcost;
         n.ihu_wanted = false;
         if (sender.add_if_it_fits(Tlv(ihu))) continue;
         sender.finish();
         sender.add(hello());
         sender.add(Tlv(ihu));
+    }
+    ask_whether_heard(interface, sender, turn);
+}
+
+// The answer proves the way there and back, and brings an IHU with it should ours be what is missing.
+void Speaker::State::ask_whether_heard(Interface& interface, Sender& sender, const Turn& turn) {
+    if (interface.neighbours.size() > kListenersMax) return;
+    std::optional<std::uint16_t> opaque;
+    for (const auto& [address, id] : interface.neighbours) {
+        Neighbour& n = *neighbours[id];
+        if (n.reachable() && !unproven(n)) continue;
+        if (!opaque) {
+            opaque = ++interface.opaque;
+            sender.add(Tlv(AckRequest{*opaque, kAckInterval}));
+        }
+        n.delivery.sent({.opaque = *opaque, .sent_at = turn.now, .probe = true});
+        timers.set({Due::delivery, id}, *n.delivery.deadline());
     }
 }
 

@@ -107,11 +107,19 @@ std::uint16_t Neighbour::rxcost(const InterfaceConfig& config) const {
 // Never 0: a metric that does not grow on every hop is no protection against loops (section 3.5.2).
 unsigned Neighbour::compute_cost(const InterfaceConfig& config, std::uint16_t suspicion) const {
     const std::uint16_t rx = rxcost(config);
-    if (rx == kInfinity || txcost == kInfinity || suspicion == kInfinity) return kInfinity;
+    if (rx == kInfinity || txcost == kInfinity || suspicion == kInfinity || probing.dead) return kInfinity;
     unsigned link = std::max<unsigned>(1, txcost);
     if (config.type == LinkType::lossy) link = std::max<unsigned>(txcost, kEtxUnit) * rx / kEtxUnit;
     if (config.type == LinkType::tunnel) link += rtt_cost(rtt.smoothed(), config);
     return std::min(link + suspicion, kInfinity - 1u);
+}
+
+std::optional<std::uint8_t> Neighbour::next_hop(const Address& wanted) {
+    const auto it = std::find(next_hops.begin(), next_hops.end(), wanted);
+    if (it == next_hops.end() && next_hops.size() > UINT8_MAX) return std::nullopt;
+    const auto index = static_cast<std::uint8_t>(it - next_hops.begin());
+    if (it == next_hops.end()) next_hops.push_back(wanted);
+    return index;
 }
 
 }  // namespace aronet::babel

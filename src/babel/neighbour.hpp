@@ -3,6 +3,7 @@
 // What we know of one neighbour on one interface: the Hellos heard, the costs both ways, the round trip time
 // (RFC 8966 3.2.4, 3.4 and appendix A; RFC 9616 section 4).
 
+#include "babel/delivery.hpp"
 #include "babel/outbox.hpp"
 #include "babel/speaker.hpp"
 
@@ -54,12 +55,21 @@ private:
 std::uint32_t timestamp(Instant at);  // microseconds modulo 2^32, never 0 (which peers take for none)
 unsigned rtt_cost(const std::optional<Duration>& rtt, const InterfaceConfig& config);
 
-struct Entry;
 using NeighbourId = std::uint32_t;  // a slot that is used again after the neighbour is gone
+
+// Whether the way there and back still works, asked for while traffic takes it.
+struct Probing {
+    unsigned unanswered = 0;  // probes one after the other
+    Instant last, next;
+    Duration revival{};  // dead: the pause between probes
+    bool dead = false;
+};
+
+struct Interface;
 
 struct Neighbour {
     NeighbourId id = 0;
-    InterfaceId on = 0;
+    Interface* interface = nullptr;
     Address address;
     Instant since;
 
@@ -70,12 +80,19 @@ struct Neighbour {
     unsigned cost = kInfinity;  // of the link as last computed
     std::uint16_t told_rxcost = kInfinity;
     bool ihu_wanted = true;
+    Probing probing;
+
     Outbox outbox;
-    std::vector<Entry*> entries;  // that hold a route by this neighbour; Route::position is the index
+    Delivery delivery;
+    std::vector<EntryId> entries;    // that hold a route by this neighbour; Route::position is the index
+    std::vector<Address> next_hops;  // that it announced; the first is its own address
+    std::size_t selected = 0;        // routes of it that we use
 
     bool reachable() const { return cost < kInfinity; }
+    bool listens() const { return reachable() && delivery.answers(); }  // acknowledges updates
     std::uint16_t rxcost(const InterfaceConfig& config) const;
     unsigned compute_cost(const InterfaceConfig& config, std::uint16_t suspicion) const;
+    std::optional<std::uint8_t> next_hop(const Address& address);  // none left: too many different ones
 };
 
 }  // namespace aronet::babel

@@ -1,55 +1,39 @@
 #pragma once
 
-// What waits to be sent on an interface or to one neighbour. Updates wait as the names of their destinations,
-// in sets: what is sent is the state at the time of sending, once, however often it changed meanwhile.
+// What waits to be sent on an interface or to one neighbour, apart from the news in the journal. Updates wait
+// as the names of their destinations: what is sent is the state at the time of sending, once, however often
+// it changed meanwhile.
 
 #include "babel/tlv.hpp"
 
+#include <map>
 #include <optional>
-#include <set>
 #include <vector>
 
 namespace aronet::babel {
 
 struct Outbox {
-    enum class Class : std::uint8_t { urgent, normal, repeat };  // repeat: second copies
-    struct Queue {
-        std::set<Destination> destinations;
-        std::optional<Instant> due;
-    };
     struct Dump {  // of the whole table, in portions
         Instant due;
         std::optional<Destination> after;
+        Duration pause = kPortionPause;
+        bool spread = false;  // over the time there is, unasked and unacknowledged
     };
 
-    std::array<Queue, 3> queues;
-    std::vector<Tlv> tlvs;  // requests and acknowledgments, urgent
-    std::optional<Instant> tlvs_due;
+    std::vector<Tlv> tlvs;                 // requests and acknowledgments, urgent
+    std::map<Destination, unsigned> owed;  // updates, and how often each was sent in vain
     std::optional<Dump> dump;
+    Instant owed_allowed_at{};
     Instant dump_allowed_at{};
-    Instant urgent_allowed_at{};
 
-    Queue& of(Class c) { return queues[std::size_t(c)]; }
-
-    void add(const Destination& about, Class c, Instant due) {
-        Queue& queue = of(c);
-        queue.destinations.insert(about);
-        if (!queue.due || due < *queue.due) queue.due = due;
-    }
-    void add(const Tlv& tlv, Instant due) {
+    void add(const Tlv& tlv) {
         if (std::find(tlvs.begin(), tlvs.end(), tlv) != tlvs.end() || tlvs.size() >= kRequestsQueuedMax)
             return;
         tlvs.push_back(tlv);
-        if (!tlvs_due || due < *tlvs_due) tlvs_due = due;
     }
-    std::optional<Instant> due() const {
-        std::optional<Instant> first = tlvs_due;
-        const auto consider = [&](Instant at) { first = first ? std::min(*first, at) : at; };
-        for (const Queue& queue : queues) {
-            if (queue.due) consider(*queue.due);
-        }
-        if (dump) consider(dump->due);
-        return first;
+    void owe(const Destination& about, unsigned attempts) {
+        const auto [it, added] = owed.try_emplace(about, attempts);
+        if (!added) it->second = std::min(it->second, attempts);
     }
 };
 

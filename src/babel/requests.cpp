@@ -7,29 +7,29 @@ namespace aronet::babel {
 // Section 3.8.1.1: an update, or a retraction where there is no route.
 void Speaker::State::receive_route_request(Neighbour& from, const RouteRequest& request, const Turn& turn) {
     if (request.about)
-        queue(from, *request.about, turn);
+        owe(from, *request.about, turn);
     else if (from.reachable())
         start_dump(from, turn);  // else it is told everything once it can be reached
 }
 
 // Section 3.8.1.2.
 void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& request, const Turn& turn) {
-    const auto it = table.find(request.about);
-    if (it == table.end()) return;
-    Entry& entry = it->second;
+    Entry* known = table.find(request.about);
+    if (known == nullptr) return;
+    Entry& entry = *known;
     const Route* route = entry.selected_route();
     if (entry.own) {
         if (request.router_id == config.router_id && newer(request.seqno, seqno)) {
             ++seqno;  // by one, however much was asked for
-            queue(interfaces.at(from.on), request.about, Outbox::Class::urgent, turn);
+            owe(*from.interface, request.about, turn);
         } else {
-            queue(from, request.about, turn);
+            owe(from, request.about, turn);
         }
         return;
     }
     if (route == nullptr) return;
     if (route->router_id != request.router_id || !newer(request.seqno, route->seqno)) {
-        queue(from, request.about, turn);
+        owe(from, request.about, turn);
     } else if (request.hop_count >= 2 && request.router_id != config.router_id) {
         forward(entry, from, request, turn);
     }
@@ -47,7 +47,7 @@ void Speaker::State::forward(Entry& entry, Neighbour& from, const SeqnoRequest& 
     *known = PendingRequest{
         .router_id = request.router_id,
         .seqno = request.seqno,
-        .requester_on = from.on,
+        .requester_on = from.interface->id,
         .requester = from.address,
         .sent_at = turn.now,
         .due = turn.now + kForwardMemory,
@@ -107,8 +107,7 @@ void Speaker::State::send_starvation_request(Entry& entry, RouterId lost, SeqNo 
     if (asked) return;
     for (auto& [id, interface] : interfaces) {
         if (interface.neighbours.empty()) continue;
-        interface.outbox.add(Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, lost}), turn.now);
-        arm(Due::outbox, id, turn.now);
+        queue(interface, Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, lost}), turn);
     }
 }
 
@@ -136,7 +135,7 @@ void Speaker::State::answer_requests(Entry& entry, const Turn& turn) {
         if (r.router_id == route->router_id && newer(r.seqno, route->seqno)) return false;
         const auto on = interfaces.find(r.requester_on);
         Neighbour* to = on == interfaces.end() ? nullptr : find_neighbour(on->second, r.requester);
-        if (to != nullptr) queue(*to, entry.about, turn);
+        if (to != nullptr) owe(*to, entry.about, turn);
         return true;
     });
 }

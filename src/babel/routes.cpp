@@ -6,14 +6,6 @@ namespace aronet::babel {
 
 namespace {
 
-// RFC 8966 3.7.2 leaves to us which changes of a metric are worth a packet.
-bool significant(Metric before, Metric after) {
-    const unsigned change = before < after ? after - before : before - after;
-    return change >= 32 && change * 8 >= before;
-}
-
-bool much_worse(Metric before, Metric after) { return after > before && after - before >= 256 + before / 2; }
-
 }  // namespace
 
 bool AllowedPrefixes::contain(const Prefix& prefix) const {
@@ -27,54 +19,59 @@ bool AllowedPrefixes::contain(const Prefix& prefix) const {
 
 void Speaker::State::receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn) {
     if (update.about) return receive_route(from, imported(from, update, turn), turn);
-    const std::vector<Entry*> entries = from.entries;
-    for (Entry* entry : entries) retract(*entry, *entry->route_by(from.id), turn);
+    const std::vector<EntryId> entries = from.entries;
+    for (const EntryId id : entries) retract(*table.at(id), *table.at(id)->route_by(from.id), turn);
 }
 
 // As if the neighbour had announced what the filter makes of it: a larger metric is never less safe.
 Announcement Speaker::State::imported(Neighbour& from, const Announcement& update, const Turn& turn) {
     Announcement taken = update;
-    const MetricRules& rules = interfaces.at(from.on).config.imports;
+    const MetricRules& rules = from.interface->config.imports;
     const Metric* added = first_match(rules, {.about = *update.about, .neighbour = &from.address});
     if (added == nullptr || update.metric == kInfinity) return taken;
-    if (*added == kInfinity) drop("refused by an import filter", from.on, from.address, turn);
+    if (*added == kInfinity) drop("refused by an import filter", from.interface->id, from.address, turn);
     taken.metric = plus(update.metric, *added);
     return taken;
 }
 
 // Section 3.5.3.
 void Speaker::State::receive_route(Neighbour& from, const Announcement& update, const Turn& turn) {
-    auto it = table.find(*update.about);
-    Route* route = it == table.end() ? nullptr : it->second.route_by(from.id);
+    Entry* known = table.find(*update.about);
+    Route* route = known == nullptr ? nullptr : known->route_by(from.id);
     // Our own announcement come back: whatever else the neighbour had here it has no longer.
     const bool ours = update.metric != kInfinity && update.router_id == config.router_id;
     if (update.metric == kInfinity || ours) {
-        if (route != nullptr) retract(it->second, *route, turn);
+        if (route != nullptr) retract(*known, *route, turn);
         return;
     }
     if (!acceptable(from, update, turn)) return;
-    if (it == table.end()) it = table.try_emplace(*update.about, Entry{.about = *update.about}).first;
-    Entry& entry = it->second;
+    Entry& entry = known != nullptr ? *known : table.find_or_add(*update.about);
     if (route == nullptr) {
-        if (from.entries.size() >= kRoutesPerNeighbourMax) {
-            drop("too many routes", from.on, from.address, turn);
-            return forget_if_idle(entry);
-        }
         route = &entry.add_route(from.id);
-        route->since = turn.now;
+        route->since = static_cast<std::uint32_t>(turn.now.time_since_epoch() / 1s);
         route->position = static_cast<std::uint32_t>(from.entries.size());
-        from.entries.push_back(&entry);
+        from.entries.push_back(entry.id);
     }
     apply(entry, *route, update, turn);
 }
 
 bool Speaker::State::acceptable(Neighbour& from, const Announcement& update, const Turn& turn) {
     if (martian(update.about->prefix)) {
-        drop("update for an unroutable prefix", from.on, from.address, turn);
+        drop("update for an unroutable prefix", from.interface->id, from.address, turn);
         return false;
     }
-    if (allowed && interfaces.at(from.on).config.bounded && !allowed->contain(update.about->prefix)) {
-        drop("update for a prefix that is not allowed", from.on, from.address, turn);
+    if (allowed && from.interface->config.bounded && !allowed->contain(update.about->prefix)) {
+        drop("update for a prefix that is not allowed", from.interface->id, from.address, turn);
+        return false;
+    }
+    const Entry* known = table.find(*update.about);
+    if (from.entries.size() >= kRoutesPerNeighbourMax &&
+        (known == nullptr || known->route_by(from.id) == nullptr)) {
+        drop("too many routes", from.interface->id, from.address, turn);
+        return false;
+    }
+    if (!from.next_hop(update.next_hop)) {
+        drop("too many next hops", from.interface->id, from.address, turn);
         return false;
     }
     return true;
@@ -88,17 +85,20 @@ void Speaker::State::apply(Entry& entry, Route& route, const Announcement& updat
             entry, update.router_id, *neighbours[route.neighbour], turn
         );  // section 3.8.2.2
     }
-    settle(route, turn.now);
+    const std::uint8_t next_hop = *neighbours[route.neighbour]->next_hop(update.next_hop);
+    const bool same = route.router_id == update.router_id && route.seqno == update.seqno &&
+                      route.received == update.metric && route.next_hop == next_hop;
+    if (!same) settle(route, turn.now);
     route.router_id = update.router_id;
     route.seqno = update.seqno;
     route.received = update.metric;
-    route.next_hop = update.next_hop;
+    route.next_hop = next_hop;
     route.interval = update.interval;
-    route.expires = turn.now + route.hold();
+    route.expires = Tick(turn.now + route.hold());
     route.refresh_asked = false;
-    arm(entry, entry.selected == route.neighbour ? route.refresh_at() : route.expires);
+    arm(entry, is_selected ? route.refresh_at(turn.now) : route.expires.near(turn.now));
     const NeighbourId by = route.neighbour;
-    reselect(entry, turn);
+    if (!same || entry.selected == kNobody) reconsider(entry, route, turn);
     if (usable || entry.own) return;
     // Better than what we have, did we but know that it does not loop.
     const Route* present = entry.selected_route();
@@ -113,17 +113,20 @@ void Speaker::State::retract(Entry& entry, Route& route, const Turn& turn) {
     if (route.received == kInfinity) return;
     settle(route, turn.now);
     route.received = kInfinity;
-    reselect(entry, turn);
+    reconsider(entry, route, turn);
 }
 
 void Speaker::State::remove_route(Entry& entry, NeighbourId neighbour) {
     Route* route = entry.route_by(neighbour);
-    std::vector<Entry*>& list = neighbours[neighbour]->entries;
-    Entry* last = list.back();
+    std::vector<EntryId>& list = neighbours[neighbour]->entries;
+    const EntryId last = list.back();
     list[route->position] = last;
-    last->route_by(neighbour)->position = route->position;
+    table.at(last)->route_by(neighbour)->position = route->position;
     list.pop_back();
-    if (entry.selected == neighbour) entry.selected = kNobody;
+    if (entry.selected == neighbour) {
+        entry.selected = kNobody;
+        --neighbours[neighbour]->selected;
+    }
     entry.routes.erase(entry.routes.begin() + (route - entry.routes.data()));
 }
 
@@ -131,16 +134,33 @@ void Speaker::State::remove_route(Entry& entry, NeighbourId neighbour) {
 
 void Speaker::State::tend(Entry& entry, const Turn& turn) {
     const Instant now = turn.now;
-    const bool changed = expire_routes(entry, turn);
-    std::erase_if(entry.sources, [&](const Source& s) { return s.expires <= now; });
-    const bool held_enough = entry.hold_until && *entry.hold_until <= now;
-    if (held_enough) entry.hold_until.reset();
-    const bool look = entry.look_again && *entry.look_again <= now;
-    if (look) entry.look_again.reset();
+    entry.armed.reset();
+    bool changed = expire_routes(entry, turn);
+    // What was unfeasible may be so no longer.
+    changed = std::erase_if(entry.sources, [&](const Source& s) { return s.expires <= now; }) > 0 || changed;
+    const auto take = [&](std::optional<Instant>& at) {
+        const bool due = at && *at <= now;
+        if (due) at.reset();
+        return due;
+    };
+    const bool confirmed = take(entry.confirm_at) && entry.hold_until && confirm_retraction(entry, turn);
+    const bool held_enough = take(entry.hold_until) || confirmed, look = take(entry.look_again);
+    take(entry.forget_at);
     if (changed || held_enough || look) reselect(entry, turn);
     resend_requests(entry, turn);
-    if (const auto next = entry.next_event(true)) arm(entry, *next);
+    if (const auto next = entry.next_event(now)) arm(entry, *next);
     forget_if_idle(entry);
+}
+
+// Once nobody can still send us packets for it, shorter prefixes may have them (section 3.5.4).
+bool Speaker::State::confirm_retraction(Entry& entry, const Turn& turn) {
+    if (told_to_all(entry)) {
+        entry.hold_until.reset();
+        return true;
+    }
+    const Duration passed = turn.now - (*entry.forget_at - kRetractionMemory);
+    entry.confirm_at = turn.now + std::max(passed * 2, kDeliveredCheck);
+    return false;
 }
 
 // Finite becomes infinite, infinite is forgotten. Before that, the selected one is asked for
@@ -149,14 +169,14 @@ bool Speaker::State::expire_routes(Entry& entry, const Turn& turn) {
     bool changed = false;
     for (std::size_t i = entry.routes.size(); i-- > 0;) {
         Route& route = entry.routes[i];
-        if (route.expires <= turn.now && route.received == kInfinity) {
+        if (route.expires.near(turn.now) <= turn.now && route.received == kInfinity) {
             remove_route(entry, route.neighbour);
-        } else if (route.expires <= turn.now) {
+        } else if (route.expires.near(turn.now) <= turn.now) {
             settle(route, turn.now);
             route.received = kInfinity;
-            route.expires = turn.now + route.hold();
+            route.expires = Tick(turn.now + route.hold());
             changed = true;
-        } else if (route.neighbour == entry.selected && route.refresh_at() <= turn.now) {
+        } else if (route.neighbour == entry.selected && route.refresh_at(turn.now) <= turn.now) {
             if (route.refresh_asked) continue;
             route.refresh_asked = true;
             queue(*neighbours[route.neighbour], Tlv(RouteRequest{entry.about}), turn);
@@ -165,113 +185,10 @@ bool Speaker::State::expire_routes(Entry& entry, const Turn& turn) {
     return changed;
 }
 
-// ---- selection ----
-
-void Speaker::State::reselect(Entry& entry, const Turn& turn) {
-    const NeighbourId before = entry.selected;
-    const Route* lost = entry.selected_route();
-    Choice choice;
-    if (!entry.own) {
-        choice = select(
-            entry,
-            [this](NeighbourId id) { return cost(id); },
-            [this](NeighbourId id) { return half_life(id); },
-            turn.now
-        );
-    }
-    entry.selected = choice.best;
-    entry.look_again.reset();
-    if (choice.better_waits) {
-        entry.look_again = turn.now + half_life(choice.best) / 4;
-        arm(entry, *entry.look_again);
-    }
-    if (entry.selected != kNobody) {
-        entry.hold_until.reset();
-        if (entry.selected != before) arm(entry, entry.selected_route()->refresh_at());
-    } else if (entry.own) {
-        entry.hold_until.reset();
-    } else if (lost != nullptr) {
-        entry.hold_until =
-            turn.now + std::clamp<Duration>(lost->hold(), kUnreachableHoldMin, kUnreachableHoldMax);
-        arm(entry, *entry.hold_until);
-    }
-    install(entry, turn);
-    tell(entry, turn);
-    if (lost != nullptr && entry.selected == kNobody && !entry.own) starve(entry, lost->router_id, turn);
-    answer_requests(entry, turn);
-}
-
-// A default route is never made unreachable: that would cut off what this protocol knows nothing of.
-void Speaker::State::install(Entry& entry, const Turn& turn) {
-    Installed wanted;
-    if (const Route* route = entry.selected_route()) {
-        wanted = {Installed::Kind::route, neighbours[route->neighbour]->on, route->next_hop};
-    } else if (entry.hold_until && !entry.about.prefix.is_any()) {
-        wanted = {Installed::Kind::unreachable};
-    }
-    if (wanted == entry.installed) return;
-    entry.installed = wanted;
-    switch (wanted.kind) {
-        case Installed::Kind::route:
-            turn.out.emplace_back(InstallRoute{
-                entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route())});
-            break;
-        case Installed::Kind::unreachable:
-            turn.out.emplace_back(InstallUnreachable{entry.about});
-            break;
-        case Installed::Kind::nothing:
-            turn.out.emplace_back(RemoveRoute{entry.about});
-            break;
-    }
-}
-
-// Triggered updates (section 3.7.2): a loss or another origin is urgent and said twice, as is the first way
-// there is.
-void Speaker::State::tell(Entry& entry, const Turn& turn) {
-    Told now;
-    if (const Route* route = entry.selected_route()) {
-        now = {true, route->router_id, metric(*route), neighbours[route->neighbour]->on, false};
-    } else if (entry.own) {
-        now = {true, config.router_id, *entry.own, kNowhere, true};
-    }
-    const Told before = std::exchange(entry.told, now);
-    if (!before.reachable && !now.reachable) return;
-    // Where split horizon keeps silent before and after, there is nothing to say.
-    const bool moved = before.reachable && now.reachable && before.via != now.via;
-    const InterfaceId silent = moved ? kNowhere : now.reachable ? now.via : before.via;
-    if (before.reachable != now.reachable || before.router_id != now.router_id) {
-        queue(entry.about, Outbox::Class::urgent, silent, turn);
-        if (before.reachable) queue(entry.about, Outbox::Class::repeat, silent, turn);
-        return;
-    }
-    if (moved) {  // the one interface has its first route now, the other its last
-        for (const InterfaceId id : {before.via, now.via}) {
-            const auto it = interfaces.find(id);
-            if (it != interfaces.end()) queue(it->second, entry.about, Outbox::Class::urgent, turn);
-        }
-    }
-    const bool own_changed = now.own && before.metric != now.metric;
-    if (own_changed || much_worse(before.metric, now.metric))
-        queue(entry.about, Outbox::Class::urgent, silent, turn);
-    else if (significant(before.metric, now.metric))
-        queue(entry.about, Outbox::Class::normal, silent, turn);
-    else
-        entry.told.metric = before.metric;  // small steps add up
-}
-
 void Speaker::State::forget_if_idle(Entry& entry) {
     if (!entry.idle()) return;
-    entry_timers.stop(entry.about);
-    table.erase(entry.about);
-}
-
-// About three Hello intervals until the smoothed metric has followed (appendix A.3).
-Duration Speaker::State::half_life(NeighbourId id) const {
-    return std::clamp<Duration>(interfaces.at(neighbours[id]->on).config.hello_interval * 2, 1s, 60s);
-}
-
-void Speaker::State::settle(Route& route, Instant now) {
-    route.smoothed.follow(metric(route), half_life(route.neighbour), now);
+    entry_timers.stop(entry.id);
+    table.erase(entry);
 }
 
 }  // namespace aronet::babel

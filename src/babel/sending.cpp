@@ -1,3 +1,5 @@
+// Packets: outboxes, dumps, acknowledgments.
+
 #include "babel/sending.hpp"
 
 namespace aronet::babel {
@@ -5,7 +7,8 @@ namespace aronet::babel {
 namespace {
 
 // Those of one router together, IPv6 first, near prefixes side by side: that is how they take the least room.
-bool in_packet_order(const Announcement& a, const Announcement& b) {
+bool in_packet_order(const Item& left, const Item& right) {
+    const Announcement &a = left.update, &b = right.update;
     const bool a_gone = a.metric == kInfinity, b_gone = b.metric == kInfinity;
     if (a_gone != b_gone) return a_gone;
     if (!a_gone && a.router_id != b.router_id) return a.router_id < b.router_id;
@@ -16,46 +19,136 @@ bool in_packet_order(const Announcement& a, const Announcement& b) {
 
 }  // namespace
 
-// ---- into the outboxes ----
+// ---- one packet after the other ----
 
-void Speaker::State::queue(Neighbour& to, const Tlv& tlv, const Turn& turn) {
-    to.outbox.add(tlv, turn.now);
-    arm(Due::neighbour_outbox, to.id, turn.now);
+bool Sender::room() const {
+    return std::all_of(listeners_.begin(), listeners_.end(), [](const Neighbour* n) {
+        return n->delivery.room();
+    });
 }
 
-void Speaker::State::queue(Neighbour& to, const Destination& about, const Turn& turn) {
-    const Instant due = std::max(turn.now, to.outbox.urgent_allowed_at);
-    if (to.outbox.of(Outbox::Class::urgent).destinations.size() >= kRequestsQueuedMax) return;
-    to.outbox.add(about, Outbox::Class::urgent, due);
-    arm(Due::neighbour_outbox, to.id, due);
+void Sender::add(const Item& item) {
+    if (write(item)) return;
+    finish();
+    write(item);
 }
 
-// Section 3.7.2: urgent leaves within this turn unless others just did; the rest may wait for company.
-void Speaker::State::queue(Interface& on, const Destination& about, Outbox::Class c, const Turn& turn) {
-    if (on.neighbours.empty()) return;  // whoever comes is told everything then
-    Instant due = std::max(turn.now, on.outbox.urgent_allowed_at);
-    if (c == Outbox::Class::repeat) due = turn.now + kRepeatDelay;
-    if (c == Outbox::Class::normal && !on.outbox.of(c).due) {
-        due = turn.now + random.jitter(std::min(on.config.hello_interval / 2, kNormalDelayMax), 50);
-    } else if (c == Outbox::Class::normal) {
-        due = *on.outbox.of(c).due;
+bool Sender::write(const Item& item) {
+    if (reliable() && item.entry != nullptr && !asks_) {
+        if (!writer_.add(Tlv(AckRequest{++interface_.opaque, kAckInterval}))) return false;
+        asks_ = true;
     }
-    on.outbox.add(about, c, due);
-    arm(Due::outbox, on.id, due);
+    if (!writer_.add(item.update, v4_)) return false;
+    if (asks_ && item.entry != nullptr) parcel_.carried.push_back(item.entry->id);
+    return true;
 }
 
-void Speaker::State::queue(
-    const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn
-) {
-    for (auto& [id, interface] : interfaces) {
-        if (!interface.splits(learned_on)) queue(interface, about, c, turn);
+void Sender::finish() {
+    if (writer_.empty()) return;
+    const Address& from = interface_.config.link_local;
+    base::Bytes packet = writer_.finish();
+    if (interface_.mac) interface_.mac->sign(packet, from, to_);
+    turn_.out.emplace_back(Send{interface_.id, from, to_, std::move(packet)});
+    ++interface_.packets_sent;
+    if (std::exchange(asks_, false) && !parcel_.carried.empty()) {
+        parcel_.opaque = interface_.opaque;
+        parcel_.attempts = attempts_;
+        parcel_.sent_at = turn_.now;
+        for (Neighbour* n : listeners_) {
+            n->delivery.sent(parcel_);
+            timers_->set({Due::delivery, n->id}, *n->delivery.deadline());
+        }
     }
+    parcel_ = {};
 }
 
+// ---- out of the outboxes ----
+
+void Speaker::State::flush(Interface& interface, const Turn& turn) {
+    Sender sender(interface, multicast_group(), turn);
+    write_waiting(interface, sender, turn);
+    sender.finish();
+}
+
+void Speaker::State::write_waiting(Interface& interface, Sender& sender, const Turn& turn) {
+    sender.acknowledged_by(listeners(interface), timers);
+    empty(interface.outbox, interface, sender, turn);
+    write_news(interface, sender, turn);
+    write_repeats(interface, sender, turn);
+    arm_again(interface.outbox, sender.room(), Due::outbox, interface.id, turn);
+    if (!interface.outbox.dump || interface.outbox.dump->due > turn.now) return;
+    sender.finish();
+    Sender unasked(
+        interface, multicast_group(), turn
+    );  // the next dump makes up for what is lost of this one
+    continue_dump(interface.outbox, interface, unasked, turn);
+    unasked.finish();
+    arm_again(interface.outbox, true, Due::outbox, interface.id, turn);
+}
+
+void Speaker::State::flush(Neighbour& neighbour, const Turn& turn) {
+    Interface& interface = *neighbour.interface;
+    Sender sender(interface, neighbour.address, turn);
+    if (neighbour.listens()) sender.acknowledged_by({&neighbour}, timers);
+    empty(neighbour.outbox, interface, sender, turn);
+    if (neighbour.outbox.dump && neighbour.outbox.dump->due <= turn.now)
+        continue_dump(neighbour.outbox, interface, sender, turn);
+    sender.finish();
+    arm_again(neighbour.outbox, sender.room(), Due::neighbour_outbox, neighbour.id, turn);
+}
+
+// Without room the next acknowledgment goes on.
+void Speaker::State::arm_again(const Outbox& box, bool room, Due timer, std::uint32_t id, const Turn& turn) {
+    if (!box.tlvs.empty()) arm(timer, id, turn.now + kPortionPause);
+    if (!box.owed.empty() && room) arm(timer, id, std::max(turn.now + kHelloGap, box.owed_allowed_at));
+    if (box.dump && (room || box.dump->due > turn.now))
+        arm(timer, id, std::max(turn.now + kPortionPause, box.dump->due));
+}
+
+// Those whose acknowledgments are asked for: where they are many, news are repeated instead (section 3.7.2).
+std::vector<Neighbour*> Speaker::State::listeners(const Interface& interface) const {
+    std::vector<Neighbour*> found;
+    if (interface.neighbours.size() > kListenersMax) return found;
+    for (const auto& [address, id] : interface.neighbours) {
+        if (neighbours[id]->listens()) found.push_back(neighbours[id].get());
+    }
+    return found;
+}
+
+void Speaker::State::empty(Outbox& box, Interface& interface, Sender& sender, const Turn& turn) {
+    const std::size_t count = std::min(box.tlvs.size(), kTlvsAtOnce);
+    for (std::size_t i = 0; i < count; ++i) sender.add(box.tlvs[i]);
+    box.tlvs.erase(box.tlvs.begin(), box.tlvs.begin() + std::ptrdiff_t(count));
+    if (box.owed.empty() || box.owed_allowed_at > turn.now) return;
+    box.owed_allowed_at = turn.now + kUrgentGap;
+    for (unsigned portion = 0; portion < kPortionsAtOnce || sender.reliable(); ++portion) {
+        std::vector<Item> items;
+        unsigned attempts = 0;
+        while (!box.owed.empty() && items.size() < kPortion) {
+            const auto first = box.owed.begin();
+            Entry* entry = table.find(first->first);
+            items.push_back({announcement(first->first, entry, interface), entry});
+            attempts = std::max(attempts, first->second);
+            box.owed.erase(first);
+        }
+        sender.attempt(attempts);
+        write_updates(items, interface, sender, turn);
+        if (attempts > 0) sender.finish();  // what has to be said again stays apart from what is new
+        if (box.owed.empty() || !sender.room()) break;
+    }
+    sender.attempt(0);
+}
+
+// ---- dumps ----
+
+// Spread over a part of its interval, which is what it promises until the next.
 void Speaker::State::start_dump(Interface& on, const Turn& turn) {
-    timers.set({Due::periodic, on.id}, turn.now + random.jitter(on.config.update_interval, 10));
+    on.update_interval = update_interval(on);
+    timers.set({Due::periodic, on.id}, turn.now + random.jitter(on.update_interval, 10));
     if (on.neighbours.empty() || on.outbox.dump) return;
-    on.outbox.dump = Outbox::Dump{turn.now, std::nullopt};
+    const auto portions = static_cast<std::int64_t>(table.size() / kPortion + 1);
+    const Duration pause = on.update_interval / kDumpShare / portions;
+    on.outbox.dump = Outbox::Dump{turn.now, std::nullopt, std::clamp<Duration>(pause, 2ms, 1s), true};
     arm(Due::outbox, on.id, turn.now);
 }
 
@@ -67,88 +160,55 @@ void Speaker::State::start_dump(Neighbour& to, const Turn& turn) {
     arm(Due::neighbour_outbox, to.id, at);
 }
 
-// ---- out of the outboxes ----
-
-void Speaker::State::flush(Interface& interface, const Turn& turn) {
-    Sender sender(interface, multicast_group(), turn.out);
-    empty(interface.outbox, interface, sender, turn);
-    sender.finish();
-    if (const auto due = interface.outbox.due()) timers.set({Due::outbox, interface.id}, *due);
-}
-
-void Speaker::State::flush(Neighbour& neighbour, const Turn& turn) {
-    Interface& interface = interfaces.at(neighbour.on);
-    Sender sender(interface, neighbour.address, turn.out);
-    empty(neighbour.outbox, interface, sender, turn);
-    sender.finish();
-    if (const auto due = neighbour.outbox.due()) timers.set({Due::neighbour_outbox, neighbour.id}, *due);
-}
-
-void Speaker::State::empty(Outbox& box, Interface& interface, Sender& sender, const Turn& turn) {
-    for (const Tlv& tlv : box.tlvs) sender.add(tlv);
-    box.tlvs.clear();
-    box.tlvs_due.reset();
-
-    std::vector<Announcement> updates;
-    const Outbox::Queue& first = box.of(Outbox::Class::urgent);
-    const bool urgent = first.due && *first.due <= turn.now;
-    for (const auto c : {Outbox::Class::urgent, Outbox::Class::normal, Outbox::Class::repeat}) {
-        Outbox::Queue& queue = box.of(c);
-        const bool due = queue.due && *queue.due <= turn.now;
-        if (!due && !(urgent && c == Outbox::Class::normal)) continue;
-        for (const Destination& about : queue.destinations) updates.push_back(announcement(about, interface));
-        queue = {};
-    }
-    if (urgent) box.urgent_allowed_at = turn.now + kUrgentGap;
-    write_updates(updates, interface, sender, turn);
-    if (box.dump && box.dump->due <= turn.now) continue_dump(box, interface, sender, turn);
-}
-
-// A dump in one burst overflows the receiver's socket; in portions it arrives whole.
+// At the pace of the acknowledgments; where there are none, in portions that no socket drops.
 void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& sender, const Turn& turn) {
-    auto it = box.dump->after ? table.upper_bound(*box.dump->after) : table.begin();
-    std::vector<Announcement> updates;
-    for (std::size_t i = 0; i < kDumpPortion && it != table.end(); ++i, ++it) {
-        Announcement update = announcement(it->first, interface);
-        box.dump->after = it->first;
-        if (update.metric == kInfinity && !it->second.hold_until) continue;
-        updates.push_back(std::move(update));
+    const unsigned at_once = box.dump->spread ? 1 : kPortionsAtOnce;
+    for (unsigned portion = 0; portion < at_once || sender.reliable(); ++portion) {
+        auto it = table.after(box.dump->after);
+        std::vector<Item> items;
+        for (; items.size() < kPortion && it != table.end(); ++it) {
+            Entry& entry = it->second;
+            box.dump->after = it->first;
+            Announcement update = announcement(it->first, &entry, interface);
+            if (update.metric == kInfinity && !entry.hold_until) continue;
+            items.push_back({std::move(update), &entry});
+        }
+        const bool complete = it == table.end();
+        write_updates(items, interface, sender, turn);
+        if (complete) return box.dump.reset();
+        if (!sender.room()) break;
     }
-    if (it == table.end())
-        box.dump.reset();
-    else
-        box.dump->due = turn.now + kDumpPause;
-    write_updates(updates, interface, sender, turn);
+    box.dump->due = sender.reliable() ? turn.now : turn.now + box.dump->pause;
 }
+
+// ---- updates ----
 
 // What is announced is what the feasibility distance remembers (section 3.7.3), our own excepted.
 void Speaker::State::write_updates(
-    std::vector<Announcement>& updates, Interface& interface, Sender& sender, const Turn& turn
+    std::vector<Item>& items, Interface& interface, Sender& sender, const Turn& turn
 ) {
-    std::sort(updates.begin(), updates.end(), in_packet_order);
-    updates.erase(std::unique(updates.begin(), updates.end()), updates.end());
-    const Duration lifetime = std::max(kSourceLifetime, interface.config.update_interval * 4);
-    for (const Announcement& update : updates) {
-        sender.add(update);
+    std::sort(items.begin(), items.end(), in_packet_order);
+    const Duration lifetime = std::max(kSourceLifetime, interface.update_interval * 4);
+    for (const Item& item : items) {
+        sender.add(item);
+        const Announcement& update = item.update;
         if (update.metric == kInfinity || update.router_id == config.router_id) continue;
-        Entry& entry = table.find(*update.about)->second;
-        entry.sent(update.router_id, update.seqno, update.metric, turn.now + lifetime);
-        arm(entry, turn.now + lifetime);
+        item.entry->sent(update.router_id, update.seqno, update.metric, turn.now + lifetime);
+        arm(*item.entry, turn.now + lifetime);
     }
 }
 
 // What we say of a destination on this interface at this moment; a retraction where there is nothing to say.
-Announcement Speaker::State::announcement(const Destination& about, const Interface& on) const {
-    Announcement update{.about = about, .interval = Interval::of(on.config.update_interval)};
-    const auto it = table.find(about);
-    if (it == table.end()) return update;
-    const Entry& entry = it->second;
-    const Route* route = entry.selected_route();
-    if (entry.own) {
+Announcement Speaker::State::announcement(const Destination& about, const Entry* entry, const Interface& on)
+    const {
+    Announcement update{.about = about, .interval = Interval::of(on.update_interval)};
+    if (entry == nullptr) return update;
+    const Route* route = entry->selected_route();
+    if (entry->own) {
         update.router_id = config.router_id;
         update.seqno = seqno;
-        update.metric = *entry.own;
-    } else if (route != nullptr && !on.splits(neighbours[route->neighbour]->on)) {
+        update.metric = *entry->own;
+    } else if (route != nullptr && !on.splits(neighbours[route->neighbour]->interface->id)) {
         update.router_id = route->router_id;
         update.seqno = route->seqno;
         update.metric = metric(*route);
@@ -159,6 +219,44 @@ Announcement Speaker::State::announcement(const Destination& about, const Interf
     const Metric* added = first_match(on.config.exports, {.about = about});
     if (added != nullptr) update.metric = plus(update.metric, *added);
     return update;
+}
+
+// ---- acknowledgments ----
+
+void Speaker::State::receive_ack(Neighbour& from, const Ack& ack, const Turn& turn) {
+    if (!from.delivery.acknowledged(ack.opaque, turn.now)) return;
+    proven_alive(from, turn);
+    if (const auto due = from.delivery.deadline())
+        timers.set({Due::delivery, from.id}, *due);
+    else
+        timers.stop({Due::delivery, from.id});
+    resume(from, turn);
+}
+
+// With what had to wait for room.
+void Speaker::State::resume(Neighbour& n, const Turn& turn) {
+    if (n.outbox.dump) arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.dump->due));
+    if (!n.outbox.owed.empty())
+        arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.owed_allowed_at));
+    const Interface& on = *n.interface;
+    if (on.told < journal.head() && on.told > on.whole) arm(Due::outbox, on.id, turn.now);
+}
+
+// What was not acknowledged is told again as it is by now, to this neighbour alone.
+void Speaker::State::delivery_due(NeighbourId id, const Turn& turn) {
+    Neighbour& n = *neighbours[id];
+    for (const Delivery::Parcel& parcel : n.delivery.lost(turn.now)) {
+        if (parcel.attempts >= kAttemptsMax) {
+            drop("updates not acknowledged", n.interface->id, n.address, turn);
+            continue;
+        }
+        for (const EntryId carried : parcel.carried) {
+            if (const Entry* entry = table.at(carried)) owe(n, entry->about, turn, parcel.attempts + 1);
+        }
+        if (n.delivery.has_answered()) probe(n, turn);
+    }
+    if (const auto due = n.delivery.deadline()) timers.set({Due::delivery, id}, *due);
+    resume(n, turn);
 }
 
 }  // namespace aronet::babel

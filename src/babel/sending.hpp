@@ -1,6 +1,7 @@
 #pragma once
 
-// Fills packets up to the size of the interface, and signs and sends each as it gets full.
+// Fills packets up to the size of the interface, and signs and sends each as it gets full. Packets with updates
+// ask those who shall acknowledge them, and are remembered until they did.
 
 #include "babel/state.hpp"
 
@@ -8,41 +9,44 @@ namespace aronet::babel {
 
 class Sender {
 public:
-    Sender(const Interface& interface, const Address& to, Actions& out)
-        : on_(interface.id),
+    Sender(Interface& interface, const Address& to, const Turn& turn)
+        : interface_(interface),
           v4_(interface.config.v4 ? Encoding::v4 : Encoding::v4_via_v6),
-          from_(interface.config.link_local),
           to_(to),
-          mac_(interface.mac.get()),
           writer_(interface.payload_max()),
-          out_(out) {}
+          turn_(turn) {}
+
+    using Timers = base::Timers<std::pair<Due, std::uint32_t>>;
+    void acknowledged_by(std::vector<Neighbour*> listeners, Timers& timers) {
+        listeners_ = std::move(listeners);
+        timers_ = &timers;
+    }
+    bool reliable() const { return !listeners_.empty(); }
+    bool room() const;  // for another packet on its way
+    void attempt(unsigned number) { attempts_ = number; }
 
     void add(const Tlv& tlv) {
         if (writer_.add(tlv)) return;
         finish();
         writer_.add(tlv);
     }
-    void add(const Announcement& update) {
-        if (writer_.add(update, v4_)) return;
-        finish();
-        writer_.add(update, v4_);
-    }
     bool add_if_it_fits(const Tlv& tlv) { return writer_.add(tlv); }
-    bool empty() const { return writer_.empty(); }
-    void finish() {
-        if (writer_.empty()) return;
-        base::Bytes packet = writer_.finish();
-        if (mac_ != nullptr) mac_->sign(packet, from_, to_);
-        out_.emplace_back(Send{on_, from_, to_, std::move(packet)});
-    }
+    void add(const Item& item);
+    void finish();
 
 private:
-    InterfaceId on_;
+    bool write(const Item& item);
+
+    Interface& interface_;
     Encoding v4_;
-    Address from_, to_;
-    MacLink* mac_;
+    Address to_;
     PacketWriter writer_;
-    Actions& out_;
+    const Turn& turn_;
+    std::vector<Neighbour*> listeners_;
+    Timers* timers_ = nullptr;
+    unsigned attempts_ = 0;
+    Delivery::Parcel parcel_;  // the packet being filled
+    bool asks_ = false;        // it has an acknowledgment request
 };
 
 }  // namespace aronet::babel

@@ -24,10 +24,13 @@ void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Insta
     added.config.mac = {};  // the keys are where they are used, and nowhere else
     state_->set_mac(added, config.mac);
     added.hello_seqno = static_cast<SeqNo>(state_->random.u32());
-    added.outbox.add(Tlv(Update{.interval = Interval::of(config.update_interval)}), now);
-    added.outbox.add(Tlv(RouteRequest{}), now);
+    added.hello_interval = state_->hello_interval(added);
+    added.update_interval = state_->update_interval(added);
+    added.told = added.whole = state_->journal.head();
+    added.outbox.add(Tlv(Update{.interval = Interval::of(added.update_interval)}));
+    added.outbox.add(Tlv(RouteRequest{}));
     state_->start_quick_hellos(added, now);
-    state_->timers.set({Due::periodic, id}, now + state_->random.jitter(config.update_interval, 50));
+    state_->timers.set({Due::periodic, id}, now + state_->random.jitter(added.update_interval, 50));
     state_->run_due(turn);
 }
 
@@ -47,7 +50,7 @@ void Speaker::remove_interface(InterfaceId id, Instant now, Actions& out) {
 void Speaker::announce(const Destination& own, Metric metric, Instant now, Actions& out) {
     if (state_->stopped || metric == kInfinity) return;
     const Turn turn{now, out};
-    Entry& entry = state_->table.try_emplace(own, Entry{.about = own}).first->second;
+    Entry& entry = state_->table.find_or_add(own);
     if (entry.own == metric) return;
     if (entry.own && *entry.own < metric) ++state_->seqno;
     entry.own = metric;
@@ -56,12 +59,12 @@ void Speaker::announce(const Destination& own, Metric metric, Instant now, Actio
 }
 
 void Speaker::withdraw(const Destination& own, Instant now, Actions& out) {
-    const auto it = state_->table.find(own);
-    if (it == state_->table.end() || !it->second.own) return;
+    Entry* entry = state_->table.find(own);
+    if (entry == nullptr || !entry->own) return;
     const Turn turn{now, out};
-    it->second.own.reset();
-    state_->reselect(it->second, turn);
-    state_->forget_if_idle(it->second);
+    entry->own.reset();
+    state_->reselect(*entry, turn);
+    state_->forget_if_idle(*entry);
     state_->run_due(turn);
 }
 
@@ -75,12 +78,12 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
             state_->allowed->lengths.insert({p.family(), p.length()});
         }
     }
-    for (auto it = state_->table.begin(); it != state_->table.end();) {
-        Entry& entry = (it++)->second;
+    for (const EntryId id : state_->table.ids()) {
+        Entry& entry = *state_->table.at(id);
         if (!state_->allowed || state_->allowed->contain(entry.about.prefix)) continue;
         std::vector<NeighbourId> refused;
         for (Route& route : entry.routes) {
-            if (!state_->interfaces.at(state_->neighbours[route.neighbour]->on).config.bounded) continue;
+            if (!state_->neighbours[route.neighbour]->interface->config.bounded) continue;
             route.received = kInfinity;
             refused.push_back(route.neighbour);
         }
@@ -106,7 +109,10 @@ void Speaker::change_interface(
     if (it == state_->interfaces.end()) return;
     const Turn turn{now, out};
     it->second.config.mtu = mtu;
-    if (std::exchange(it->second.config.v4, v4) != v4) state_->start_dump(it->second, turn);
+    if (std::exchange(it->second.config.v4, v4) != v4) {
+        for (const auto& [address, slot] : it->second.neighbours)
+            state_->start_dump(*state_->neighbours[slot], turn);
+    }
     state_->run_due(turn);
 }
 
@@ -128,22 +134,34 @@ void Speaker::suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Act
     state_->run_due(turn);
 }
 
-// A Hello with a short interval makes the neighbours miss us soon, should the retraction get lost.
-void Speaker::stop(Instant, Actions& out) {
+void Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    const Turn turn{now, out};
+    state_->traffic_flows(it->second, counters, turn);
+    state_->run_due(turn);
+}
+
+// Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the
+// neighbours miss us soon, should both get lost.
+void Speaker::stop(Instant now, Actions& out) {
     if (state_->stopped) return;
+    const Turn turn{now, out};
     for (auto& [id, interface] : state_->interfaces) {
-        Sender sender(interface, multicast_group(), out);
-        sender.add(Tlv(Hello{.seqno = interface.hello_seqno++, .interval = {10}}));
-        sender.add(Tlv(Update{.interval = Interval::of(interface.config.update_interval)}));
-        sender.finish();
+        for (int copy = 0; copy < 2; ++copy) {
+            Sender sender(interface, multicast_group(), turn);
+            sender.add(Tlv(Hello{.seqno = interface.hello_seqno++, .interval = {10}}));
+            sender.add(Tlv(Update{.interval = Interval::of(interface.update_interval)}));
+            sender.finish();
+        }
     }
-    for (auto& [about, entry] : state_->table) {
+    for (const auto& [about, entry] : state_->table.entries()) {
         if (entry.installed.kind != Installed::Kind::nothing) out.emplace_back(RemoveRoute{about});
     }
     state_->stopped = true;
     state_->timers = {};
     state_->entry_timers = {};
-    state_->table.clear();
+    state_->table = {};
     state_->neighbours.clear();
     state_->interfaces.clear();
 }
@@ -191,7 +209,8 @@ std::vector<NeighbourView> Speaker::neighbours() const {
                  n.rtt.smoothed(),
                  n.reachable(),
                  n.since,
-                 n.entries.size()}
+                 n.entries.size(),
+                 n.probing.dead}
             );
         }
     }
@@ -200,21 +219,21 @@ std::vector<NeighbourView> Speaker::neighbours() const {
 
 std::vector<RouteView> Speaker::routes() const {
     std::vector<RouteView> views;
-    for (const auto& [about, entry] : state_->table) {
+    for (const auto& [about, entry] : state_->table.entries()) {
         for (const Route& r : entry.routes) {
             const Neighbour& n = *state_->neighbours[r.neighbour];
             views.push_back(
                 {about,
-                 n.on,
+                 n.interface->id,
                  n.address,
-                 r.next_hop,
+                 n.next_hops[r.next_hop],
                  r.router_id,
                  r.seqno,
                  r.received,
                  state_->metric(r),
                  feasible(entry, r),
                  r.neighbour == entry.selected,
-                 r.since}
+                 Instant(std::chrono::seconds(r.since))}
             );
         }
     }
@@ -232,6 +251,7 @@ void Speaker::State::receive(const Packet& packet, Interface& interface, const T
     PacketReader reader(packet.bytes, packet.from);
     const Instant received_at = std::min(packet.received_at, turn.now);
     bool rtt_usable = false;  // RFC 9616 3.3: an echo counts beside the stamp of a Hello in the same packet
+    bool says_hello = false;
     while (const auto event = reader.next()) {
         if (const auto* reason = std::get_if<Malformed>(&*event)) {
             drop(to_string(*reason), interface.id, packet.from, turn);
@@ -240,19 +260,30 @@ void Speaker::State::receive(const Packet& packet, Interface& interface, const T
         Neighbour* from = greet(interface, packet.from, turn);
         if (from == nullptr) return;
         if (const auto* hello = std::get_if<Hello>(&*event)) {
-            receive_hello(*from, interface, *hello, received_at, turn);
+            receive_hello(*from, *hello, received_at, turn);
+            says_hello = true;
             rtt_usable = rtt_usable || hello->timestamp.has_value();
         } else if (const auto* ihu = std::get_if<Ihu>(&*event)) {
-            receive_ihu(*from, interface, *ihu, rtt_usable, turn);
-        } else if (const auto* update = std::get_if<Announcement>(&*event)) {
-            receive_announcement(*from, *update, turn);
-        } else if (const auto* wanted = std::get_if<RouteRequest>(&*event)) {
-            receive_route_request(*from, *wanted, turn);
-        } else if (const auto* seqno_request = std::get_if<SeqnoRequest>(&*event)) {
-            receive_seqno_request(*from, *seqno_request, turn);
-        } else if (const auto* ack = std::get_if<AckRequest>(&*event)) {
-            queue(*from, Tlv(Ack{ack->opaque}), turn);
+            receive_ihu(*from, *ihu, rtt_usable, turn);
+        } else {
+            take(*event, *from, turn);
         }
+        // Who asks whether its Hello arrived may be waiting for an IHU.
+        if (says_hello && std::holds_alternative<AckRequest>(*event)) queue(*from, Tlv(ihu_for(*from)), turn);
+    }
+}
+
+void Speaker::State::take(const Event& event, Neighbour& from, const Turn& turn) {
+    if (const auto* update = std::get_if<Announcement>(&event)) {
+        receive_announcement(from, *update, turn);
+    } else if (const auto* wanted = std::get_if<RouteRequest>(&event)) {
+        receive_route_request(from, *wanted, turn);
+    } else if (const auto* seqno_request = std::get_if<SeqnoRequest>(&event)) {
+        receive_seqno_request(from, *seqno_request, turn);
+    } else if (const auto* asked = std::get_if<AckRequest>(&event)) {
+        queue(from, Tlv(Ack{asked->opaque}), turn);
+    } else if (const auto* ack = std::get_if<Ack>(&event)) {
+        receive_ack(from, *ack, turn);
     }
 }
 
@@ -271,9 +302,8 @@ void Speaker::State::drop(std::string_view reason, InterfaceId on, const Address
 // The tables first, so that what is sent afterwards is what they say now.
 void Speaker::State::run_due(const Turn& turn) {
     for (;;) {
-        if (const auto about = entry_timers.expired(turn.now)) {
-            const auto it = table.find(*about);
-            if (it != table.end()) tend(it->second, turn);
+        if (const auto entry = entry_timers.expired(turn.now)) {
+            tend(*table.at(*entry), turn);
         } else if (const auto due = timers.expired(turn.now)) {
             fire(due->first, due->second, turn);
         } else {
@@ -294,6 +324,14 @@ void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
             return send_hello(interfaces.at(id), turn);
         case Due::periodic:
             return start_dump(interfaces.at(id), turn);
+        case Due::delivery:
+            return delivery_due(id, turn);
+        case Due::probe:
+            return probe_due(id, turn);
+        case Due::later:
+            return later_due(turn);
+        case Due::news:
+            return news_due(turn);
         case Due::outbox:
             return flush(interfaces.at(id), turn);
         case Due::neighbour_outbox:
@@ -308,9 +346,10 @@ void Speaker::State::arm(Due what, std::uint32_t id, Instant at) {
     if (!present || at < *present) timers.set({what, id}, at);
 }
 
-void Speaker::State::arm(const Entry& entry, Instant at) {
-    const auto present = entry_timers.at(entry.about);
-    if (!present || at < *present) entry_timers.set(entry.about, at);
+void Speaker::State::arm(Entry& entry, Instant at) {
+    if (entry.armed && *entry.armed <= at) return;
+    entry.armed = at;
+    entry_timers.set(entry.id, at);
 }
 
 }  // namespace aronet::babel

@@ -33,8 +33,9 @@ struct InterfaceConfig {
     std::optional<Address> v4;  // absent: IPv4 is announced with AE 4
     LinkType type = LinkType::tunnel;
     std::uint16_t rxcost = 32;
-    Duration hello_interval = std::chrono::seconds(20);
-    Duration update_interval = std::chrono::seconds(80);
+    // Absent: chosen by the number of neighbours and of routes, so that the load stays bounded.
+    std::optional<Duration> hello_interval = std::chrono::seconds(20);
+    std::optional<Duration> update_interval = std::chrono::seconds(80);
     std::uint16_t rtt_cost = 1024;  // added at rtt_max and above; 0: no RTT metric
     Duration rtt_min = std::chrono::milliseconds(10);
     Duration rtt_max = std::chrono::milliseconds(1024);
@@ -75,6 +76,10 @@ struct RemoveRoute {
 using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
 using Actions = std::vector<Action>;
 
+struct Traffic {  // the counters of an interface, from whatever start
+    std::uint64_t sent = 0, received = 0;
+};
+
 struct NeighbourView {
     InterfaceId on;
     Address address;
@@ -84,6 +89,7 @@ struct NeighbourView {
     bool reachable;
     Instant since;
     std::size_t routes;
+    bool dead;  // it answers no probes; see Speaker::traffic
 };
 struct RouteView {
     Destination destination;
@@ -116,6 +122,8 @@ public:
     void set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
     void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);
+    // What the interface carried: while it sends, its next hops are asked whether they are still there.
+    void traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out);
     void stop(
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)

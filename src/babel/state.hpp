@@ -1,27 +1,44 @@
 #pragma once
 
 // The inside of a Speaker: its tables and timers, and the functions on them by subject.
-// links.cpp: Hellos, IHUs, costs. routes.cpp: updates, expiry, selection. requests.cpp: requests of both
-// kinds. sending.cpp: outboxes, dumps, packets. authentication.cpp: MACs and challenges. speaker.cpp: the
-// door, packets in, time.
+// links.cpp: Hellos, IHUs, costs. probing.cpp: neighbours that fall silent under traffic. routes.cpp: updates
+// and expiry. selection.cpp: the choice, and what follows from it. requests.cpp: requests of both kinds.
+// news.cpp: what waits to be told. sending.cpp: packets, dumps, acknowledgments. authentication.cpp: MACs and
+// challenges. speaker.cpp: the door, packets in, time.
 
 #include "babel/mac.hpp"
 #include "babel/packet.hpp"
 #include "babel/table.hpp"
 #include "base/timers.hpp"
 
+#include <set>
+
 namespace aronet::babel {
 
 struct Interface {
+    struct Repeat {  // news that are sent a second time
+        Instant due;
+        Version from = 0, to = 0;
+    };
+
     InterfaceId id = 0;
     InterfaceConfig config;
     std::uint16_t suspicion = 0;
     SeqNo hello_seqno = 0;
     unsigned quick_hellos_left = 0;
+    Duration quick_gap{};  // to the next one, where somebody is still missing
     Instant quick_allowed_at{};
     Instant hello_allowed_at{};
     unsigned hellos_sent = 0;
+    Duration hello_interval{};   // as last promised
+    Duration update_interval{};  // as last promised
+    std::uint16_t opaque = 0;    // of the last acknowledgment asked for
+    std::optional<Traffic> traffic;
+    std::uint64_t packets_sent = 0, packets_at_last_look = 0;  // our own, of `traffic`
     Outbox outbox;
+    Version told = 0;   // the first change in the journal that this interface was not told of
+    Version whole = 0;  // the same, when it last was told everything
+    std::vector<Repeat> repeats;
     std::map<Address, NeighbourId> neighbours;
     std::unique_ptr<MacLink> mac;  // only with keys
 
@@ -39,6 +56,10 @@ enum class Due : std::uint8_t {
     ihu,
     own_hello,
     periodic,
+    delivery,
+    probe,
+    later,
+    news,
     outbox,
     neighbour_outbox,
     challenge
@@ -57,6 +78,11 @@ struct AllowedPrefixes {  // a set that answers "does one of you contain this?" 
     bool contain(const Prefix& prefix) const;
 };
 
+struct Item {  // an update to be written; `entry` is null for a destination that we know nothing of
+    Announcement update;
+    Entry* entry = nullptr;
+};
+
 struct Speaker::State {
     SpeakerConfig config;
     base::Random& random;
@@ -64,9 +90,13 @@ struct Speaker::State {
     bool stopped = false;
     std::map<InterfaceId, Interface> interfaces;
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
+    std::size_t neighbour_count = 0;
     Table table;
+    Journal journal;
+    std::vector<EntryId> later;  // changes that may wait for company
+    Instant news_allowed_at{};
     base::Timers<std::pair<Due, std::uint32_t>> timers;
-    base::Timers<Destination> entry_timers;  // no later than the entry's next event
+    base::Timers<EntryId> entry_timers;
     std::optional<AllowedPrefixes> allowed;
     base::Drops drops;
 
@@ -74,31 +104,40 @@ struct Speaker::State {
     void run_due(const Turn& turn);
     void fire(Due what, std::uint32_t id, const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
+    void take(const Event& event, Neighbour& from, const Turn& turn);
     void drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn);
     void arm(Due what, std::uint32_t id, Instant at);  // the earlier of this and what is set
-    void arm(const Entry& entry, Instant at);
+    void arm(Entry& entry, Instant at);
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);
     Neighbour* greet(Interface& interface, const Address& address, const Turn& turn);
     void remove_neighbour(NeighbourId id, const Turn& turn);
-    void receive_hello(
-        Neighbour& from, Interface& interface, const Hello& hello, Instant received_at, const Turn& turn
-    );
+    void receive_hello(Neighbour& from, const Hello& hello, Instant received_at, const Turn& turn);
     void forget_earlier_life(Neighbour& neighbour, const Turn& turn);
-    void receive_ihu(
-        Neighbour& from, Interface& interface, const Ihu& ihu, bool rtt_usable, const Turn& turn
-    );
+    void receive_ihu(Neighbour& from, const Ihu& ihu, bool rtt_usable, const Turn& turn);
     void hello_missed(
         NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn
     );
     void ihu_expired(NeighbourId id, const Turn& turn);
     void update_cost(Neighbour& neighbour, const Turn& turn);
     void became_reachable(Neighbour& neighbour, const Turn& turn);
+    Duration hello_interval(const Interface& interface) const;
+    Duration update_interval(const Interface& interface) const;
     void want_hello(Interface& interface, Instant now);
     void start_quick_hellos(Interface& interface, Instant now);
+    bool somebody_missing(const Interface& interface) const;
+    bool unproven(const Neighbour& neighbour) const;
+    void ask_whether_heard(Interface& interface, Sender& sender, const Turn& turn);
     void send_hello(Interface& interface, const Turn& turn);
-    void write_hello(Interface& interface, Interval interval, Sender& sender, const Turn& turn);
+    Ihu ihu_for(Neighbour& neighbour);
+    void write_hello(Interface& interface, Sender& sender, const Turn& turn);
+
+    // probing.cpp
+    void traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn);
+    void probe(Neighbour& neighbour, const Turn& turn);
+    void probe_due(NeighbourId id, const Turn& turn);
+    void proven_alive(Neighbour& neighbour, const Turn& turn);
 
     // routes.cpp
     void receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn);
@@ -109,11 +148,17 @@ struct Speaker::State {
     void retract(Entry& entry, Route& route, const Turn& turn);
     void remove_route(Entry& entry, NeighbourId neighbour);
     void tend(Entry& entry, const Turn& turn);
+    bool confirm_retraction(Entry& entry, const Turn& turn);
     bool expire_routes(Entry& entry, const Turn& turn);
+    void forget_if_idle(Entry& entry);
+
+    // selection.cpp
     void reselect(Entry& entry, const Turn& turn);
+    void reconsider(Entry& entry, const Route& changed, const Turn& turn);  // the others are as they were
+    void adopt(Entry& entry, Choice choice, const Turn& turn);
     void install(Entry& entry, const Turn& turn);
     void tell(Entry& entry, const Turn& turn);
-    void forget_if_idle(Entry& entry);
+    void tell_of_move(Entry& entry, InterfaceId before, const Turn& turn);
     unsigned cost(NeighbourId id) const { return neighbours[id]->cost; }
     Duration half_life(NeighbourId id) const;
     Metric metric(const Route& route) const { return plus(route.received, cost(route.neighbour)); }
@@ -139,22 +184,37 @@ struct Speaker::State {
     void introduce(Interface& interface, const Turn& turn);
     void say_again(Interface& interface, const Address& to, const Turn& turn);
 
-    // sending.cpp
+    // news.cpp
+    void publish(Entry& entry, const Turn& turn);  // to everybody, urgently
+    void publish_later(Entry& entry, const Turn& turn);
+    void later_due(const Turn& turn);
+    void news_due(const Turn& turn);
+    void write_news(Interface& interface, Sender& sender, const Turn& turn);
+    void write_repeats(Interface& interface, Sender& sender, const Turn& turn);
+    void write_changes(Version& from, Version to, Interface& interface, Sender& sender, const Turn& turn);
+    bool quiet(const Entry& entry, const Interface& on) const;
+    bool told_to_all(const Entry& entry) const;  // and acknowledged
+    void trim_journal(const Turn& turn);
     void queue(Neighbour& to, const Tlv& tlv, const Turn& turn);
-    void queue(Neighbour& to, const Destination& about, const Turn& turn);  // urgent
-    void queue(Interface& on, const Destination& about, Outbox::Class c, const Turn& turn);
-    // On all interfaces but the one that split horizon keeps silent about what was `learned_on` it.
-    void queue(const Destination& about, Outbox::Class c, InterfaceId learned_on, const Turn& turn);
+    void queue(Interface& on, const Tlv& tlv, const Turn& turn);
+    void owe(Neighbour& to, const Destination& about, const Turn& turn, unsigned attempts = 0);
+    void owe(Interface& on, const Destination& about, const Turn& turn);
+
+    // sending.cpp
     void start_dump(Interface& on, const Turn& turn);
     void start_dump(Neighbour& to, const Turn& turn);
     void flush(Interface& interface, const Turn& turn);
     void flush(Neighbour& neighbour, const Turn& turn);
+    void write_waiting(Interface& interface, Sender& sender, const Turn& turn);
     void empty(Outbox& box, Interface& interface, Sender& sender, const Turn& turn);
     void continue_dump(Outbox& box, Interface& interface, Sender& sender, const Turn& turn);
-    void write_updates(
-        std::vector<Announcement>& updates, Interface& interface, Sender& sender, const Turn& turn
-    );
-    Announcement announcement(const Destination& about, const Interface& on) const;
+    void arm_again(const Outbox& box, bool room, Due timer, std::uint32_t id, const Turn& turn);
+    std::vector<Neighbour*> listeners(const Interface& interface) const;
+    void write_updates(std::vector<Item>& items, Interface& interface, Sender& sender, const Turn& turn);
+    Announcement announcement(const Destination& about, const Entry* entry, const Interface& on) const;
+    void receive_ack(Neighbour& from, const Ack& ack, const Turn& turn);
+    void resume(Neighbour& neighbour, const Turn& turn);
+    void delivery_due(NeighbourId id, const Turn& turn);
 };
 
 }  // namespace aronet::babel

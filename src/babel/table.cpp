@@ -5,16 +5,16 @@ namespace aronet::babel {
 void Smoothed::follow(Metric metric, Duration half_life, Instant now) {
     if (value == kInfinity || metric == kInfinity) {  // a route that appears starts at its own metric
         value = metric;
-        at = now;
+        at = Tick(now);
         return;
     }
     std::int64_t difference = std::int64_t(value) - metric;
-    const Duration passed = now - at;
+    const Duration passed = std::max(Duration::zero(), now - at.near(now));
     const std::int64_t halvings = std::min<std::int64_t>(20, passed / half_life);
     difference /= std::int64_t(1) << halvings;
     difference -= difference * ((passed % half_life).count() / 1024) / (2 * (half_life.count() / 1024 + 1));
     value = static_cast<Metric>(metric + difference);
-    at = now;
+    at = Tick(now);
 }
 
 // An interval of 0xffff means "not repeated"; it counts as the longest there is.
@@ -22,8 +22,8 @@ Duration Route::hold() const { return interval.duration() * 7 / 2; }
 
 const Route* Entry::route_by(NeighbourId neighbour) const {
     const auto it =
-        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) {
-            return r.neighbour < id;
+        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId wanted) {
+            return r.neighbour < wanted;
         });
     return it == routes.end() || it->neighbour != neighbour ? nullptr : &*it;
 }
@@ -34,8 +34,8 @@ Route* Entry::route_by(NeighbourId neighbour) {
 
 Route& Entry::add_route(NeighbourId neighbour) {
     const auto it =
-        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId id) {
-            return r.neighbour < id;
+        std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId wanted) {
+            return r.neighbour < wanted;
         });
     Route& route = *routes.insert(it, Route{});
     route.neighbour = neighbour;
@@ -69,21 +69,22 @@ PendingRequest* Entry::request(RouterId router_id, bool ours) {
 }
 
 bool Entry::idle() const {
-    return routes.empty() && sources.empty() && requests.empty() && !own && !hold_until &&
+    return routes.empty() && sources.empty() && requests.empty() && !own && !hold_until && !forget_at &&
            installed.kind == Installed::Kind::nothing;
 }
 
-std::optional<Instant> Entry::next_event(bool refresh_wanted) const {
+std::optional<Instant> Entry::next_event(Instant now) const {
     std::optional<Instant> first;
     const auto consider = [&](Instant at) { first = first ? std::min(*first, at) : at; };
     for (const Route& r : routes) {
-        const bool refresh = refresh_wanted && r.neighbour == selected && !r.refresh_asked;
-        consider(refresh && r.received != kInfinity ? r.refresh_at() : r.expires);
+        const bool refresh = r.neighbour == selected && !r.refresh_asked && r.received != kInfinity;
+        consider(refresh ? r.refresh_at(now) : r.expires.near(now));
     }
     for (const Source& s : sources) consider(s.expires);
     for (const PendingRequest& r : requests) consider(r.due);
-    if (hold_until) consider(*hold_until);
-    if (look_again) consider(*look_again);
+    for (const auto& at : {hold_until, confirm_at, look_again, forget_at}) {
+        if (at) consider(*at);
+    }
     return first;
 }
 
@@ -126,6 +127,48 @@ Choice select(const Entry& entry, const CostOf& cost, const HalfLifeOf& half_lif
     const Metric best_smoothed = smoothed_now(*best, best_metric, half_life(best->neighbour), now);
     if (best_smoothed < present_smoothed) return {best->neighbour, false};
     return {present->neighbour, true};
+}
+
+Entry* Table::find(const Destination& about) {
+    const auto it = entries_.find(about);
+    return it == entries_.end() ? nullptr : &it->second;
+}
+
+const Entry* Table::find(const Destination& about) const {
+    const auto it = entries_.find(about);
+    return it == entries_.end() ? nullptr : &it->second;
+}
+
+Entry& Table::find_or_add(const Destination& about) {
+    const auto [it, added] = entries_.try_emplace(about);
+    if (!added) return it->second;
+    if (free_.empty()) {
+        free_.push_back(static_cast<EntryId>(slots_.size()));
+        slots_.push_back(nullptr);
+    }
+    Entry& entry = it->second;
+    entry.about = about;
+    entry.id = free_.back();
+    free_.pop_back();
+    slots_[entry.id] = &entry;
+    return entry;
+}
+
+void Table::erase(const Entry& entry) {
+    slots_[entry.id] = nullptr;
+    free_.push_back(entry.id);
+    entries_.erase(entries_.find(entry.about));
+}
+
+Table::Entries::iterator Table::after(const std::optional<Destination>& about) {
+    return about ? entries_.upper_bound(*about) : entries_.begin();
+}
+
+std::vector<EntryId> Table::ids() const {
+    std::vector<EntryId> all;
+    all.reserve(entries_.size());
+    for (const auto& [about, entry] : entries_) all.push_back(entry.id);
+    return all;
 }
 
 }  // namespace aronet::babel

@@ -5,6 +5,7 @@
 // to 3.2.7, 3.5, 3.6).
 
 #include "babel/neighbour.hpp"
+#include "babel/tick.hpp"
 
 #include <functional>
 #include <map>
@@ -13,28 +14,29 @@ namespace aronet::babel {
 
 // A metric that follows the true one with delay (appendix A.3), so that routes do not flap with it.
 struct Smoothed {
-    Instant at;
+    Tick at;
     Metric value = kInfinity;
 
     void follow(Metric metric, Duration half_life, Instant now);
 };
 
-struct Route {  // by one neighbour
+struct Route {  // by one neighbour; there may be millions, so nothing here is larger than it must be
     RouterId router_id = 0;
-    Instant expires;
-    Instant since;
     Smoothed smoothed;
+    Tick expires;
+    std::uint32_t since = 0;  // seconds
     NeighbourId neighbour = 0;
-    std::uint32_t position = 0;  // in Neighbour::entries
+    std::uint32_t position = 0;   // in Neighbour::entries
+    Metric received = kInfinity;  // the metric the neighbour announced
     Interval interval;
     SeqNo seqno = 0;
-    Metric received = kInfinity;  // the metric the neighbour announced
-    Address next_hop;
+    std::uint8_t next_hop = 0;  // in Neighbour::next_hops
     bool refresh_asked = false;
 
     Duration hold() const;  // 3.5 intervals
-    Instant refresh_at() const { return expires - interval.duration(); }
+    Instant refresh_at(Instant now) const { return expires.near(now) - interval.duration(); }
 };
+static_assert(sizeof(Route) <= 40);
 
 struct Source {  // the best we ever announced of this router's: what is not better may loop
     RouterId router_id = 0;
@@ -77,15 +79,23 @@ inline constexpr NeighbourId kNobody = ~NeighbourId(0);
 
 struct Entry {
     Destination about;
+    EntryId id = 0;
     std::vector<Route> routes;  // in the order of their neighbours' ids
     std::vector<Source> sources;
     std::vector<PendingRequest> requests;
     std::optional<Metric> own;  // announced by us
     NeighbourId selected = kNobody;
     std::optional<Instant> hold_until;  // unreachable, after a loss
+    std::optional<Instant> confirm_at;  // look whether all have acknowledged the retraction
     std::optional<Instant> look_again;  // when hysteresis may let a better route win
+    std::optional<Instant> forget_at;   // gone, but not all may have been told
+    std::optional<Instant> armed;       // its timer; no later than the next event
     Installed installed;
+
     Told told;
+    Version version = 0;              // of the last change in the journal
+    InterfaceId quiet_on = kNowhere;  // where split horizon keeps silent about it
+    Version quiet_since = 0;          // whoever stands before this was told otherwise
 
     Route* route_by(NeighbourId neighbour);
     const Route* route_by(NeighbourId neighbour) const;
@@ -96,7 +106,7 @@ struct Entry {
     PendingRequest* request(RouterId router_id, bool ours);
 
     bool idle() const;  // nothing left to remember
-    std::optional<Instant> next_event(bool refresh_wanted) const;
+    std::optional<Instant> next_event(Instant now) const;
 };
 
 bool feasible(const Entry& entry, RouterId router_id, SeqNo seqno, Metric metric);
@@ -114,6 +124,26 @@ using CostOf = std::function<unsigned(NeighbourId)>;
 using HalfLifeOf = std::function<Duration(NeighbourId)>;
 Choice select(const Entry& entry, const CostOf& cost, const HalfLifeOf& half_life, Instant now);
 
-using Table = std::map<Destination, Entry>;
+class Table {  // entries stay where they are while they live
+public:
+    using Entries = std::map<Destination, Entry>;
+
+    Entry* find(const Destination& about);
+    const Entry* find(const Destination& about) const;
+    Entry& find_or_add(const Destination& about);
+    void erase(const Entry& entry);
+    Entry* at(EntryId id) const { return id < slots_.size() ? slots_[id] : nullptr; }
+    const Entries& entries() const { return entries_; }
+    // The first entry behind this one in the order of destinations; nothing: the first of all.
+    Entries::iterator after(const std::optional<Destination>& about);
+    Entries::iterator end() { return entries_.end(); }
+    std::size_t size() const { return entries_.size(); }
+    std::vector<EntryId> ids() const;  // in the order of destinations
+
+private:
+    Entries entries_;
+    std::vector<Entry*> slots_;  // by EntryId
+    std::vector<EntryId> free_;
+};
 
 }  // namespace aronet::babel

@@ -7,10 +7,13 @@ namespace aronet::babel {
 void Forwarding::obey(const Action& action) {
     if (const auto* route = std::get_if<InstallRoute>(&action)) {
         ways[route->destination] = {route->on, route->next_hop, false};
+        changed.push_back(route->destination);
     } else if (const auto* hole = std::get_if<InstallUnreachable>(&action)) {
         ways[hole->destination] = {0, Address(), true};
+        changed.push_back(hole->destination);
     } else if (const auto* gone = std::get_if<RemoveRoute>(&action)) {
-        CHECK(ways.erase(gone->destination) == 1);  // only what is there is removed
+        if (ways.erase(gone->destination) != 1) FAIL("something is removed that is not there");
+        changed.push_back(gone->destination);
     } else {
         return;
     }
@@ -91,7 +94,9 @@ void Desk::pass(Duration d) {
         Instant next = end;
         if (const auto due = speaker.deadline()) next = std::min(next, due->at);
         for (const auto& [address, f] : friends_) next = std::min(next, f.next_hello);
+        for (const OwedAck& ack : acks_) next = std::min(next, ack.at);
         now = std::max(now, next);
+        pay_acks();
         for (auto& [address, f] : friends_) {
             if (f.next_hello <= now) hello_from(address, f);
         }
@@ -104,6 +109,7 @@ void Desk::pass(Duration d) {
 }
 
 void Desk::collect() {
+    forwarding.changed.clear();
     for (const Action& action : actions) {
         forwarding.obey(action);
         if (const auto* note = std::get_if<base::Note>(&action)) notes.push_back(*note);
@@ -118,11 +124,31 @@ void Desk::collect() {
             s.events.push_back(std::move(*event));
         }
         REQUIRE(send->bytes.size() + 48 <= (links_.count(send->on) ? links_.at(send->on).mtu : 1500));
+        acknowledge(s);
         sent.push_back(std::move(s));
     }
     actions.clear();
     for (const RouteView& r : speaker.routes()) {
         if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
+    }
+}
+
+void Desk::acknowledge(const Sent& s) {
+    for (const AckRequest& request : s.all<AckRequest>()) {
+        for (const auto& [address, f] : friends_) {
+            if (f.on == s.on && (s.to == address || s.to.is_multicast()))
+                acks_.push_back({s.at + 1ms, s.on, address, request.opaque});
+        }
+    }
+}
+
+void Desk::pay_acks() {
+    const std::vector<OwedAck> owed = std::exchange(acks_, {});
+    for (const OwedAck& ack : owed) {
+        if (ack.at > now)
+            acks_.push_back(ack);
+        else if (friends_.count(ack.from) > 0)
+            say(ack.on, ack.from, {Ack{ack.opaque}});
     }
 }
 

@@ -45,6 +45,7 @@ struct Forwarding {
     };
     std::map<Destination, Way> ways;
     std::size_t changes = 0;
+    std::vector<Destination> changed;  // for who wants to know, and empties it
 
     void obey(const Action& action);
     bool reaches(const Destination& d, const Address& via) const {
@@ -80,7 +81,8 @@ public:
     void plug(InterfaceId id, const InterfaceConfig& config);
     void unplug(InterfaceId id);
 
-    // A scripted neighbour that says Hello and IHU by itself; already heard twice, hence reachable.
+    // A scripted neighbour that says Hello and IHU by itself and acknowledges what asks for it, a millisecond
+    // later; already heard twice, hence reachable.
     void befriend(InterfaceId on, const Address& address, std::uint16_t rxcost = 96);
     void silence(const Address& address) { friends_.erase(address); }
 
@@ -126,11 +128,20 @@ private:
         SeqNo hello_seqno = 0;
         Instant next_hello;
     };
+    struct OwedAck {
+        Instant at;
+        InterfaceId on = 0;
+        Address from;
+        std::uint16_t opaque = 0;
+    };
     void hello_from(const Address& address, Friend& f);
+    void acknowledge(const Sent& s);
+    void pay_acks();
     void collect();
 
     std::map<InterfaceId, InterfaceConfig> links_;
     std::map<Address, Friend> friends_;
+    std::vector<OwedAck> acks_;
 };
 
 }  // namespace aronet::babel

@@ -29,15 +29,40 @@ void Mesh::start(NodeId id) {
     Node& node = nodes_[id];
     // As a daemon does that kept its seqno: the next is newer than all it said before. A new router-id would
     // serve too, but prefixes with two origins may loop for a moment (RFC 8966 section 1.1).
-    const SeqNo seqno =
+    SeqNo seqno =
         node.speaker ? static_cast<SeqNo>(node.speaker->seqno() + 1) : static_cast<SeqNo>(random_.u32());
+    if (node.seqno) seqno = *std::exchange(node.seqno, std::nullopt);
+    if (node.router_id == 0) node.router_id = 0x1000 + id;
     node.speaker.reset();
     node.forwarding = {};
+    node.own = {own(id)};
     node.random.reset(new base::Random(base::Random::from_number(random_.u64())));
-    const SpeakerConfig speaker{.router_id = 0x1000 + id, .seqno = seqno};
+    const SpeakerConfig speaker{.router_id = node.router_id, .seqno = seqno};
     node.speaker = std::make_unique<Speaker>(speaker, *node.random);
     node.speaker->announce(own(id), 0, now_, actions_);
     perform(id);
+}
+
+void Mesh::name(NodeId node, RouterId id, std::optional<SeqNo> seqno) {
+    nodes_[node].router_id = id;
+    nodes_[node].seqno = seqno;
+}
+
+void Mesh::announce(NodeId node, const Destination& d) {
+    nodes_[node].own.insert(d);
+    nodes_[node].speaker->announce(d, 0, now_, actions_);
+    perform(node);
+}
+
+void Mesh::withdraw(NodeId node, const Destination& d) {
+    nodes_[node].own.erase(d);
+    nodes_[node].speaker->withdraw(d, now_, actions_);
+    perform(node);
+}
+
+void Mesh::lose(NodeId from, NodeId to, unsigned percent) {
+    Link& l = links_[link_of(from, to)];
+    (l.a == from ? l.loss_from_a : l.loss_from_b) = percent;
 }
 
 void Mesh::plug(NodeId id, std::size_t link) {
@@ -104,66 +129,85 @@ void Mesh::set_mac(NodeId id, const MacConfig& mac) {
 void Mesh::perform(NodeId id) {
     Actions actions;
     actions.swap(actions_);
-    const std::size_t changes = nodes_[id].forwarding.changes;
+    Node& node = nodes_[id];
     for (const Action& action : actions) {
-        nodes_[id].forwarding.obey(action);
+        node.forwarding.obey(action);
         const auto* send = std::get_if<Send>(&action);
         if (send == nullptr) continue;
         ++packets_;
+        bytes_ += send->bytes.size();
         const std::size_t link = send->on - 1;
         const Link& l = links_[link];
-        if (!l.up || l.silent || random_.below(100) < loss_percent_) continue;
+        const unsigned loss = std::max(loss_percent_, l.a == id ? l.loss_from_a : l.loss_from_b);
+        if (!l.up || l.silent || random_.below(100) < loss) continue;
         const NodeId to = l.a == id ? l.b : l.a;
         const Duration delay = random_.between(l.delay, l.delay * 2);
         flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
     }
-    if (nodes_[id].forwarding.changes != changes) check_no_loop();
-    for (const RouteView& r : nodes_[id].speaker->routes()) {
-        if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
+    for (const Destination& d : std::exchange(node.forwarding.changed, {})) check_no_loop(d);
+    if (node.due) due_.erase({*node.due, id});
+    const auto due = node.speaker->deadline();
+    node.due = due ? std::optional(due->at) : std::nullopt;
+    if (due) due_.insert({due->at, id});
+}
+
+void Mesh::deliver(const Flight& flight) {
+    Node& node = nodes_[flight.to];
+    const auto in = static_cast<InterfaceId>(flight.link + 1);
+    const Link& l = links_[flight.link];
+    if (node.up.count(in) == 0 || l.silent || l.life != flight.life) return;
+    const bool side = l.a == flight.to;
+    const Address mine = address(flight.link, side);
+    node.speaker->handle(
+        {.bytes = flight.bytes,
+         .from = address(flight.link, !side),
+         .to = flight.multicast ? multicast_group() : mine,
+         .in = in,
+         .received_at = now_},
+        now_,
+        actions_
+    );
+    perform(flight.to);
+}
+
+void Mesh::look(std::vector<Traffic>& counters, bool busy) {
+    counters.resize(links_.size());
+    for (std::size_t i = 0; i < links_.size(); ++i) {
+        const Link& l = links_[i];
+        if (!l.up) continue;
+        counters[i].sent += busy ? 1000 : 0;
+        counters[i].received += busy && !l.silent ? 1000 : 0;
+        for (const NodeId id : {l.a, l.b}) {
+            nodes_[id].speaker->traffic(static_cast<InterfaceId>(i + 1), counters[i], now_, actions_);
+            perform(id);
+        }
     }
 }
 
 bool Mesh::step(Instant end) {
-    std::optional<NodeId> ticking;
     Instant next = end;
-    for (NodeId id = 0; id < nodes_.size(); ++id) {
-        const auto due = nodes_[id].speaker->deadline();
-        if (due && due->at < next) next = due->at, ticking = id;
-    }
+    if (!due_.empty()) next = std::min(next, due_.begin()->first);
     if (!flights_.empty() && flights_.top().at <= next && flights_.top().at < end) {
-        Flight flight = flights_.top();
+        const Flight flight = flights_.top();
         flights_.pop();
         now_ = std::max(now_, flight.at);
-        Node& node = nodes_[flight.to];
-        const auto in = static_cast<InterfaceId>(flight.link + 1);
-        const Link& l = links_[flight.link];
-        if (node.up.count(in) == 0 || l.silent || l.life != flight.life) return true;
-        const bool side = l.a == flight.to;
-        const Address mine = address(flight.link, side);
-        node.speaker->handle(
-            {.bytes = flight.bytes,
-             .from = address(flight.link, !side),
-             .to = flight.multicast ? multicast_group() : mine,
-             .in = in,
-             .received_at = now_},
-            now_,
-            actions_
-        );
-        perform(flight.to);
+        deliver(flight);
         return true;
     }
     now_ = std::max(now_, next);
-    if (!ticking) return false;
-    nodes_[*ticking].speaker->tick(now_, actions_);
-    const auto due = nodes_[*ticking].speaker->deadline();
-    if (due && due->at <= now_) FAIL("after a tick the deadline lies in the past");
-    perform(*ticking);
+    if (due_.empty() || due_.begin()->first >= end) return false;
+    const NodeId ticking = due_.begin()->second;
+    nodes_[ticking].speaker->tick(now_, actions_);
+    const auto due = nodes_[ticking].speaker->deadline();
+    if (due && due->at <= now_) FAIL("after a tick the deadline lies in the past: " << due->why);
+    perform(ticking);
     return true;
 }
 
 void Mesh::run(Duration d) {
     const Instant end = now_ + d;
     while (step(end)) {}
+    check_feasible();
 }
 
 Duration Mesh::run_until_whole(Duration at_most) {
@@ -194,19 +238,29 @@ bool Mesh::whole() const {
     return true;
 }
 
-// Following the forwarding tables from anywhere to anywhere never comes back to where it was.
-void Mesh::check_no_loop() const {
-    for (NodeId target = 0; target < nodes_.size(); ++target) {
-        for (NodeId start = 0; start < nodes_.size(); ++start) {
-            NodeId at = start;
-            std::size_t hops = 0;
-            while (at != target) {
-                const auto way = nodes_[at].forwarding.ways.find(own(target));
-                if (way == nodes_[at].forwarding.ways.end() || way->second.unreachable) break;
-                const Link& l = links_[way->second.on - 1];
-                at = l.a == at ? l.b : l.a;
-                if (++hops > nodes_.size()) FAIL("a forwarding loop towards node " << target);
-            }
+bool Mesh::knows(NodeId node, const Destination& d) const {
+    const auto way = nodes_[node].forwarding.ways.find(d);
+    return way != nodes_[node].forwarding.ways.end() && !way->second.unreachable;
+}
+
+// Following the forwarding tables from anywhere never comes back to where it was.
+void Mesh::check_no_loop(const Destination& d) const {
+    for (NodeId start = 0; start < nodes_.size(); ++start) {
+        NodeId at = start;
+        std::size_t hops = 0;
+        while (knows(at, d)) {
+            const Link& l = links_[nodes_[at].forwarding.ways.at(d).on - 1];
+            at = l.a == at ? l.b : l.a;
+            if (++hops > nodes_.size()) FAIL("a forwarding loop towards " << d.prefix.to_string());
+        }
+    }
+}
+
+// RFC 8966 3.6: no selected route is unfeasible, nor has an infinite metric.
+void Mesh::check_feasible() const {
+    for (const Node& node : nodes_) {
+        for (const RouteView& r : node.speaker->routes()) {
+            if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
         }
     }
 }

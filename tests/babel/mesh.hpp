@@ -21,18 +21,34 @@ public:
     void silence(NodeId a, NodeId b, bool silent);  // nobody notices, nothing passes
     void restore(NodeId a, NodeId b);
     void lose(unsigned percent) { loss_percent_ = percent; }
+    void lose(NodeId from, NodeId to, unsigned percent);  // on top of that, one way
+    void announce(NodeId node, const Destination& d);
+    void withdraw(NodeId node, const Destination& d);
     // Without a word. Whoever restarts has forgotten which routes would loop; where loss can hide the restart
     // from the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of
     // loops.
     void restart(NodeId node, bool noticed);
     void set_mac(NodeId node, const MacConfig& mac);  // on all its links
+    // The same with other names: as one that lost its state, or that never was told it was not alone.
+    void name(NodeId node, RouterId id, std::optional<SeqNo> seqno = std::nullopt);
     void run(Duration d);
     Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
 
     bool whole() const;
     bool reaches(NodeId from, NodeId to) const;
+    // Tells every node what its interfaces carried since it last looked: where `busy`, they sent ever more
+    // and received as much as links that are not silent let through.
+    void look(std::vector<Traffic>& counters, bool busy);
+    std::size_t routes_at(NodeId node) const { return nodes_[node].forwarding.ways.size(); }
+    bool knows(NodeId node, const Destination& d) const;
+    Speaker& speaker(NodeId node) { return *nodes_[node].speaker; }
+    Instant now() const { return now_; }
+    // What the caller did with speaker(node) is carried out.
+    void perform(NodeId node);
+    Actions& actions() { return actions_; }
     std::size_t size() const { return nodes_.size(); }
     std::size_t packets() const { return packets_; }
+    std::size_t bytes() const { return bytes_; }
     static Destination own(NodeId node);
 
     InterfaceConfig config;  // of every link; link_local and rxcost are set per link
@@ -43,6 +59,10 @@ private:
         std::unique_ptr<Speaker> speaker;
         Forwarding forwarding;
         std::set<InterfaceId> up;
+        std::set<Destination> own;
+        RouterId router_id = 0;
+        std::optional<SeqNo> seqno;
+        std::optional<Instant> due;  // as it stands in due_
     };
     struct Link {
         NodeId a = 0, b = 0;
@@ -50,6 +70,7 @@ private:
         Duration delay{};
         bool silent = false, up = true;
         unsigned life = 0;  // packets of an earlier one do not arrive
+        unsigned loss_from_a = 0, loss_from_b = 0;
     };
     struct Flight {
         Instant at;
@@ -67,17 +88,19 @@ private:
     std::size_t link_of(NodeId a, NodeId b) const;
     void start(NodeId node);
     void plug(NodeId node, std::size_t link);
-    void perform(NodeId node);
+    void deliver(const Flight& flight);
     bool step(Instant end);
-    void check_no_loop() const;
+    void check_no_loop(const Destination& d) const;
+    void check_feasible() const;
 
     base::Random random_;
     unsigned loss_percent_ = 0;
     std::vector<Node> nodes_;
     std::vector<Link> links_;
     std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
+    std::set<std::pair<Instant, NodeId>> due_;
     std::uint64_t order_ = 0;
-    std::size_t packets_ = 0;
+    std::size_t packets_ = 0, bytes_ = 0;
     Instant now_{std::chrono::seconds(10)};
     Actions actions_;
 };

@@ -1,0 +1,67 @@
+// Neighbours that fall silent under traffic: Acknowledgment Requests to the next hops in use, which every
+// peer answers (RFC 8966 3.3), find in a second what missing Hellos tell after two intervals. Where nothing
+// is sent nothing is asked.
+
+#include "babel/sending.hpp"
+
+namespace aronet::babel {
+
+void Speaker::State::traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn) {
+    const auto before = std::exchange(interface.traffic, counters);
+    const std::uint64_t ours =
+        interface.packets_sent - std::exchange(interface.packets_at_last_look, interface.packets_sent);
+    if (!before || counters.sent < before->sent || counters.sent - before->sent <= ours) return;
+    const Duration proof_life = counters.received > before->received ? kProofLifeBusy : kProofLife;
+    for (const auto& [address, id] : interface.neighbours) {
+        Neighbour& n = *neighbours[id];
+        const bool proven = n.delivery.has_answered() && turn.now - n.delivery.answered_at() < proof_life;
+        if (n.selected == 0 || proven || n.probing.dead || !n.listens()) continue;
+        probe(n, turn);
+    }
+}
+
+// One, and where it is not answered soon, many.
+void Speaker::State::probe(Neighbour& n, const Turn& turn) {
+    Probing& p = n.probing;
+    if (!p.dead && p.unanswered > 0 && turn.now < p.next) return;  // already at it
+    ++p.unanswered;
+    p.last = turn.now;
+    Sender sender(*n.interface, n.address, turn);
+    sender.add(Tlv(AckRequest{++n.interface->opaque, kAckInterval}));
+    sender.finish();
+    n.delivery.sent({.opaque = n.interface->opaque, .sent_at = turn.now, .probe = true});
+    timers.set({Due::delivery, n.id}, *n.delivery.deadline());
+    if (p.dead) {
+        p.next = turn.now + p.revival;
+        p.revival = std::min(p.revival * 2, n.interface->hello_interval);
+    } else if (p.unanswered == 1 || p.unanswered >= kProbesMax) {
+        p.next = turn.now + std::clamp(n.delivery.timeout(), kProbeGap, kProbePatience);
+    } else {
+        p.next = turn.now + kProbeGap;
+    }
+    timers.set({Due::probe, n.id}, p.next);
+}
+
+void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
+    Neighbour& n = *neighbours[id];
+    if (n.probing.dead || n.probing.unanswered < kProbesMax) return probe(n, turn);
+    if (!n.delivery.has_answered()) {  // it never does
+        n.delivery.give_up();
+        n.probing = {};
+        return;
+    }
+    n.probing.dead = true;
+    n.probing.revival = kRevivalMin;
+    n.probing.next = turn.now + kRevivalMin;
+    timers.set({Due::probe, id}, n.probing.next);
+    update_cost(n, turn);
+}
+
+void Speaker::State::proven_alive(Neighbour& n, const Turn& turn) {
+    const bool was_dead = n.probing.dead;
+    n.probing = {};
+    timers.stop({Due::probe, n.id});
+    if (was_dead) update_cost(n, turn);
+}
+
+}  // namespace aronet::babel

@@ -1,0 +1,190 @@
+// Links that fall silent without a word, noticed by the traffic that takes them.
+
+#include "babel/mesh.hpp"
+#include "babel/router.hpp"
+
+using namespace aronet;
+using namespace aronet::babel;
+
+namespace {
+
+// Tells the speaker every 250 ms what interface 1 carried.
+struct Busy : Router {
+    Busy() {
+        say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+        say(2, kB, Announce{"fd00::/64", 50, 0xaa, 1, 600s});
+        say(2, kB, Announce{"fd01::/64", 50, 0xaa, 1, 600s});
+        say(1, kA, Announce{"fd02::/64", 50, 0xaa, 1, 600s});
+        pass(2s);
+        forget();
+    }
+    void carry(Duration d, std::uint64_t sent, std::uint64_t received) {
+        for (const Instant end = now + d; now < end; pass(250ms)) {
+            counters.sent += sent;
+            counters.received += received;
+            speaker.traffic(2, counters, now, actions);
+            pass(0s);
+        }
+    }
+    Traffic counters;
+};
+
+InterfaceConfig defaults() {
+    InterfaceConfig config;
+    config.type = LinkType::wired;
+    return config;
+}
+
+// A ring with traffic on every link, looked at four times a second.
+void busy_for(Mesh& mesh, std::vector<Traffic>& counters, Duration d) {
+    for (const Instant end = mesh.now() + d; mesh.now() < end; mesh.run(250ms)) mesh.look(counters, true);
+}
+
+}  // namespace
+
+TEST_CASE("while traffic flows and nothing comes back, the next hop is asked, and answers") {
+    Busy desk;
+    desk.carry(10s, 100, 0);
+    const std::size_t probes = desk.said<AckRequest>(2, kB).size();
+    CHECK(probes >= 10);
+    CHECK(probes <= 25);
+    CHECK(desk.forwarding.reaches(kD, kB));
+    CHECK_FALSE(desk.neighbour(kB)->dead);
+}
+
+TEST_CASE("where something comes back, it is asked less often") {
+    Busy desk;
+    desk.carry(10s, 100, 100);
+    CHECK(desk.said<AckRequest>(2, kB).size() <= 6);
+    CHECK(desk.said<AckRequest>(2, kB).size() >= 3);
+}
+
+TEST_CASE("an idle link is not asked at all, our own packets being no traffic") {
+    Busy desk;
+    desk.carry(250ms, 0, 0);
+    desk.forget();
+    for (const Instant end = desk.now + 60s; desk.now < end; desk.pass(250ms)) {
+        desk.counters.sent +=
+            std::count_if(desk.sent.begin(), desk.sent.end(), [](const Sent& s) { return s.on == 2; });
+        desk.forget();
+        desk.speaker.traffic(2, desk.counters, desk.now, desk.actions);
+        CHECK(desk.said<AckRequest>().empty());
+    }
+}
+
+TEST_CASE("a neighbour that is no next hop is not asked") {
+    Busy desk;
+    desk.retract(2, kB, "fd00::/64");
+    desk.retract(2, kB, "fd01::/64");
+    desk.pass(2s);
+    desk.forget();
+    desk.carry(5s, 100, 0);
+    CHECK(desk.said<AckRequest>(2, kB).empty());
+}
+
+TEST_CASE("a next hop that answers no more is given up within two seconds, and all else follows at once") {
+    Busy desk;
+    desk.carry(3s, 100, 0);
+    desk.silence(kB);
+    desk.forget();
+    const Instant start = desk.now;
+    while (!desk.neighbour(kB)->dead && desk.now - start < 10s) desk.carry(250ms, 100, 0);
+    CHECK(desk.now - start <= 2s);
+    CHECK(desk.said<AckRequest>(2, kB).size() <= 21);
+    CHECK(desk.forwarding.reaches(kD, kA));
+    CHECK_FALSE(desk.forwarding.reaches(to("fd01::/64"), kB));
+    CHECK(desk.retractions(3, to("fd01::/64")) >= 1);
+}
+
+TEST_CASE("a dead neighbour is alive again by its first answer, and asked ever more rarely until then") {
+    Busy desk;
+    desk.carry(3s, 100, 0);
+    desk.silence(kB);
+    while (!desk.neighbour(kB)->dead) desk.carry(250ms, 100, 0);
+    desk.forget();
+    desk.carry(3s, 100, 0);
+    const std::size_t probes = desk.said<AckRequest>(2, kB).size();
+    CHECK(probes >= 1);
+    CHECK(probes <= 3);
+    const auto last = desk.said<AckRequest>(2, kB).back();
+    desk.say(2, kB, {Ack{last.opaque}});
+    CHECK_FALSE(desk.neighbour(kB)->dead);
+    CHECK(desk.forwarding.reaches(to("fd01::/64"), kB));
+}
+
+TEST_CASE("a neighbour that never answered anything is never given up for it") {
+    Desk desk;
+    desk.plug(1, Desk::link("fe80::1"));
+    auto hello = [&, seqno = SeqNo(0)]() mutable {
+        desk.say(1, kA, {Hello{.seqno = seqno++, .interval = {400}}, Ihu{.rxcost = 96, .interval = {1200}}});
+    };
+    hello();
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+    Traffic counters;
+    for (int i = 0; i < 20; ++i) {
+        hello();
+        for (int j = 0; j < 8; ++j) {
+            counters.sent += 100;
+            desk.speaker.traffic(1, counters, desk.now, desk.actions);
+            desk.pass(250ms);
+        }
+    }
+    CHECK(desk.forwarding.reaches(kD, kA));
+    CHECK(desk.said<AckRequest>(1).size() <= 60);
+}
+
+TEST_CASE("a silent cut under traffic is healed within two seconds with the default intervals") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        Mesh mesh(seed);
+        mesh.config = defaults();
+        for (int i = 0; i < 10; ++i) mesh.add_node();
+        for (std::size_t i = 0; i < 10; ++i) mesh.connect(i, (i + 1) % 10);
+        std::vector<Traffic> counters;
+        busy_for(mesh, counters, 30s);
+        REQUIRE(mesh.whole());
+        mesh.silence(1, 2, true);
+        const Instant start = mesh.now();
+        while (!mesh.whole() && mesh.now() - start < 60s) {
+            mesh.look(counters, true);
+            mesh.run(250ms);
+        }
+        CAPTURE(seed, base::milliseconds(mesh.now() - start));
+        CHECK(mesh.now() - start <= 2250ms);  // looked at four times a second
+        mesh.silence(1, 2, false);
+        busy_for(mesh, counters, 60s);
+        CHECK(mesh.whole());
+    }
+}
+
+TEST_CASE("at 30 % loss either way no neighbour is given up in an hour of traffic") {
+    Mesh mesh(5);
+    mesh.config = defaults();
+    mesh.add_node();
+    mesh.add_node();
+    mesh.connect(0, 1);
+    mesh.run(5s);
+    mesh.lose(30);
+    std::vector<Traffic> counters;
+    std::size_t deaths = 0;
+    for (const Instant end = mesh.now() + 3600s; mesh.now() < end; mesh.run(250ms)) {
+        mesh.look(counters, true);
+        for (Mesh::NodeId node : {0u, 1u}) {
+            for (const NeighbourView& n : mesh.speaker(node).neighbours()) deaths += n.dead ? 1 : 0;
+        }
+    }
+    CHECK(deaths == 0);
+}
+
+TEST_CASE("an idle link costs no more than that of a peer with Hellos every 20 seconds") {
+    Mesh mesh(6);
+    mesh.config = defaults();
+    mesh.add_node();
+    mesh.add_node();
+    mesh.connect(0, 1);
+    mesh.run(100s);
+    const std::size_t packets = mesh.packets();
+    mesh.run(2000s);
+    CHECK(
+        mesh.packets() - packets <= 2 * (100 + 25 + 15)
+    );  // Hellos, dumps, and the jitter that shortens them
+}
