@@ -4,9 +4,7 @@
 
 namespace aronet::babel {
 
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 bool AllowedPrefixes::contain(const Prefix& prefix) const {
     return std::any_of(lengths.begin(), lengths.end(), [&](const auto& length) {

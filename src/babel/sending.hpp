@@ -1,7 +1,7 @@
 #pragma once
 
-// Fills packets up to the size of the interface, and signs and sends each as it gets full. Packets with updates
-// ask those who shall acknowledge them, and are remembered until they did.
+// Fills packets up to the size of the interface, and signs and sends each as it gets full. Packets with
+// updates ask those who shall acknowledge them, and are remembered until they did.
 
 #include "babel/state.hpp"
 

@@ -5,10 +5,17 @@
 
 namespace aronet::babel {
 
-Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
-    : state_(new State{.config = config, .random = random, .seqno = config.seqno}) {
+namespace {
+
+const SpeakerConfig& checked(const SpeakerConfig& config) {
     base::ensure(valid(config.router_id), "a valid router-id");
+    return config;
 }
+
+}  // namespace
+
+Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
+    : state_(new State{.config = checked(config), .random = random, .seqno = config.seqno}) {}
 
 Speaker::~Speaker() = default;
 

@@ -44,8 +44,8 @@ struct Interface {
 
     bool splits(InterfaceId learned_on) const { return config.split_horizon && learned_on == id; }
     std::size_t payload_max() const {
-        const std::size_t whole = std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
-        return whole - (mac ? mac->overhead() : 0);
+        const std::size_t payload = std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
+        return payload - (mac ? mac->overhead() : 0);
     }
 };
 

@@ -37,7 +37,9 @@ Route& Entry::add_route(NeighbourId neighbour) {
         std::lower_bound(routes.begin(), routes.end(), neighbour, [](const Route& r, NeighbourId wanted) {
             return r.neighbour < wanted;
         });
-    Route& route = *routes.insert(it, Route{});
+    const auto at = it - routes.begin();
+    if (routes.size() == routes.capacity()) routes.reserve(routes.size() + routes.size() / 8 + 1);
+    Route& route = *routes.insert(routes.begin() + at, Route{});
     route.neighbour = neighbour;
     return route;
 }

@@ -300,7 +300,7 @@ TEST_CASE("a stop is signed too") {
         ++count;
         CHECK(all_of<MacTlv>(tlvs_of(send->bytes)).size() == 1);
     }
-    CHECK(count == 1);
+    CHECK(count == 2);
 }
 
 // ---- keys that change ----

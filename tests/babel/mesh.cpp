@@ -4,6 +4,11 @@
 
 namespace aronet::babel {
 
+namespace {
+// How long two origins of a prefix, of which one is no more, may disagree.
+constexpr Duration kTwoOrigins = 20s;
+}  // namespace
+
 Destination Mesh::own(NodeId node) {
     std::array<base::Byte, 16> octets{0xfd, 0x11};
     octets[14] = static_cast<base::Byte>(node >> 8);
@@ -33,6 +38,9 @@ void Mesh::start(NodeId id) {
         node.speaker ? static_cast<SeqNo>(node.speaker->seqno() + 1) : static_cast<SeqNo>(random_.u32());
     if (node.seqno) seqno = *std::exchange(node.seqno, std::nullopt);
     if (node.router_id == 0) node.router_id = 0x1000 + id;
+    if (node.announced_as != 0 && node.announced_as != node.router_id)
+        node.two_origins_until = now_ + kTwoOrigins;
+    node.announced_as = node.router_id;
     node.speaker.reset();
     node.forwarding = {};
     node.own = {own(id)};
@@ -88,24 +96,26 @@ std::size_t Mesh::link_of(NodeId a, NodeId b) const {
     return 0;
 }
 
-void Mesh::cut(NodeId a, NodeId b) {
-    const std::size_t link = link_of(a, b);
+void Mesh::cut(NodeId a, NodeId b) { cut(link_of(a, b)); }
+
+void Mesh::cut(std::size_t link) {
     if (!links_[link].up) return;
     links_[link].up = false;
-    for (const NodeId id : {a, b}) {
+    for (const NodeId id : {links_[link].a, links_[link].b}) {
         nodes_[id].up.erase(static_cast<InterfaceId>(link + 1));
         nodes_[id].speaker->remove_interface(static_cast<InterfaceId>(link + 1), now_, actions_);
         perform(id);
     }
 }
 
-void Mesh::restore(NodeId a, NodeId b) {
-    const std::size_t link = link_of(a, b);
+void Mesh::restore(NodeId a, NodeId b) { restore(link_of(a, b)); }
+
+void Mesh::restore(std::size_t link) {
     links_[link].silent = false;
     if (links_[link].up) return;
     links_[link].up = true;
-    plug(a, link);
-    plug(b, link);
+    plug(links_[link].a, link);
+    plug(links_[link].b, link);
 }
 
 void Mesh::silence(NodeId a, NodeId b, bool silent) { links_[link_of(a, b)].silent = silent; }
@@ -245,6 +255,9 @@ bool Mesh::knows(NodeId node, const Destination& d) const {
 
 // Following the forwarding tables from anywhere never comes back to where it was.
 void Mesh::check_no_loop(const Destination& d) const {
+    for (const Node& node : nodes_) {
+        if (node.own.count(d) > 0 && now_ < node.two_origins_until) return;
+    }
     for (NodeId start = 0; start < nodes_.size(); ++start) {
         NodeId at = start;
         std::size_t hops = 0;

@@ -17,6 +17,11 @@ public:
     using NodeId = std::size_t;
     NodeId add_node();
     void connect(NodeId a, NodeId b, std::uint16_t cost = 96, Duration delay = std::chrono::milliseconds(1));
+    void cut(std::size_t link);
+    void restore(std::size_t link);
+    void silence(std::size_t link, bool silent) { links_[link].silent = silent; }
+    std::size_t links() const { return links_.size(); }
+    std::pair<NodeId, NodeId> ends(std::size_t link) const { return {links_[link].a, links_[link].b}; }
     void cut(NodeId a, NodeId b);                   // both ends notice
     void silence(NodeId a, NodeId b, bool silent);  // nobody notices, nothing passes
     void restore(NodeId a, NodeId b);
@@ -62,7 +67,9 @@ private:
         std::set<Destination> own;
         RouterId router_id = 0;
         std::optional<SeqNo> seqno;
-        std::optional<Instant> due;  // as it stands in due_
+        RouterId announced_as = 0;
+        Instant two_origins_until{};  // it announced its prefix under another name before (section 1.1)
+        std::optional<Instant> due;   // as it stands in due_
     };
     struct Link {
         NodeId a = 0, b = 0;

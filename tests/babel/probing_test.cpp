@@ -18,10 +18,10 @@ struct Busy : Router {
         pass(2s);
         forget();
     }
-    void carry(Duration d, std::uint64_t sent, std::uint64_t received) {
+    void carry(Duration d, std::uint64_t out, std::uint64_t in) {
         for (const Instant end = now + d; now < end; pass(250ms)) {
-            counters.sent += sent;
-            counters.received += received;
+            counters.sent += out;
+            counters.received += in;
             speaker.traffic(2, counters, now, actions);
             pass(0s);
         }

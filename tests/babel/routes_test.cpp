@@ -33,9 +33,7 @@ TEST_CASE("a metric never wraps: 65500 and a cost is infinite") {  // T31
     CHECK_FALSE(desk.announced(2, kD));
 }
 
-TEST_CASE(
-    "a retraction removes the route and is passed on at once; the prefix is held unreachable until all know"
-) {
+TEST_CASE("a retraction is passed on at once, and the prefix held unreachable until all know") {
     Router desk;  // T32, T33, T63
     desk.say(1, kA, Announce{"fd00::/64", 100});
     desk.pass(2s);

@@ -41,7 +41,7 @@ TEST_CASE("a selected route that becomes unfeasible with another router-id is un
     CHECK(desk.said<SeqnoRequest>(1, kA).at(0).router_id == 0xbb);
 }
 
-TEST_CASE("an unfeasible route of a second neighbour is not selected; asked for, it becomes so and is"
+TEST_CASE("an unfeasible route of a second neighbour is not selected, but asked for it becomes so and is"
 ) {  // T61
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});

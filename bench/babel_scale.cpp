@@ -1,0 +1,159 @@
+// How the Babel speaker grows with the network. Figures, printed; see bench/babel-scale.
+
+#include "babel/mesh.hpp"
+#include "emulated.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+using namespace aronet;
+using namespace aronet::babel;
+using namespace std::chrono_literals;
+
+namespace {
+
+double seconds(Duration d) { return double(base::milliseconds(d)) / 1000; }
+
+double exponent(double small, double large, double from, double to) {
+    return std::log(large / small) / std::log(to / from);
+}
+
+struct Figures {
+    double converged = 0, cpu = 0, megabytes = 0, steady_cpu = 0, steady_bytes = 0;
+};
+
+Figures mesh_of(std::size_t count) {
+    const double memory = megabytes();
+    Mesh mesh(1);
+    mesh.config.hello_interval.reset();
+    mesh.config.update_interval.reset();
+    const double start = cpu_seconds();
+    for (std::size_t i = 0; i < count; ++i) mesh.add_node();
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t j = 0; j < i; ++j) mesh.connect(i, j, 32, 5ms);
+    }
+    Figures f;
+    f.converged = seconds(mesh.run_until_whole(60s));
+    mesh.run(5s);
+    f.cpu = (cpu_seconds() - start) / double(count);
+    f.megabytes = (megabytes() - memory) / double(count);
+    const double steady = cpu_seconds();
+    const std::size_t bytes = mesh.bytes();
+    mesh.run(60s);
+    f.steady_cpu = (cpu_seconds() - steady) / 60 / double(count);
+    f.steady_bytes = double(mesh.bytes() - bytes) / 60 / double(count);
+    std::printf(
+        "mesh of %4zu: whole after %.2f s; per node: CPU to there %.3f s (simulator and checks included), "
+        "%.2f MB, then %.3f %% CPU, %.0f B/s sent\n",
+        count,
+        f.converged,
+        f.cpu,
+        f.megabytes,
+        f.steady_cpu * 100,
+        f.steady_bytes
+    );
+    return f;
+}
+
+Figures hub_of(std::size_t peers, std::optional<Duration> hello, std::optional<Duration> update) {
+    const double memory = megabytes();
+    EmulatedConfig config;
+    config.peers = peers;
+    config.hello = hello.value_or(20s);
+    config.update = update.value_or(80s);
+    config.our_hello = hello;
+    config.our_update = update;
+    Emulated hub(config);
+    Figures f;
+    f.converged = seconds(hub.converge(60s));
+    f.cpu = hub.cpu();
+    hub.run(30s);
+    const double steady = hub.cpu();
+    const std::size_t bytes = hub.bytes();
+    hub.run(120s);
+    f.steady_cpu = (hub.cpu() - steady) / 120;
+    f.steady_bytes = double(hub.bytes() - bytes) / 120;
+    f.megabytes = megabytes() - memory;
+    std::printf(
+        "hub with %4zu peers, %s: %s after %.2f s, CPU to there %.2f s, then %.2f %% CPU, %.1f kB/s sent, "
+        "%.1f MB with the emulated peers\n",
+        peers,
+        hello ? "Hello 4 s, updates 16 s" : "intervals of its choice",
+        hub.everybody_told() ? "all told" : "NOT all told",
+        f.converged,
+        f.cpu,
+        f.steady_cpu * 100,
+        f.steady_bytes / 1000,
+        f.megabytes
+    );
+    CHECK(hub.everybody_told());
+    return f;
+}
+
+}  // namespace
+
+TEST_CASE("whole meshes in virtual time", "[mesh]") {
+    const Figures small = mesh_of(100), large = mesh_of(300);
+    std::printf(
+        "growth from 100 to 300 nodes, per node: memory n^%.2f, CPU to converge n^%.2f, bytes n^%.2f\n",
+        exponent(small.megabytes, large.megabytes, 100, 300),
+        exponent(small.cpu, large.cpu, 100, 300),
+        exponent(small.steady_bytes, large.steady_bytes, 100, 300)
+    );
+}
+
+TEST_CASE("hubs with emulated peers of one prefix each", "[hub]") {
+    for (const bool fixed : {true, false}) {
+        const std::optional<Duration> hello = fixed ? std::optional<Duration>(4s) : std::nullopt;
+        const std::optional<Duration> update = fixed ? std::optional<Duration>(16s) : std::nullopt;
+        std::map<std::size_t, Figures> figures;
+        for (const std::size_t peers : {100u, 500u, 1000u, 2000u})
+            figures[peers] = hub_of(peers, hello, update);
+        std::printf(
+            "growth from 500 to 2000 peers: CPU to converge k^%.2f, steady CPU k^%.2f, bytes k^%.2f\n",
+            exponent(figures[500].cpu, figures[2000].cpu, 500, 2000),
+            exponent(figures[500].steady_cpu, figures[2000].steady_cpu, 500, 2000),
+            exponent(figures[500].steady_bytes, figures[2000].steady_bytes, 500, 2000)
+        );
+    }
+}
+
+TEST_CASE("one speaker with 999 neighbours that each advertise 1,000 prefixes", "[table]") {
+    std::map<std::size_t, double> per_update;
+    for (const std::size_t peers : {99u, 333u, 999u}) {
+        const double memory = megabytes();
+        EmulatedConfig config;
+        config.peers = peers;
+        config.prefixes = 1000;
+        config.shared = true;
+        config.update = 300s;
+        Emulated node(config);
+        const double empty = megabytes();
+        const Duration took = node.converge(60s);
+        node.run(5s);
+        const double filled = node.cpu();
+        node.run(600s);
+        const double steady = (node.cpu() - filled) / 600;
+        const std::size_t bytes = node.bytes();
+        node.run(300s);
+        per_update[peers] = filled / double(node.routes());
+        std::printf(
+            "%3zu neighbours x 1,000 prefixes: %zu routes in %.1f MB (and %.1f MB of emulated peers), all "
+            "destinations after %.2f s, CPU %.2f s (%.2f us per route), then %.2f %% CPU, %.1f kB/s sent\n",
+            peers,
+            node.routes(),
+            megabytes() - empty,
+            empty - memory,
+            seconds(took),
+            filled,
+            per_update[peers] * 1e6,
+            steady * 100,
+            double(node.bytes() - bytes) / 300 / 1000
+        );
+        CHECK(node.routes() == peers * 1000);
+    }
+    std::printf(
+        "cost of an update from 99 to 999 neighbours: n^%.2f\n",
+        exponent(per_update[99], per_update[999], 99, 999)
+    );
+}
