@@ -45,6 +45,7 @@ write_strongswan() {
     cat >"$directory/strongswan.conf" <<CONFIG
 charon {
   load = random nonce openssl pem pkcs1 pkcs8 pubkey kdf kernel-netlink socket-default vici
+  cookie_threshold = 1
   port = 0
   port_nat_t = 12025
   install_routes = no
@@ -56,6 +57,7 @@ charon {
       path = stderr
       flush_line = yes
       default = 1
+      net = 2
     }
   }
   plugins {
@@ -75,12 +77,13 @@ CONFIG
     echo 'connections {' >"$directory/swanctl/swanctl.conf"
 }
 
-# add_connection HOST PEER IF_ID FORM START: START is none (it answers) or start (it initiates).
+# add_connection HOST PEER IF_ID FORM START [PROPOSAL]: START is none (it answers) or start (it initiates).
 add_connection() {
-    local host=$1 peer=$2 if_id=$3 form=$4 start=$5
+    local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default}
     cat >>"$work/$host-strongswan/swanctl/swanctl.conf" <<CONFIG
   $peer {
     version = 2
+    proposals = $proposal
     local_addrs = $(underlay4 "$host")
     remote_addrs = $(underlay4 "$peer")
     local_port = 12025

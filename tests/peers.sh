@@ -125,10 +125,13 @@ kill_hard() {
     wait "${daemon_pid[$1]}" 2>/dev/null || true
 }
 
+# A node that does not run says null: jq takes no input at all for a success.
 ask() {
-    local node=$1
+    local node=$1 status=0
     shift
-    in_host "$node" "$aronet" "$@"
+    in_host "$node" "$aronet" "$@" || status=$?
+    [ $status != 3 ] || echo null
+    return $status
 }
 
 reaches() { in_host "$1" ping -c1 -W2 -q "$2" >/dev/null 2>&1; }

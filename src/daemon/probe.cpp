@@ -35,7 +35,7 @@ public:
         session_.handle(netlink::Change{1, std::move(wish)}, now(), output_);
         // Long: the first SA loads and tests the kernel's algorithms, and a slow machine starts several
         // nodes.
-        const base::Instant end = now() + std::chrono::seconds(30);
+        const base::Instant end = now() + std::chrono::seconds(120);
         while (now() < end) {
             for (const auto& notice : output_.notices) {
                 if (const auto* done = std::get_if<netlink::Done>(&notice)) {

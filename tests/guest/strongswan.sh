@@ -6,6 +6,13 @@
 . "$root/tests/foreign.sh"
 nodes=(athens berlin cairo)
 
+of_group() {
+    local node
+    for node in athens berlin; do
+        ask $node tunnels --json | jq -e --arg group "$1" \
+            '.tunnels[] | select(.peer == "maple/cairo") | .ike_suite | endswith($group)' | grep -qx true || return 1
+    done
+}
 initiator_is() {  # NODE true|false: who initiated the tunnel to cairo
     ask "$1" tunnels --json |
         jq -e --argjson who "$2" '.tunnels[] | select(.peer == "maple/cairo") | .state == "routed" and .initiator == $who'
@@ -55,19 +62,36 @@ check_transit() {
     in_host switch nft delete table bridge cut
 }
 
-# run FORM STARTS ANSWERS ROUTER: strongSwan initiates to STARTS and leaves it to ANSWERS to initiate.
+# strongSwan demands cookies as soon as one IKE SA is half open: an IKE_SA_INIT of strongSwan's own, recorded, of which
+# nothing more is heard.
+leave_half_open() {
+    local begin
+    begin=$(jq -r '.messages[0].bytes' "$root/tests/vectors/ike/t1-cbc-default-proposals.json")
+    printf '%b' "$(printf '%s' "00000000$begin" | sed 's/../\\x&/g')" |
+        in_host "$1" socat -u - "UDP:$(underlay4 cairo):12025,sourceport=12025"
+}
+says() { grep -q -- "$1" "$work/cairo-env.log"; }
+
+# run FORM STARTS ANSWERS ROUTER PROPOSAL: strongSwan initiates to STARTS and leaves it to ANSWERS to initiate.
 run() {
-    local form=$1 starts=$2 answers=$3 router=$4 node
+    local form=$1 starts=$2 answers=$3 router=$4 proposal=$5 node
     echo "# identities as $form; strongSwan initiates to $starts; routes by $router"
     write_strongswan cairo
-    add_connection cairo "$starts" 41 "$form" start
-    add_connection cairo "$answers" 42 "$form" none
+    add_connection cairo "$starts" 41 "$form" start "$proposal"
+    add_connection cairo "$answers" 42 "$form" none "$proposal"
     start_strongswan cairo
     "start_$router" cairo ar-41 ar-42
+    check "swanctl loads the connections" load_strongswan cairo
+    [ "$proposal" != default ] || leave_half_open "$answers"
     start athens
     start berlin
-    check "swanctl loads the connections" load_strongswan cairo
     check_tunnels "$starts" "$answers"
+    if [ "$proposal" = default ]; then
+        check "strongSwan demanded a cookie of $answers" says "sending COOKIE notify to $(underlay4 "$answers")"
+    else
+        check "strongSwan wanted another group of $answers" says 'CURVE_25519 unacceptable, requesting ECP_256'
+        check "both tunnels have its group" of_group ecp256
+    fi
     if [ "$router" = bird ]; then
         unset 'v4_of[cairo]' 'host_v4_of[cairo]'
         check 'everybody reaches everybody in IPv6 within 40 s' wait_for 40 all_reach 6 || show_logs
@@ -80,7 +104,10 @@ run() {
         check "200 kB of IPv6 from strongSwan to $node" transfer cairo $node "${v6_of[$node]}" 200000
     done
     if [ "$router" = babeld ]; then
-        check '200 kB of IPv4 from athens to strongSwan' transfer athens cairo "${v4_of[cairo]}" 200000
+        for node in athens berlin; do
+            check "200 kB of IPv4 from $node to strongSwan" transfer $node cairo "${v4_of[cairo]}" 200000
+            check "200 kB of IPv4 from strongSwan to $node" transfer cairo $node "${v4_of[$node]}" 200000
+        done
         check 'athens knows the round-trip time to babeld' has_rtt
         check_transit 46
     else
@@ -102,7 +129,7 @@ write_config cairo vrf kernel
 write_registry "$work/registry.json" "${nodes[@]}"
 build_hosts
 forwards cairo
-run text berlin athens bird
+run text berlin athens bird aes256gcm16-prfsha256-ecp256
 [ "$failures" = 0 ] || show_logs 40
 in_host cairo ip link del aronet
 in_host cairo ip link del ar-41
@@ -113,6 +140,6 @@ write_config cairo vrf kernel
 add_addresses() { host_v4_of[cairo]=10.10.3.10; }
 add_addresses
 before=$failures
-run asn1dn athens berlin babeld
+run asn1dn athens berlin babeld default
 [ "$failures" = "$before" ] || show_logs 40
 [ "$failures" = 0 ]
