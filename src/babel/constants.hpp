@@ -44,6 +44,7 @@ inline constexpr Duration kUnreachableHoldMax = 180s;
 inline constexpr unsigned kQuickHellos = 2;  // Hellos soon after the first, so that 2 of 3 arrive early
 inline constexpr Duration kQuickHelloGap = 80ms;
 inline constexpr Duration kHelloGap = 10ms;  // Hellos wanted within this time are one
+inline constexpr Duration kHelloGapMax = 640ms;
 // Urgent updates wait this long after the last, and then together: longer where there are many interfaces to
 // write to, never longer than the urgent timeout.
 inline constexpr Duration kUrgentGap = 20ms;

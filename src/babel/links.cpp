@@ -224,7 +224,10 @@ void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
     write_hello(interface, sender, turn);
     write_waiting(interface, sender, turn);
     sender.finish();
-    interface.hello_allowed_at = turn.now + kHelloGap;
+    // Answers to answers must not become a storm: the more there were of late, the longer the next one waits.
+    const bool rested = turn.now - interface.hello_allowed_at >= kHelloGapMax;
+    interface.hello_gap = rested ? kHelloGap : std::min(interface.hello_gap * 2, kHelloGapMax);
+    interface.hello_allowed_at = turn.now + interface.hello_gap;
     timers.set({Due::own_hello, interface.id}, turn.now + std::max(next, kHelloGap));
 }
 

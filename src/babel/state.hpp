@@ -29,6 +29,7 @@ struct Interface {
     Duration quick_gap{};  // to the next one, where somebody is still missing
     Instant quick_allowed_at{};
     Instant hello_allowed_at{};
+    Duration hello_gap = kHelloGap;
     unsigned hellos_sent = 0;
     Duration hello_interval{};   // as last promised
     Duration update_interval{};  // as last promised
