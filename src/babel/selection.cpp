@@ -81,7 +81,7 @@ void Speaker::State::install(Entry& entry, const Turn& turn) {
         const Neighbour& n = *neighbours[route->neighbour];
         wanted = {Installed::Kind::route, n.interface->id, n.next_hops[route->next_hop]};
     } else if (entry.hold_until && !entry.about.prefix.is_any()) {
-        wanted = {Installed::Kind::unreachable};
+        wanted.kind = Installed::Kind::unreachable;
     }
     if (wanted == entry.installed) return;
     entry.installed = wanted;

@@ -97,7 +97,7 @@ private:
     void plug(NodeId node, std::size_t link);
     void deliver(const Flight& flight);
     bool step(Instant end);
-    void check_no_loop(const Destination& d) const;
+    void check_no_loop(NodeId changed, const Destination& d) const;
     void check_feasible() const;
 
     base::Random random_;
