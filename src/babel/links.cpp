@@ -159,6 +159,8 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
 
 // Tell it all we know, and ask for what it may have told before we could hear it.
 void Speaker::State::became_reachable(Neighbour& n, const Turn& turn) {
+    n.asked = 0;
+    if (!n.delivery.answers()) n.delivery = {};
     start_dump(n, turn);
     if (n.entries.empty()) queue(n, Tlv(RouteRequest{}), turn);
 }
@@ -271,6 +273,7 @@ void Speaker::State::ask_whether_heard(Interface& interface, Sender& sender, con
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];
         if (n.reachable() && !unproven(n)) continue;
+        if (n.reachable() && ++n.asked > kSilentRoundsMax) n.delivery.give_up();
         if (!opaque) {
             opaque = ++interface.opaque;
             sender.add(Tlv(AckRequest{*opaque, kAckInterval}));

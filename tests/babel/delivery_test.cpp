@@ -224,3 +224,24 @@ TEST_CASE("the patience follows the time that answers take") {
     CHECK(delivery.timeout() >= 250ms);
     CHECK(delivery.timeout() <= 500ms);
 }
+
+TEST_CASE("whoever acknowledges no Hello is asked with some of them, and then no more") {
+    Desk desk;
+    desk.plug(1, Desk::link());
+    for (SeqNo i = 0; i < 40; ++i) {
+        if (i == 20) desk.forget();
+        desk.say(1, kA, {Hello{.seqno = i, .interval = {400}}, Ihu{.rxcost = 96, .interval = {1200}}});
+        desk.pass(4s);
+    }
+    CHECK(desk.said<Hello>(1).size() >= 20);
+    CHECK(desk.said<AckRequest>(1).empty());
+    CHECK(desk.neighbour(kA)->reachable);
+}
+
+TEST_CASE("who asks whether its Hello arrived is answered with an IHU too") {
+    Router desk;
+    desk.say(1, kA, {Hello{.seqno = 500, .interval = {400}}, AckRequest{7, {30}}});
+    REQUIRE(desk.said<Ack>(1, kA).size() == 1);
+    REQUIRE(desk.said<Ihu>(1, kA).size() == 1);
+    CHECK(desk.said<Ihu>(1, kA)[0].rxcost == 96);
+}
