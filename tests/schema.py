@@ -36,8 +36,9 @@ def strict(text):
 
 def parser_key_lists():
     lists = set()
-    for path in ("parse_config.cpp", "parse_registry.cpp"):
-        calls = re.findall(r"warn_of_(?:unknown|misspelt)\(\s*\{(.*?)\}", text_of("src/overlay/" + path), flags=re.S)
+    for path in ("parse_config.cpp", "parse_babel.cpp", "parse_registry.cpp"):
+        list_of_keys = r"(?:warn_of_(?:unknown|misspelt)\(\s*|const Keys k\w+Keys = )\{(.*?)\}"
+        calls = re.findall(list_of_keys, text_of("src/overlay/" + path), flags=re.S)
         lists |= {frozenset(re.findall(r'"(\w+)"', call)) for call in calls}
     return lists
 
@@ -103,6 +104,11 @@ FINE = [
     (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
     (("babel", "rxcost"), 65534), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
     (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
+    (("daemon", "mode"), "none"), (("babel", "interfaces"), ["lan*", {"name": "wg0", "type": "tunnel", "rxcost": 9, "mac": [
+        {"algorithm": "blake2s128", "key": "00ff", "sign": False}], "import": [{"neighbour": "fe80::1", "deny": True}]}]),
+    (("babel", "redistribute"), [{"protocol": "static", "min_length": 8, "metric": 7}, {"protocol": 250}, {"local": True}]),
+    (("babel", "install"), [{"pref_src": "10.0.0.1", "table": 100, "metric": 5}]), (("babel", "redistribute_tables"), [254]),
+    (("babel", "export"), [{"interface": "lan?", "prefix": "10.0.0.0/8", "max_length": 24, "deny": True}]),
 ]
 for path, value in FINE:
     document = with_change(sample, path, value)
@@ -112,7 +118,11 @@ WRONG = [
     (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
     (("babel", "rxcost"), 65535), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
     (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
-    (("endpoints",), []), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
+    (("endpoints",), "none"), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
+    (("babel", "interfaces"), [{"type": "wired"}]), (("babel", "interfaces"), ["a/b"]), (("babel", "import"), [{"metric": -1}]),
+    (("babel", "redistribute"), [{"protocol": 197}]), (("babel", "install"), [{"neighbour": "fe80::1"}]),
+    (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "md5", "key": "00"}]}]),
+    (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "blake2s128"}]}]), (("babel", "install"), [{"table": 0}]),
     (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),
 ]
 for path, value in WRONG:

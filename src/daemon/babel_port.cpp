@@ -27,13 +27,14 @@ std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
     options.port = kPort;
     options.device = vrf;
     options.link_scope = true;
+    options.receive_buffer = 8 << 20;  // all neighbours may tell all they know at once
     base::Result<Descriptor> descriptor = base::Error{};
     inside_namespace(namespace_fd, [&] { descriptor = open_udp(options); });
     if (!descriptor) return descriptor.error().text;
     namespace_fd_ = namespace_fd;
     socket_ = std::make_unique<UdpSocket>(io_, std::move(*descriptor), kPort);
     add_holder();
-    for (const auto& [index, name] : name_of_) join(index);
+    for (const auto& [index, name] : name_of_) join_if_wanted(name, index);
     opened_.try_send(boost::system::error_code());
     return "";
 }
@@ -51,7 +52,17 @@ void BabelPort::link_up(const std::string& name, std::uint32_t index) {
     if (known != index_of_.end() && known->second != index) link_gone(name);
     index_of_[name] = index;
     name_of_[index] = name;
-    if (socket_) join(index);
+    join_if_wanted(name, index);
+}
+
+void BabelPort::listen(const std::string& link) {
+    wanted_.insert(link);
+    const auto it = index_of_.find(link);
+    if (it != index_of_.end()) join_if_wanted(link, it->second);
+}
+
+void BabelPort::join_if_wanted(const std::string& name, std::uint32_t index) {
+    if (socket_ && wanted_.contains(name)) join(index);
 }
 
 void BabelPort::link_gone(const std::string& name) {

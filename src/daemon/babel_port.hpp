@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace aronet::daemon {
@@ -27,6 +28,7 @@ public:
 
     void link_up(const std::string& name, std::uint32_t index);
     void link_gone(const std::string& name);
+    void listen(const std::string& link);  // once it is there, whenever it is there
     // From exactly this address: a MAC depends on it (RFC 8967 4.1).
     bool send(
         const std::string& link, const base::Address& from, const base::Address& to, base::ByteView bytes
@@ -36,6 +38,7 @@ public:
 
 private:
     std::string bind_again(const std::string& vrf);
+    void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
     void add_holder();
 
@@ -44,6 +47,7 @@ private:
     std::unique_ptr<UdpSocket> socket_;
     int namespace_fd_ = -1;
     std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
+    std::set<std::string> wanted_;
     std::map<std::string, std::uint32_t> index_of_;
     std::map<std::uint32_t, std::string> name_of_;
 };

@@ -5,6 +5,7 @@
 #include "daemon/log.hpp"
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
+#include "overlay/desired.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -74,6 +75,7 @@ private:
 
 // The kernel's ESP where it is wanted and there. A wish that cannot be met is an error, in words.
 base::Result<bool> choose_datapath(const overlay::Config& config) {
+    if (config.endpoints.empty()) return true;  // there is nothing to carry
     if (config.datapath == overlay::DatapathChoice::user) return false;
     const std::string why_not = why_no_kernel_esp();
     if (why_not.empty()) return true;
@@ -90,9 +92,8 @@ Ports ports_of(const overlay::Config& config, const RunOptions& options, bool ke
     std::set<std::pair<base::Family, std::uint16_t>> distinct;
     for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
     ports.ike.assign(distinct.begin(), distinct.end());
-    ports.babel_space =
-        config.mode == overlay::Mode::vrf ? netlink::Space::underlay : netlink::Space::overlay;
-    ports.babel_link = config.ifname;
+    ports.babel_space = overlay::overlay_space(config);
+    if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
     ports.registry_path = options.registry_path == "-" ? "" : options.registry_path;
     return ports;
@@ -120,7 +121,7 @@ int run(const RunOptions& options) {
     overlay::Problems problems;
     auto config = load_config(options.config_path, problems);
     if (!config) return exit_status::bad_config;
-    if (config->private_key.empty())
+    if (config->private_key.empty() && !config->endpoints.empty())
         return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
     start_log(config->log_level, config->log_format);
     std::optional<overlay::Registry> registry;

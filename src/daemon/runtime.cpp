@@ -8,6 +8,8 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
@@ -43,6 +45,13 @@ awaitable<Reading> read_registry(std::string text) {
     co_return reading;
 }
 
+// Until it is cancelled.
+awaitable<void> forever() {
+    boost::asio::steady_timer never(co_await boost::asio::this_coro::executor);
+    never.expires_at(boost::asio::steady_timer::time_point::max());
+    co_await never.async_wait(use_awaitable);
+}
+
 }  // namespace
 
 Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports)
@@ -67,6 +76,7 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
       stopped_(io, 1) {
     signals_.add(SIGCHLD);
     open_ike_sockets();
+    if (ports_.babel_link.empty()) open_babel("");
 }
 
 Runtime::~Runtime() = default;
@@ -148,14 +158,18 @@ void Runtime::observe(const netlink::Notice& notice) {
         babel_.link_up(up->name, up->index);
         if (up->name == ports_.babel_link) {
             const bool vrf = ports_.babel_space == netlink::Space::underlay;
-            const std::string error = babel_.open(kernel_.overlay_descriptor(), vrf ? up->name : "");
-            if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
+            open_babel(vrf ? up->name : "");
         }
     }
     if (const auto* down = std::get_if<netlink::LinkDown>(&notice);
         down != nullptr && down->space == ports_.babel_space) {
         babel_.link_gone(down->name);
     }
+}
+
+void Runtime::open_babel(const std::string& vrf) {
+    const std::string error = babel_.open(kernel_.overlay_descriptor(), vrf);
+    if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
 }
 
 void Runtime::perform(overlay::SendIke& action) {
@@ -166,6 +180,8 @@ void Runtime::perform(overlay::SendIke& action) {
 void Runtime::perform(overlay::SendBabel& action) {
     babel_.send(action.link, action.from, action.to, action.bytes);
 }
+
+void Runtime::perform(overlay::ListenBabel& action) { babel_.listen(action.link); }
 
 void Runtime::perform(netlink::Change& action) { kernel_.perform(std::move(action), now()); }
 
@@ -232,6 +248,7 @@ awaitable<void> Runtime::receive_ike() {
     std::vector<Reader> readers;
     for (auto& [key, socket] : ike_)
         readers.push_back(boost::asio::co_spawn(io_, receive_ike(socket), boost::asio::deferred));
+    if (readers.empty()) co_return co_await forever();
     co_await boost::asio::experimental::make_parallel_group(std::move(readers))
         .async_wait(boost::asio::experimental::wait_for_all(), use_awaitable);
 }

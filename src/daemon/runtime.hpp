@@ -24,11 +24,11 @@ namespace aronet::daemon {
 
 // How the host is used, found out from the configuration before the Node is made.
 struct Ports {
-    bool kernel_datapath = false;
+    bool kernel_datapath = false;                             // or no tunnels at all
     std::vector<std::pair<base::Family, std::uint16_t>> ike;  // distinct
     netlink::Space babel_space = netlink::Space::underlay;
-    std::string
-        babel_link;  // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace
+    // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: at once.
+    std::string babel_link;
     std::string control_path;
     std::string registry_path;  // re-read on SIGHUP; empty: none
 };
@@ -51,6 +51,7 @@ private:
 
     void perform(overlay::SendIke& action);
     void perform(overlay::SendBabel& action);
+    void perform(overlay::ListenBabel& action);
     void perform(netlink::Change& action);
     void perform(overlay::Answer& action);
     void perform(overlay::Resolve& action);
@@ -60,6 +61,7 @@ private:
 
     void observe(const netlink::Notice& notice);
     void open_ike_sockets();
+    void open_babel(const std::string& vrf);
     void reload_registry();
     boost::asio::awaitable<void> receive_datagrams();
     boost::asio::awaitable<void> receive_ike();

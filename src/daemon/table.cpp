@@ -42,6 +42,22 @@ std::string info_text(const json& answer) {
     });
 }
 
+// Ordinary interfaces; in words those that do not run.
+std::string interfaces_words(const json& answer) {
+    const json list = answer.value("interfaces", json::array());
+    std::size_t running = 0;
+    std::string others;
+    for (const json& entry : list) {
+        const std::string state = text_of(entry, "state");
+        if (state == "running") {
+            ++running;
+        } else {
+            others += "; " + text_of(entry, "interface") + ": " + state;
+        }
+    }
+    return fmt::format("{} of {} running", running, list.size()) + others;
+}
+
 std::string status_text(const json& answer) {
     const auto pair = [&](const char* key, const char* part, const char* whole) {
         return text_of(answer.at(key), part) + " of " + text_of(answer.at(key), whole);
@@ -54,6 +70,7 @@ std::string status_text(const json& answer) {
          text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") +
              " data plane)"},
         {"tunnels", pair("tunnels", "up", "total") + " up"},
+        {"interfaces", interfaces_words(answer)},
         {"neighbours", pair("neighbours", "reachable", "total") + " reachable"},
         {"routes", text_of(answer.at("routes"), "installed")},
         {"registry", text_of(answer.at("registry"), "nodes") + " nodes"},

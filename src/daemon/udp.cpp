@@ -180,36 +180,63 @@ base::Result<Descriptor> open_udp(const UdpOptions& options) {
     return fd;
 }
 
+// Datagrams that were taken from the kernel with one call. A burst of updates is thousands of them.
+struct UdpSocket::Batch {
+    static constexpr std::size_t kSize = 32;
+
+    std::unique_ptr<base::Byte[]> space = std::make_unique_for_overwrite<base::Byte[]>(kSize * kDatagramMax);
+    std::array<sockaddr_storage, kSize> from;
+    std::array<iovec, kSize> vectors;
+    std::array<Control, kSize> controls;
+    std::array<mmsghdr, kSize> messages;
+    std::size_t next = 0, end = 0;
+
+    bool refill(int descriptor);
+    base::ByteView bytes(std::size_t i) const {
+        return {static_cast<base::Byte*>(vectors[i].iov_base), messages[i].msg_len};
+    }
+};
+
+bool UdpSocket::Batch::refill(int descriptor) {
+    for (std::size_t i = 0; i < kSize; ++i) {
+        vectors[i] = {space.get() + i * kDatagramMax, kDatagramMax};
+        msghdr& message = messages[i].msg_hdr = {};
+        message.msg_name = &from[i];
+        message.msg_namelen = sizeof from[i];
+        message.msg_iov = &vectors[i];
+        message.msg_iovlen = 1;
+        message.msg_control = controls[i].space.data();
+        message.msg_controllen = controls[i].space.size();
+    }
+    next = end = 0;
+    for (;;) {
+        const int count = recvmmsg(descriptor, messages.data(), kSize, MSG_DONTWAIT, nullptr);
+        if (count > 0) {
+            end = static_cast<std::size_t>(count);
+            return true;
+        }
+        // An ICMP error of an earlier send is reported here once; it is no reason to stop reading.
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EBADF) return false;
+    }
+}
+
 UdpSocket::UdpSocket(boost::asio::io_context& io, Descriptor descriptor, std::uint16_t port)
-    : socket_(io, descriptor.release()), port_(port), buffer_(kDatagramMax) {}
+    : socket_(io, descriptor.release()), port_(port), batch_(std::make_unique<Batch>()) {}
+
+UdpSocket::~UdpSocket() = default;
 
 boost::asio::awaitable<void> UdpSocket::readable() {
     co_await socket_.async_wait(socket_.wait_read, boost::asio::use_awaitable);
 }
 
 std::optional<Arrival> UdpSocket::receive() {
-    sockaddr_storage from{};
-    iovec vector{buffer_.data(), buffer_.size()};
-    Control control;
-    msghdr message{};
-    message.msg_name = &from;
-    message.msg_namelen = sizeof from;
-    message.msg_iov = &vector;
-    message.msg_iovlen = 1;
-    message.msg_control = control.space.data();
-    message.msg_controllen = control.space.size();
-    for (;;) {
-        const ssize_t size = recvmsg(socket_.native_handle(), &message, 0);
-        if (size >= 0) {
-            Arrival arrival{
-                {buffer_.data(), static_cast<std::size_t>(size)}, from_sockaddr(from), {}, 0, now()};
-            read_control(message, arrival);
-            arrival.to.port = port_;
-            return arrival;
-        }
-        // An ICMP error of an earlier send is reported here once; it is no reason to stop reading.
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EBADF) return std::nullopt;
-    }
+    Batch& batch = *batch_;
+    if (batch.next == batch.end && !batch.refill(socket_.native_handle())) return std::nullopt;
+    const std::size_t i = batch.next++;
+    Arrival arrival{batch.bytes(i), from_sockaddr(batch.from[i]), {}, 0, now()};
+    read_control(batch.messages[i].msg_hdr, arrival);
+    arrival.to.port = port_;
+    return arrival;
 }
 
 bool UdpSocket::send(

@@ -12,13 +12,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace aronet::daemon {
 
 struct Arrival {
-    base::ByteView bytes;     // in the socket's buffer: valid until the next receive()
+    base::ByteView bytes;     // in the socket's buffers: valid until the next receive()
     base::Endpoint from, to;  // to.port is the socket's own
     std::uint32_t interface_index = 0;
     base::Instant at;
@@ -40,6 +41,7 @@ base::Result<Descriptor> open_udp(const UdpOptions& options);
 class UdpSocket {
 public:
     UdpSocket(boost::asio::io_context& io, Descriptor descriptor, std::uint16_t port);
+    ~UdpSocket();
 
     boost::asio::awaitable<void> readable();  // throws when cancelled
     std::optional<Arrival> receive();         // nullopt: nothing more for now
@@ -55,7 +57,8 @@ public:
 private:
     boost::asio::posix::stream_descriptor socket_;
     std::uint16_t port_;
-    base::Bytes buffer_;
+    struct Batch;
+    std::unique_ptr<Batch> batch_;
 };
 
 // 0 or an errno; ENOMEM when the socket may not join more groups (net.core.optmem_max).

@@ -9,6 +9,7 @@
 #include "netlink/kernel.hpp"
 
 #include <map>
+#include <set>
 
 namespace aronet::netlink {
 
@@ -69,7 +70,8 @@ struct GetSysctl {
 };  // answered by a SysctlValue before its Done
 struct TakeSnapshot {
     std::string link_prefix;
-};  // answered by a Snapshot before its Done
+    std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
+};  // answered by notices of what there is, then a Snapshot, then its Done
 
 using Wish = std::variant<
     AddNamespace,
@@ -126,6 +128,13 @@ struct AddressVanished {
 struct RouteLost {
     RouteKey key;
 };  // one of ours was removed, by somebody else or with its link
+struct ForeignRoute {
+    Route route;
+    std::uint8_t protocol;
+};  // somebody else's is there, or has changed; only of watched tables
+struct ForeignRouteGone {
+    RouteKey key;
+};  // not told of IPv4 routes that go with their link or their source address: the kernel does not say
 struct SaExpiring {
     base::SaId id;
     bool hard;
@@ -167,6 +176,8 @@ using Notice = std::variant<
     AddressAppeared,
     AddressVanished,
     RouteLost,
+    ForeignRoute,
+    ForeignRouteGone,
     SaExpiring,
     Mapping,
     Counters,

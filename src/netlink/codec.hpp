@@ -49,6 +49,7 @@ std::optional<LinkState> read_link(const nlmsghdr* message);
 
 struct AddressState {
     std::uint32_t index = 0;
+    bool usable = true;   // not still, or for ever, in doubt by duplicate address detection
     LinkAddress address;  // `link` is left to the session
 };
 std::optional<AddressState> read_address(const nlmsghdr* message);
@@ -56,7 +57,8 @@ std::optional<AddressState> read_address(const nlmsghdr* message);
 struct RouteState {
     std::uint32_t index = 0;
     std::uint8_t protocol = 0;
-    Route route;  // `link` is left to the session
+    bool leads_somewhere = false;  // no route to ourselves, to a group, or out of a cache
+    Route route;                   // `link` is left to the session
 };
 std::optional<RouteState> read_route(const nlmsghdr* message);
 

@@ -169,6 +169,9 @@ std::optional<AddressState> read_address(const nlmsghdr* message) {
     state.index = header->ifa_index;
     state.address.address = *Address::from_bytes(*own);
     state.address.prefix_length = header->ifa_prefixlen;
+    const std::uint32_t flags = attributes.u32(IFA_FLAGS).value_or(header->ifa_flags);
+    const bool in_doubt = (flags & IFA_F_TENTATIVE) != 0 && (flags & IFA_F_OPTIMISTIC) == 0;
+    state.usable = !in_doubt && (flags & IFA_F_DADFAILED) == 0;
     if (address && address->size() == width) {
         const Address other = *Address::from_bytes(*address);
         if (other != state.address.address) state.address.peer = other;

@@ -213,6 +213,10 @@ std::optional<RouteState> read_route(const nlmsghdr* message) {
     route.kind = header->rtm_type == RTN_UNREACHABLE ? RouteKind::unreachable
                  : header->rtm_type == RTN_BLACKHOLE ? RouteKind::blackhole
                                                      : RouteKind::unicast;
+    const auto type = header->rtm_type;
+    state.leads_somewhere =
+        (header->rtm_flags & RTM_F_CLONED) == 0 &&
+        (type == RTN_UNICAST || type == RTN_UNREACHABLE || type == RTN_BLACKHOLE || type == RTN_PROHIBIT);
     route.via = read_via(attributes);
     route.onlink = (header->rtm_flags & RTNH_F_ONLINK) != 0;
     route.mtu = attributes.nested(RTA_METRICS).u32(RTAX_MTU).value_or(0);

@@ -42,6 +42,7 @@ struct Session::State {
     };
 
     KnownLinks links;
+    std::set<std::uint32_t> watched_tables;
     std::set<RouteKey> removing;  // by us, so that its notice is no loss
     int overlay_fd = -1;
     std::deque<Task> waiting;
@@ -61,8 +62,9 @@ struct Session::State {
     void receive(Channel channel, const nlmsghdr* message, base::Instant now, SessionOutput& out);
     void answered(Pending& pending, const Acknowledgement& answer, base::Instant now, SessionOutput& out);
     void dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out);
-    void learn(Channel channel, const nlmsghdr* message, SessionOutput& out);
+    void learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_route(Channel channel, const nlmsghdr* message, SessionOutput& out);
+    void learn_loss(const RouteKey& key, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
     void collect(Task& task, Channel channel, const nlmsghdr* message);
     std::string name_of(Space space, std::uint32_t index) const;
@@ -120,6 +122,7 @@ void Session::State::start_tasks(base::Instant now, SessionOutput& out) {
         waiting.pop_front();
         const auto task = std::prev(running.end());
         if (task->removes) removing.insert(*task->removes);
+        if (task->snapshot) watched_tables = task->watched_tables;
         std::vector<Request> first = std::move(task->requests);
         task->requests.clear();
         task->sent_at = now;
@@ -216,10 +219,10 @@ void Session::State::receive(
     if (is_answer && found->second.request.is_dump) {
         if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) found->second.request.fine.push_back(EINTR);
         if (message->nlmsg_type == NLMSG_DONE) return dump_ended(message->nlmsg_seq, now, out);
-        learn(channel, message, out);
+        learn(channel, message, true, out);
         return collect(*found->second.task, channel, message);
     }
-    learn(channel, message, out);
+    learn(channel, message, false, out);
 }
 
 void Session::State::answered(
@@ -252,7 +255,7 @@ void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, Sessi
     if (done.task->unanswered == 0) advance(done.task, now, out);
 }
 
-void Session::State::learn(Channel channel, const nlmsghdr* message, SessionOutput& out) {
+void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out) {
     std::optional<Notice> notice;
     if (channel == Channel::xfrm) {
         if (message->nlmsg_type == XFRM_MSG_EXPIRE) {
@@ -264,11 +267,11 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, SessionOutp
         const auto link = read_link(message);
         const Space space = space_of(channel);
         if (link)
-            notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link)
+            notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link, in_dump)
                                                         : links.forget(space, link->index);
     } else if (message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_DELADDR) {
         learn_address(channel, message, out);
-    } else if (message->nlmsg_type == RTM_DELROUTE) {
+    } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, out);
     }
     if (notice) out.notices.push_back(std::move(*notice));
@@ -285,18 +288,33 @@ void Session::State::learn_address(Channel channel, const nlmsghdr* message, Ses
     const Space space = space_of(channel);
     const std::string link = name_of(space, found->index);
     if (message->nlmsg_type == RTM_NEWADDR) {
-        out.notices.push_back(AddressAppeared{space, link, found->address.address});
+        if (found->usable) out.notices.push_back(AddressAppeared{space, link, found->address.address});
     } else {
         out.notices.push_back(AddressVanished{space, link, found->address.address});
     }
 }
 
 void Session::State::learn_route(Channel channel, const nlmsghdr* message, SessionOutput& out) {
+    const auto header = fixed_header<rtmsg>(message);
+    const bool ours = header && header->rtm_protocol == kProtocol;
+    const bool gone = message->nlmsg_type == RTM_DELROUTE;
+    if (ours ? !gone : watched_tables.empty()) return;
     auto found = read_route(message);
-    if (!found || found->protocol != kProtocol) return;
-    RouteKey key = found->route.key;
+    if (!found) return;
+    RouteKey& key = found->route.key;
     key.space = space_of(channel);
-    // We may have asked with the metric left to the kernel.
+    if (ours) return learn_loss(key, out);
+    if (!found->leads_somewhere || !watched_tables.contains(key.table)) return;
+    found->route.link = name_of(key.space, found->index);
+    if (gone) {
+        out.notices.push_back(ForeignRouteGone{key});
+    } else {
+        out.notices.push_back(ForeignRoute{std::move(found->route), found->protocol});
+    }
+}
+
+// We may have asked with the metric left to the kernel.
+void Session::State::learn_loss(const RouteKey& key, SessionOutput& out) {
     for (const std::uint32_t metric : {key.metric, 0u}) {
         RouteKey asked = key;
         asked.metric = metric;

@@ -176,6 +176,7 @@ void plan(Task& task, TakeSnapshot wish) {
     task.is_exclusive = true;
     task.snapshot.emplace();
     task.link_prefix = std::move(wish.link_prefix);
+    task.watched_tables = std::move(wish.watched_tables);
     const auto ask = [&](Channel channel, std::uint16_t type, std::uint8_t family, std::vector<int> fine = {}
                      ) {
         const Request request{channel, dump(type, family), std::move(fine), true};
@@ -219,14 +220,14 @@ Task make_task(Change change) {
     return task;
 }
 
-std::optional<Notice> KnownLinks::learn(Space space, const LinkState& state) {
+std::optional<Notice> KnownLinks::learn(Space space, const LinkState& state, bool in_dump) {
     const auto [it, is_new] = links_.try_emplace({space, state.index});
     const LinkState before = std::exchange(it->second, state);
     const bool same = !is_new && before.up == state.up && before.link.name == state.link.name &&
                       before.link.mtu == state.link.mtu;
     if (!is_new) indexes_.erase({space, before.link.name});
     indexes_[{space, state.link.name}] = state.index;
-    if (same) return std::nullopt;
+    if (same && !in_dump) return std::nullopt;
     if (state.up) return LinkUp{space, state.link.name, state.index, state.link.mtu};
     if (is_new || !before.up) return std::nullopt;
     return LinkDown{space, before.link.name};

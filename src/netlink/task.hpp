@@ -15,8 +15,8 @@ namespace aronet::netlink {
 // What the session knows of links, from answers and notices.
 class KnownLinks {
 public:
-    // The notices that follow from it, if the link changed.
-    std::optional<Notice> learn(Space space, const LinkState& state);
+    // The notices that follow from it, if the link changed. In a dump, what is up is told in any case.
+    std::optional<Notice> learn(Space space, const LinkState& state, bool in_dump);
     std::optional<Notice> forget(Space space, std::uint32_t index);
 
     const LinkState* find(Space space, const std::string& name) const;
@@ -64,6 +64,7 @@ struct Task {
     std::string text;
     std::optional<Snapshot> snapshot;                        // being collected
     std::string link_prefix;                                 // of the snapshot
+    std::set<std::uint32_t> watched_tables;                  // from the snapshot on
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done
     std::optional<RouteKey> removes;
     bool is_exclusive = false;  // changes links or asks in turns: nothing runs beside it

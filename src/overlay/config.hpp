@@ -3,6 +3,7 @@
 // config.json and registry.json as values, in every spelling the original's versions used
 // (docs/configuration.md).
 
+#include "babel/speaker.hpp"
 #include "base/address.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
@@ -11,6 +12,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,9 @@ using base::Duration;
 using base::Family;
 using base::Prefix;
 
-enum class Mode : std::uint8_t { vrf, netns };
+inline constexpr std::size_t kIfNameMax = 15;
+
+enum class Mode : std::uint8_t { vrf, netns, none };  // none: in the present namespace
 enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
 enum class SysctlChoice : std::uint8_t { apply, check };
 enum class LogFormat : std::uint8_t { text, json };
@@ -38,13 +42,32 @@ struct EndpointConfig {                   // of our own config.json
     bool operator==(const EndpointConfig&) const = default;
 };
 
+// An ordinary interface that Babel runs on besides the tunnels. Its addresses and MTU are the kernel's to
+// say.
+struct InterfaceRule {
+    std::string name;  // a pattern
+    babel::InterfaceConfig as;
+    bool operator==(const InterfaceRule&) const = default;
+};
+
+struct Installation {  // of what Babel selected
+    bool refused = false;
+    std::optional<std::uint32_t> table, metric;
+    std::optional<Address> preferred_source;
+    bool operator==(const Installation&) const = default;
+};
+
 struct BabelConfig {
     Duration hello_interval = std::chrono::seconds(20);
     Duration update_interval = std::chrono::seconds(80);
     std::uint16_t rxcost = 32;
     std::uint16_t rtt_cost = 1024;
     Duration rtt_min = std::chrono::milliseconds(10), rtt_max = std::chrono::milliseconds(1024);
-    bool only_registered_prefixes = true;  // accept announcements only for prefixes of the registry
+    bool only_registered_prefixes = true;   // tunnels: learn only prefixes of the registry
+    std::vector<InterfaceRule> interfaces;  // the first whose pattern fits
+    babel::MetricRules imports, exports, redistribute;
+    std::set<std::uint32_t> redistribute_tables;  // of the kernel
+    babel::Rules<Installation> install;
     bool operator==(const BabelConfig&) const = default;
 };
 
@@ -65,7 +88,7 @@ struct Config {
         extra_ip;  // further addresses of the main interface, prefix lengths
     std::string ifname = "aronet";
     std::string netns_name = "aronet";
-    std::uint32_t route_table = 128;  // the default with a VRF; 254 in a namespace
+    std::uint32_t route_table = 128;  // the default with a VRF; 254 without
     Mode mode = Mode::vrf;
     std::string runtime_dir = "/var/run/aronet";
     std::uint32_t mtu = 1400;

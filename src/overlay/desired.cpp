@@ -37,7 +37,7 @@ Route device_route(Space space, std::uint32_t table, const Prefix& destination, 
 }
 
 void add_sids(const Config& config, Objects& out) {
-    if (!config.network) return;
+    if (!config.network || config.mode == Mode::none) return;
     const auto sid = [&](std::uint64_t host, netlink::Encap encap) {
         const Prefix prefix = Prefix::host(main_address(config, host));
         Route route = device_route(overlay_space(config), overlay_table(config), prefix, config.ifname);
@@ -48,10 +48,22 @@ void add_sids(const Config& config, Objects& out) {
     sid(kEndDx4, netlink::Seg6LocalEndDx4{});
 }
 
+const std::string& main_link(const Config& config) {
+    static const std::string loopback = kLoopback;
+    return config.mode == Mode::none ? loopback : config.ifname;
+}
+
 void add_extra_addresses(const Config& config, Objects& out) {
     for (const auto& [address, length] : config.extra_ip) {
-        out.addresses.push_back({Space::underlay, config.ifname, address, length, std::nullopt});
+        out.addresses.push_back({Space::underlay, main_link(config), address, length, std::nullopt});
     }
+}
+
+void add_main_addresses(const Config& config, Objects& out) {
+    const std::string& link = main_link(config);
+    if (config.network)
+        out.addresses.push_back({Space::underlay, link, main_address(config, kMain), 128, std::nullopt});
+    add_extra_addresses(config, out);
 }
 
 void add_vrf(const Config& config, Objects& out) {
@@ -59,12 +71,7 @@ void add_vrf(const Config& config, Objects& out) {
     vrf.name = config.ifname;
     vrf.kind = netlink::Vrf{config.route_table};
     out.links.push_back(vrf);
-    if (config.network) {
-        out.addresses.push_back(
-            {Space::underlay, config.ifname, main_address(config, kMain), 128, std::nullopt}
-        );
-    }
-    add_extra_addresses(config, out);
+    add_main_addresses(config, out);
 }
 
 void add_veth(const Config& config, Objects& out) {
@@ -98,9 +105,11 @@ bool is_own(const Config& config, const RegistryNode& node) {
 // Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to.
 void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
     if (!seen.insert(prefix).second) return;
-    Route route = device_route(Space::underlay, netlink::kMainTable, prefix, config.ifname);
-    if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
-    out.routes.push_back(route);
+    if (config.mode != Mode::none) {
+        Route route = device_route(Space::underlay, netlink::kMainTable, prefix, config.ifname);
+        if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
+        out.routes.push_back(route);
+    }
     Route guard = device_route(overlay_space(config), overlay_table(config), prefix, "");
     guard.kind = RouteKind::unreachable;
     guard.key.metric = kGuardMetric;
@@ -155,22 +164,30 @@ auto link_key(const Link& link) {
     );
 }
 
+// A dot in a name is no separator.
+std::string in_sysctls(std::string link) {
+    std::replace(link.begin(), link.end(), '.', '/');
+    return link;
+}
+
 const auto kItself = [](const auto& item) { return item; };
 const auto kRouteKey = [](const Route& route) { return route.key; };
 
 }  // namespace
 
 Space overlay_space(const Config& config) {
-    return config.mode == Mode::vrf ? Space::underlay : Space::overlay;
+    return config.mode == Mode::netns ? Space::overlay : Space::underlay;
 }
 
 std::uint32_t overlay_table(const Config& config) {
-    return config.mode == Mode::vrf ? config.route_table : netlink::kMainTable;
+    return config.mode == Mode::netns ? netlink::kMainTable : config.route_table;
 }
 
 Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings) {
     Objects out;
-    config.mode == Mode::vrf ? add_vrf(config, out) : add_veth(config, out);
+    if (config.mode == Mode::vrf) add_vrf(config, out);
+    if (config.mode == Mode::netns) add_veth(config, out);
+    if (config.mode == Mode::none) add_main_addresses(config, out);
     add_sids(config, out);
     add_destinations(config, registry, out);
     for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
@@ -250,9 +267,10 @@ std::vector<Sysctl> sysctls(const Config& config) {
     std::vector<Sysctl> out{
         {Space::underlay, "net.ipv4.ip_forward", "1"},
         {Space::underlay, "net.ipv6.conf.all.forwarding", "1"},
-        {space, "net.ipv6.conf.all.seg6_enabled", "1"},
         {space, "net.ipv4.conf.all.rp_filter", "0"},
     };
+    if (config.mode == Mode::none) return out;
+    out.push_back({space, "net.ipv6.conf.all.seg6_enabled", "1"});
     if (config.mode == Mode::vrf) {
         out.push_back({space, "net.ipv4.tcp_l3mdev_accept", "1"});
         out.push_back({space, "net.ipv4.udp_l3mdev_accept", "1"});
@@ -265,13 +283,14 @@ std::vector<Sysctl> sysctls(const Config& config) {
 }
 
 std::vector<Sysctl> link_sysctls(const Config& config, const std::string& link) {
-    std::string name = link;
-    std::replace(name.begin(), name.end(), '.', '/');  // a dot in a name is no separator
-    const Space space = overlay_space(config);
-    return {
-        {space, "net.ipv6.conf." + name + ".seg6_enabled", "1"},
-        {space, "net.ipv4.conf." + name + ".rp_filter", "0"},
-    };
+    std::vector<Sysctl> out{rp_filter_of(config, link)};
+    if (config.mode != Mode::none)
+        out.push_back({overlay_space(config), "net.ipv6.conf." + in_sysctls(link) + ".seg6_enabled", "1"});
+    return out;
+}
+
+Sysctl rp_filter_of(const Config& config, const std::string& link) {
+    return {overlay_space(config), "net.ipv4.conf." + in_sysctls(link) + ".rp_filter", "0"};
 }
 
 }  // namespace aronet::overlay

@@ -21,6 +21,7 @@ struct Objects {
 
 netlink::Space overlay_space(const Config& config);
 std::uint32_t overlay_table(const Config& config);
+inline constexpr const char* kLoopback = "lo";     // carries our addresses where there is no main interface
 inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
 
 Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings);
@@ -45,5 +46,6 @@ std::vector<Sysctl> sysctls(const Config& config);
 std::vector<Sysctl> link_sysctls(
     const Config& config, const std::string& link
 );  // of a tunnel or the main interface
+Sysctl rp_filter_of(const Config& config, const std::string& link);
 
 }  // namespace aronet::overlay

@@ -42,7 +42,8 @@ Node::State::State(Config config_, Host host_, base::Random& random_)
       host(std::move(host_)),
       random(random_),
       engine(engine_config(config), random),
-      speaker(speaker_config(random), random) {}
+      speaker(speaker_config(random), random),
+      sightings(overlay_space(config), config.babel.redistribute) {}
 
 Node::Node(Config config, Host host, base::Random& random)
     : state_(std::make_unique<State>(std::move(config), std::move(host), random)) {}
@@ -54,7 +55,7 @@ void Node::start(Instant now, Actions& out) {
     s.now = s.started = now;
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
     if (s.config.mode == Mode::netns) s.change(netlink::AddNamespace{s.config.netns_name}, {});
-    s.change(netlink::TakeSnapshot{s.config.ifname}, {Purpose::Kind::snapshot});
+    s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
 }
 
 void Node::handle(Event event, Instant now, Actions& out) {
@@ -103,10 +104,9 @@ void Node::State::handle(IkeDatagram& event) {
 }
 
 void Node::State::handle(BabelDatagram& event) {
-    const Tunnel* tunnel = find(event.link);
-    if (tunnel == nullptr || !tunnel->on_babel || phase != Phase::running) return;
-    const babel::Packet packet{
-        event.bytes, event.from, event.to, event.from_port, tunnel->pairing.if_id, event.received_at};
+    const auto in = babel_interface(event.link);
+    if (!in || phase != Phase::running) return;
+    const babel::Packet packet{event.bytes, event.from, event.to, event.from_port, *in, event.received_at};
     speaker.handle(packet, now, babel_actions);
 }
 
@@ -153,9 +153,13 @@ void Node::State::handle(Stop&) {
     if (engine.stopped()) begin_clean_up();
 }
 
-Tunnel* Node::State::find(const std::string& interface) {
+const Tunnel* Node::State::find(const std::string& interface) const {
     const auto id = by_interface.find(interface);
     return id == by_interface.end() ? nullptr : &tunnels.at(id->second);
+}
+
+Tunnel* Node::State::find(const std::string& interface) {
+    return const_cast<Tunnel*>(std::as_const(*this).find(interface));
 }
 
 }  // namespace aronet::overlay

@@ -61,6 +61,9 @@ struct SendBabel {
     Address from, to;
     base::Bytes bytes;
 };
+struct ListenBabel {
+    std::string link;
+};  // where the overlay lives, from now on
 struct Answer {
     RequestId id;
     int status;
@@ -76,13 +79,21 @@ struct RunUpdown {
     std::map<std::string, std::string> environment;
 };
 struct Stopped {};
-using Action =
-    std::variant<SendIke, SendBabel, netlink::Change, Answer, Resolve, RunUpdown, Stopped, base::Note>;
+using Action = std::variant<
+    SendIke,
+    SendBabel,
+    ListenBabel,
+    netlink::Change,
+    Answer,
+    Resolve,
+    RunUpdown,
+    Stopped,
+    base::Note>;
 using Actions = std::vector<Action>;
 
 // What the shell found out about the host before the node was made.
 struct Host {
-    bool kernel_datapath = false;          // ESP and XFRM interfaces are there and wanted
+    bool kernel_datapath = false;  // ESP and XFRM interfaces are there and wanted; or there are no tunnels
     std::vector<Address> local_addresses;  // of the underlay, for endpoints given as a range
     std::string version;
     int pid = 0;

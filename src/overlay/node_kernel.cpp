@@ -40,6 +40,9 @@ void Node::State::answered(const netlink::Done& done) {
         warn(base::Level::error, line);
         // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
         if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
+    } else if (purpose.kind == Purpose::Kind::look_again) {
+        relearned.reset();  // half of it would be worse than what is known
+        warn(base::Level::error, line);
     } else {
         say(base::Level::warning, line);
     }
@@ -83,6 +86,7 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 }
 
 void Node::State::notice(const netlink::LinkUp& up) {
+    seen(up);
     if (lost_links.erase(up.name) > 0) restore_around(up.name);
     Tunnel* tunnel = find(up.name);
     if (tunnel == nullptr || up.space != overlay_space(config)) return;
@@ -91,6 +95,7 @@ void Node::State::notice(const netlink::LinkUp& up) {
 }
 
 void Node::State::notice(const netlink::LinkDown& down) {
+    seen(down);
     if (phase != Phase::running) return;
     Tunnel* tunnel = find(down.name);
     if (tunnel != nullptr && down.space == overlay_space(config)) {
@@ -133,10 +138,10 @@ void Node::State::restore_around(const std::string& name) {
 
 void Node::State::notice(const netlink::RouteLost& lost) {
     if (phase != Phase::running) return;
-    for (const auto& [destination, route] : routes) {
-        if (route.key != lost.key) continue;
-        const Tunnel* tunnel = find(route.link);
-        if (tunnel != nullptr && tunnel->on_babel)
+    const auto learned = routes.find(destination_of(lost.key));
+    if (learned != routes.end() && learned->second.key == lost.key) {
+        const netlink::Route& route = learned->second;
+        if (route.link.empty() || babel_interface(route.link))
             change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
         return;
     }
@@ -169,10 +174,12 @@ void Node::State::notice(const netlink::Lost&) {
     for (const auto& [destination, route] : routes) {
         change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
     }
+    look_again();
 }
 
 // What an earlier run left is adopted where it is what we want, and removed where it is not.
 void Node::State::notice(const netlink::Snapshot& snapshot) {
+    if (phase == Phase::running) return looked_again();
     // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
@@ -189,8 +196,9 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     }
     phase = Phase::running;
     want_sysctls(sysctls(config));
-    want_sysctls(link_sysctls(config, config.ifname));
+    if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
+    follow_all();
     apply_registry(std::exchange(registry, {}));
 }
 
@@ -239,11 +247,13 @@ void Node::State::begin_clean_up() {
     for (const auto& [destination, route] : routes) change(netlink::RemoveRoute{route.key}, quiet);
     // Links of tunnels before the VRF they belong to; addresses go with their links.
     Objects left = objects;
-    left.addresses.clear();
+    std::erase_if(left.addresses, [](const auto& address) { return address.link != kLoopback; });
     std::reverse(left.links.begin(), left.links.end());
     for (netlink::Wish& wish : diff(left, {})) change(std::move(wish), quiet);
     // Those of our links went with them, those of the namespace go with it.
-    for (const Sysctl& sysctl : sysctls(config)) {
+    std::vector<Sysctl> changed = sysctls(config);
+    for (const auto& [name, interface] : ordinary) changed.push_back(rp_filter_of(config, name));
+    for (const Sysctl& sysctl : changed) {
         const bool ours = old_sysctls.contains({sysctl.space, sysctl.key});
         if (ours && sysctl.space == netlink::Space::underlay) {
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);

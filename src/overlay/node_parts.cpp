@@ -88,9 +88,8 @@ void Node::State::translate(ike::PeerMoved& action) {
 }
 
 void Node::State::translate(babel::Send& action) {
-    const auto tunnel = tunnels.find(action.on);
-    if (tunnel == tunnels.end()) return;
-    const std::string& link = tunnel->second.pairing.interface;
+    const std::string link = link_of(action.on);
+    if (link.empty()) return;
     out->push_back(SendBabel{overlay_space(config), link, action.from, action.to, std::move(action.bytes)});
 }
 
@@ -103,17 +102,29 @@ netlink::Route Node::State::babel_route(const babel::Destination& destination) c
 }
 
 void Node::State::translate(babel::InstallRoute& action) {
-    const auto tunnel = tunnels.find(action.on);
-    if (tunnel == tunnels.end()) return;
     netlink::Route route = babel_route(action.destination);
-    route.link = tunnel->second.pairing.interface;
+    route.link = link_of(action.on);
+    if (route.link.empty()) return;
     route.via = action.next_hop;
     route.onlink = action.next_hop.is_v4();
+    const auto* how =
+        first_match(config.babel.install, {.about = action.destination, .interface = route.link});
+    if (how != nullptr) {
+        if (how->refused) return uninstall(action.destination);
+        route.key.table = how->table.value_or(route.key.table);
+        route.key.metric = how->metric.value_or(route.key.metric);
+        route.pref_src = how->preferred_source;
+    }
     install(action.destination, std::move(route));
 }
 
+// In the place of what was there; where nothing was, nobody is misled.
 void Node::State::translate(babel::InstallUnreachable& action) {
+    const auto before = routes.find(action.destination);
+    const bool filtered = !config.babel.install.empty();
+    if (before == routes.end() && filtered) return;
     netlink::Route route = babel_route(action.destination);
+    if (before != routes.end()) route.key = before->second.key;
     route.kind = netlink::RouteKind::unreachable;
     install(action.destination, std::move(route));
 }
@@ -121,15 +132,19 @@ void Node::State::translate(babel::InstallUnreachable& action) {
 // Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
 void Node::State::install(const babel::Destination& destination, netlink::Route route) {
     const auto before = routes.find(destination);
-    if (before != routes.end() && before->second.kind != route.kind) {
-        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
+    const bool moves =
+        before != routes.end() && (before->second.kind != route.kind || before->second.key != route.key);
+    if (moves) {
+        change(netlink::RemoveRoute{before->second.key}, {Purpose::Kind::clean_up});
     }
     routes[destination] = route;
     change(netlink::AddRoute{std::move(route)}, {Purpose::Kind::babel_route});
 }
 
-void Node::State::translate(babel::RemoveRoute& action) {
-    const auto found = routes.find(action.destination);
+void Node::State::translate(babel::RemoveRoute& action) { uninstall(action.destination); }
+
+void Node::State::uninstall(const babel::Destination& destination) {
+    const auto found = routes.find(destination);
     if (found == routes.end()) return;
     change(netlink::RemoveRoute{found->second.key}, {Purpose::Kind::clean_up});
     routes.erase(found);
@@ -155,6 +170,9 @@ void Node::State::update_routing(Tunnel& tunnel) {
     interface.rtt_min = config.babel.rtt_min;
     interface.rtt_max = config.babel.rtt_max;
     interface.mtu = config.mtu;
+    interface.imports = babel::rules_for(config.babel.imports, tunnel.pairing.interface);
+    interface.exports = babel::rules_for(config.babel.exports, tunnel.pairing.interface);
+    out->push_back(ListenBabel{tunnel.pairing.interface});
     speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
 }
 

@@ -124,12 +124,6 @@ void Node::State::resolve_names() {
     for (const auto& name : wanted) names.set(name, now);
 }
 
-void Node::State::announce_own() {
-    std::vector<Prefix> own = config.prefixes;
-    if (config.network) own.push_back(*config.network);
-    for (const Prefix& prefix : own) speaker.announce(babel::Destination::of(prefix), 0, now, babel_actions);
-}
-
 std::optional<std::vector<Prefix>> Node::State::learnable() const {
     if (!config.babel.only_registered_prefixes) return std::nullopt;
     std::vector<Prefix> allowed;

@@ -7,6 +7,7 @@
 #include "ike/engine.hpp"
 #include "overlay/desired.hpp"
 #include "overlay/node.hpp"
+#include "overlay/sightings.hpp"
 #include "overlay/tunnel.hpp"
 
 #include <map>
@@ -16,11 +17,26 @@ namespace aronet::overlay {
 
 // Why a change was asked for: decides what its answer means.
 struct Purpose {
-    enum class Kind : std::uint8_t { base, sa, policies, sysctl, clean_up, babel_route, snapshot };
+    enum class Kind : std::uint8_t {
+        base,
+        sa,
+        policies,
+        sysctl,
+        clean_up,
+        babel_route,
+        snapshot,
+        look_again
+    };
     Kind kind = Kind::base;
     std::uint32_t if_id = 0;
     ike::ChildId child = 0;
     std::string words;  // for a line in the log when it fails
+};
+
+struct Ordinary {  // an interface beside the tunnels, while Babel runs on it
+    babel::InterfaceId id = 0;
+    babel::InterfaceConfig running;
+    Instant since;
 };
 
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
@@ -50,6 +66,7 @@ struct Node::State {
     void translate(babel::RemoveRoute& action);
     void translate(base::Note& action);
     void install(const babel::Destination& destination, netlink::Route route);
+    void uninstall(const babel::Destination& destination);
     void update_routing(Tunnel& tunnel);
     void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
 
@@ -67,8 +84,11 @@ struct Node::State {
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::Snapshot& snapshot);
     void notice(const netlink::Lost&);
-    template <class T>
-    void notice(const T&) {}
+    void notice(const netlink::AddressAppeared& appeared);
+    void notice(const netlink::AddressVanished& vanished);
+    void notice(const netlink::ForeignRoute& route);
+    void notice(const netlink::ForeignRouteGone& gone);
+    void notice(const netlink::Counters&) {}
     void restore(const std::string& link);
     void restore_around(const std::string& link);
     void want_sysctls(const std::vector<Sysctl>& list);
@@ -80,13 +100,34 @@ struct Node::State {
     void connect(Tunnel& tunnel);
     void forget(std::uint32_t if_id);
     void resolve_names();
-    void announce_own();
     std::optional<std::vector<Prefix>> learnable() const;
+
+    // --- ordinary interfaces, what is announced (node_links.cpp)
+    const InterfaceRule* rule_for(const std::string& link) const;
+    void follow(const std::string& name);
+    void follow_all();
+    void run_on(const std::string& name, const InterfaceRule& rule, babel::InterfaceConfig wanted);
+    babel::MetricRules filter_of(
+        const babel::MetricRules& of_interface, const babel::MetricRules& of_all, const std::string& name
+    ) const;
+    template <class T>
+    bool seen(const T& notice);
+    void seen(const netlink::LinkUp& up);
+    void seen(const netlink::LinkDown& down);
+    void announce_own();
+    void offer(const babel::Destination& about);
+    void offer_touched();
+    netlink::TakeSnapshot snapshot_wish() const;
+    void look_again();
+    void looked_again();
+    std::optional<babel::InterfaceId> babel_interface(const std::string& link) const;
+    std::string link_of(babel::InterfaceId id) const;  // empty: gone
 
     // --- status.cpp
     std::string answer_to(const std::string& verb, int& status) const;
 
     Tunnel* find(const std::string& interface);
+    const Tunnel* find(const std::string& interface) const;
     netlink::Route babel_route(const babel::Destination& destination) const;
     void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
     void warn(base::Level level, const std::string& text);  // said once, and shown by status
@@ -102,6 +143,11 @@ struct Node::State {
     std::set<std::string> lost_links;                      // to somebody else; asked for again
     Objects objects;                                      // what the kernel was asked to have
     std::map<babel::Destination, netlink::Route> routes;  // Babel's, installed
+    Sightings sightings;
+    std::optional<Sightings> relearned;  // while everything is looked at again
+    bool look_once_more = false;         // what was looked at has changed meanwhile
+    std::map<std::string, Ordinary> ordinary;
+    std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;  // as they were before us
 

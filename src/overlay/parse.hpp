@@ -24,7 +24,18 @@ std::optional<Registry> parse_registry(std::string_view text, const std::string&
 // addresses).
 Prefix reserved_range(const Prefix& network);
 
-// Pieces that both files are made of.
+void read_babel(
+    const Value& babel, const ReadKey& read_key, bool has_tunnels, Config& config
+);  // parse_babel.cpp
+
+// Pieces that the files are made of. What is absent leaves `out` as it is.
+void read_duration(const Value& value, Duration low, Duration high, Duration& out);
+template <class T>
+void read_number(const Value& value, std::uint64_t low, std::uint64_t high, T& out) {
+    if (value.is_absent()) return;
+    const auto number = value.number(low, high);
+    if (number) out = static_cast<T>(*number);
+}
 std::optional<std::string> read_name(const Value& value);           // of an organization or a node
 std::optional<Prefix> read_prefix(const Value& value);              // host bits allowed
 std::vector<Prefix> read_prefixes(const Value& value);              // absent: none

@@ -9,50 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kIfNameMax = 15;
 constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
-
-std::optional<Duration> parse_duration(std::string_view text) {
-    double amount = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-    if (error != std::errc() || !(amount >= 0)) return std::nullopt;
-    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-    const double scale = unit == "ms"                  ? 1e-3
-                         : unit == "s" || unit.empty() ? 1
-                         : unit == "m"                 ? 60
-                         : unit == "h"                 ? 3600
-                                                       : 0;
-    if (scale == 0 || amount * scale > 1e6) return std::nullopt;
-    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(amount * scale));
-}
-
-void read_duration(const Value& value, Duration low, Duration high, Duration& out) {
-    if (value.is_absent()) return;
-    std::optional<Duration> duration;
-    if (value.is_string()) {
-        const auto text = value.string();
-        if (text) duration = parse_duration(*text);
-    } else if (value.is_number()) {
-        const auto seconds = value.number(0, 1000000);
-        if (!seconds) return;
-        duration = std::chrono::seconds(*seconds);
-    }
-    if (duration && *duration >= low && *duration <= high) {
-        out = *duration;
-        return;
-    }
-    const auto words = [](Duration d) { return std::to_string(base::milliseconds(d)) + "ms"; };
-    value.expected(
-        "a time from " + words(low) + " to " + words(high) + " like \"20s\" or \"500ms\" or whole seconds"
-    );
-}
-
-template <class T>
-void read_number(const Value& value, std::uint64_t low, std::uint64_t high, T& out) {
-    if (value.is_absent()) return;
-    const auto number = value.number(low, high);
-    if (number) out = static_cast<T>(*number);
-}
 
 void read_private_key(const Value& value, const ReadKey& read_key, Config& config) {
     if (value.is_absent()) return value.warning("is missing: nothing can be run without it");
@@ -137,8 +94,7 @@ void read_interface_name(const Value& value, Config& config) {
 void read_mode(const Value& daemon, Config& config) {
     const Value mode = daemon.member("mode"), use_netns = daemon.member("use_netns");
     if (!mode.is_absent()) {
-        const auto choice = mode.one_of({"vrf", "netns"});
-        if (choice) config.mode = *choice == 0 ? Mode::vrf : Mode::netns;
+        config.mode = static_cast<Mode>(mode.one_of({"vrf", "netns", "none"}).value_or(0));
     }
     if (use_netns.is_absent()) return;
     const auto choice = use_netns.boolean();
@@ -176,7 +132,7 @@ void read_runtime(const Value& daemon, Config& config) {
     }
 }
 
-void read_daemon(const Value& daemon, Config& config) {
+void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
     daemon.warn_of_unknown(
@@ -200,10 +156,10 @@ void read_daemon(const Value& daemon, Config& config) {
          "sysctl"}
     );
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
-    if (network.is_absent()) {
-        network.warning("is missing: this node has no address of its own in the overlay");
-    } else {
+    if (!network.is_absent()) {
         config.network = read_network(network);
+    } else if (has_tunnels) {
+        network.warning("is missing: this node has no address of its own in the overlay");
     }
     config.prefixes = read_prefixes(prefixes);
     refuse_reserved(prefixes, config.prefixes, config.network);
@@ -221,31 +177,6 @@ void read_daemon(const Value& daemon, Config& config) {
     }
     if (!sysctl.is_absent())
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
-}
-
-void read_babel(const Value& babel, BabelConfig& config) {
-    if (babel.is_absent() || !babel.is_object()) return;
-    babel.warn_of_unknown(
-        {"hello_interval",
-         "update_interval",
-         "rxcost",
-         "rtt_cost",
-         "rtt_min",
-         "rtt_max",
-         "only_registered_prefixes"}
-    );
-    // Intervals are hundredths of a second in 16 bits on the wire (RFC 8966 4.6).
-    const Value update = babel.member("update_interval");
-    read_duration(babel.member("hello_interval"), 100ms, 655s, config.hello_interval);
-    config.update_interval = std::min<Duration>(4 * config.hello_interval, 655s);  // RFC 8966 appendix B
-    read_duration(update, 500ms, 655s, config.update_interval);
-    read_number(babel.member("rxcost"), 1, 65534, config.rxcost);
-    read_number(babel.member("rtt_cost"), 0, 65534, config.rtt_cost);
-    read_duration(babel.member("rtt_min"), 0ms, 60s, config.rtt_min);
-    read_duration(babel.member("rtt_max"), 1ms, 60s, config.rtt_max);
-    if (config.rtt_max <= config.rtt_min) babel.member("rtt_max").error("must be more than rtt_min");
-    const Value only = babel.member("only_registered_prefixes");
-    if (!only.is_absent()) config.only_registered_prefixes = only.boolean().value_or(true);
 }
 
 void read_ike(const Value& ike, IkeConfig& config) {
@@ -266,10 +197,17 @@ void read_log(const Value& log, Config& config) {
         config.log_format = static_cast<LogFormat>(format.one_of({"text", "json"}).value_or(0));
 }
 
+// Who the node is matters to those it makes tunnels with.
+void read_names(const Value& root, bool has_tunnels, Config& config) {
+    const auto find = [&](const char* key) { return has_tunnels ? root.required({key}) : root.member(key); };
+    config.organization = read_name(find("organization")).value_or("");
+    config.common_name = read_name(find("common_name")).value_or("");
+}
+
+// None: a router of Babel without tunnels.
 void read_endpoints(const Value& endpoints, Config& config) {
     if (endpoints.is_absent()) return;
     for (const Value& endpoint : endpoints.elements()) read_endpoint(endpoint, config);
-    if (endpoints.is_array() && endpoints.elements().empty()) endpoints.expected("at least one endpoint");
 }
 
 }  // namespace
@@ -285,14 +223,18 @@ std::optional<Config> parse_config(
         {"private_key", "organization", "common_name", "daemon", "endpoints", "babel", "ike", "log"}
     );
     Config config;
-    read_private_key(root.member("private_key"), read_key, config);
-    config.organization = read_name(root.required({"organization"})).value_or("");
-    config.common_name = read_name(root.required({"common_name"})).value_or("");
-    read_daemon(root.member("daemon"), config);
-    read_babel(root.member("babel"), config.babel);
+    const Value endpoints = root.member("endpoints"), key = root.member("private_key");
+    const bool has_tunnels = !endpoints.is_array() || !endpoints.elements().empty();
+    if (has_tunnels || !key.is_absent()) read_private_key(key, read_key, config);
+    read_names(root, has_tunnels, config);
+    read_daemon(root.member("daemon"), has_tunnels, config);
+    read_babel(root.member("babel"), read_key, has_tunnels, config);
     read_ike(root.member("ike"), config.ike);
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
+    if (!has_tunnels && config.babel.interfaces.empty()) {
+        endpoints.warning("is empty, and so is babel.interfaces: there is nobody to talk to");
+    }
     if (problems.has_errors()) return std::nullopt;
     return config;
 }

@@ -1,6 +1,7 @@
 #include "overlay/parse.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace aronet::overlay {
 namespace {
@@ -61,12 +62,47 @@ bool read_address(const Value& value, bool range_allowed, Location& location) {
     return false;
 }
 
+std::optional<Duration> parse_duration(std::string_view text) {
+    double amount = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
+    if (error != std::errc() || !(amount >= 0)) return std::nullopt;
+    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    const double scale = unit == "ms"                  ? 1e-3
+                         : unit == "s" || unit.empty() ? 1
+                         : unit == "m"                 ? 60
+                         : unit == "h"                 ? 3600
+                                                       : 0;
+    if (scale == 0 || amount * scale > 1e6) return std::nullopt;
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(amount * scale));
+}
+
 }  // namespace
 
 const std::vector<std::string> kPrefixSpellings{"prefixs", "prefixes", "extra_network"};
 
 Prefix reserved_range(const Prefix& network) {
     return Prefix(network.address().plus(std::uint64_t{0xffff} << 48), 80);
+}
+
+void read_duration(const Value& value, Duration low, Duration high, Duration& out) {
+    if (value.is_absent()) return;
+    std::optional<Duration> duration;
+    if (value.is_string()) {
+        const auto text = value.string();
+        if (text) duration = parse_duration(*text);
+    } else if (value.is_number()) {
+        const auto seconds = value.number(0, 1000000);
+        if (!seconds) return;
+        duration = std::chrono::seconds(*seconds);
+    }
+    if (duration && *duration >= low && *duration <= high) {
+        out = *duration;
+        return;
+    }
+    const auto words = [](Duration d) { return std::to_string(base::milliseconds(d)) + "ms"; };
+    value.expected(
+        "a time from " + words(low) + " to " + words(high) + " like \"20s\" or \"500ms\" or whole seconds"
+    );
 }
 
 std::optional<std::string> read_name(const Value& value) {

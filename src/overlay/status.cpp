@@ -53,6 +53,11 @@ std::string peer_name(const Tunnel& tunnel) {
     return tunnel.pairing.peer.remote.organization + "/" + tunnel.pairing.peer.remote.common_name;
 }
 
+json peer_or_null(const Node::State& s, babel::InterfaceId id) {
+    const auto tunnel = s.tunnels.find(id);
+    return tunnel == s.tunnels.end() ? json(nullptr) : json(peer_name(tunnel->second));
+}
+
 // Who announces a prefix, by the registry: the longest match, since a network holds its node's SIDs.
 std::string owner(const Registry& registry, const Prefix& prefix) {
     std::string name;
@@ -108,10 +113,9 @@ json tunnels_json(const Node::State& s) {
 json neighbours_json(const Node::State& s) {
     json list = json::array();
     for (const babel::NeighbourView& view : s.speaker.neighbours()) {
-        const Tunnel& tunnel = s.tunnels.at(view.on);
         list.push_back({
-            {"interface", tunnel.pairing.interface},
-            {"peer", peer_name(tunnel)},
+            {"interface", s.link_of(view.on)},
+            {"peer", peer_or_null(s, view.on)},
             {"address", view.address.to_string()},
             {"reachable", view.reachable},
             {"rxcost", view.rxcost},
@@ -129,12 +133,11 @@ json neighbours_json(const Node::State& s) {
 json routes_json(const Node::State& s) {
     json list = json::array();
     for (const babel::RouteView& view : s.speaker.routes()) {
-        const Tunnel& tunnel = s.tunnels.at(view.on);
         list.push_back({
             {"destination", view.destination.prefix.to_string()},
             {"source", view.destination.source.to_string()},
-            {"interface", tunnel.pairing.interface},
-            {"via", peer_name(tunnel)},
+            {"interface", s.link_of(view.on)},
+            {"via", peer_or_null(s, view.on)},
             {"next_hop", view.next_hop.to_string()},
             {"metric", view.metric},
             {"received_metric", view.received_metric},
@@ -149,6 +152,61 @@ json routes_json(const Node::State& s) {
     return {{"schema", "aronet.routes/1"}, {"routes", list}};
 }
 
+const char* mode_name(Mode mode) {
+    switch (mode) {
+        case Mode::vrf:
+            return "vrf";
+        case Mode::netns:
+            return "netns";
+        case Mode::none:
+            return "none";
+    }
+    return "";
+}
+
+const char* type_name(babel::LinkType type) {
+    switch (type) {
+        case babel::LinkType::wired:
+            return "wired";
+        case babel::LinkType::tunnel:
+            return "tunnel";
+        case babel::LinkType::lossy:
+            return "lossy";
+    }
+    return "";
+}
+
+// What keeps Babel from an interface that it is to run on.
+const char* why_not(const LinkSight& link) { return link.up ? "no link-local address" : "down"; }
+
+// Ordinary interfaces that are there, and those named in full that are not.
+json interfaces_json(const Node::State& s) {
+    json list = json::array();
+    const auto add = [&](const std::string& name, const char* state, const Ordinary* running) {
+        json entry{{"interface", name}, {"state", state}};
+        if (running != nullptr) {
+            entry["type"] = type_name(running->running.type);
+            entry["link_local"] = running->running.link_local.to_string();
+            entry["ipv4"] = running->running.v4 ? json(running->running.v4->to_string()) : json(nullptr);
+            entry["mtu"] = running->running.mtu;
+            entry["since_seconds"] = seconds(s.now - running->since);
+        }
+        list.push_back(std::move(entry));
+    };
+    const auto& links = s.sightings.links();
+    for (const auto& [name, link] : links) {
+        if (s.rule_for(name) == nullptr) continue;
+        const auto running = s.ordinary.find(name);
+        const bool runs = running != s.ordinary.end();
+        add(name, runs ? "running" : why_not(link), runs ? &running->second : nullptr);
+    }
+    for (const InterfaceRule& rule : s.config.babel.interfaces) {
+        const bool pattern = rule.name.find_first_of("*?") != std::string::npos;
+        if (!pattern && !links.contains(rule.name)) add(rule.name, "absent", nullptr);
+    }
+    return list;
+}
+
 json info_json(const Node::State& s) {
     return {
         {"schema", "aronet.info/1"},
@@ -157,8 +215,11 @@ json info_json(const Node::State& s) {
         {"uptime_seconds", seconds(s.now - s.started)},
         {"organization", s.config.organization},
         {"common_name", s.config.common_name},
-        {"mode", s.config.mode == Mode::vrf ? "vrf" : "netns"},
-        {"datapath", s.host.kernel_datapath ? "kernel" : "user"},
+        {"mode", mode_name(s.config.mode)},
+        {"datapath",
+         s.config.endpoints.empty() ? "none"
+         : s.host.kernel_datapath   ? "kernel"
+                                    : "user"},
         {"ifname", s.config.ifname},
         {"registry", {{"version", s.registry.version}, {"nodes", s.registry.nodes.size()}}},
     };
@@ -196,6 +257,7 @@ json status_json(const Node::State& s) {
     answer["state"] = state;
     answer["unreached"] = missing;
     answer["tunnels"] = {{"total", s.tunnels.size()}, {"up", up}};
+    answer["interfaces"] = interfaces_json(s);
     answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
     answer["routes"] = {{"installed", s.routes.size()}};
     answer["warnings"] = s.warnings;

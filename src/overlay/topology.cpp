@@ -6,8 +6,6 @@
 namespace aronet::overlay {
 namespace {
 
-constexpr std::size_t kIfNameMax = 15;
-
 // Nodes without serial numbers are named by where their endpoint is (docs/ike.md, identities).
 std::string location_words(const std::optional<Address>& address, std::uint16_t port) {
     return base::Endpoint{address.value_or(Address::any(Family::v4)), port}.to_string();
@@ -59,7 +57,7 @@ void number(std::vector<Pairing>& list, const std::string& ifname) {
         const std::string text = pairing.peer.local.to_string() + "-" + pairing.peer.remote.to_string();
         const std::uint32_t mask = digits == 8 ? 0xffffffff : (1u << (4 * digits)) - 1;
         auto id = static_cast<std::uint32_t>(std::stoul(digest(text, 4), nullptr, 16)) & mask;
-        while (id == 0 || taken.contains(id)) id = (id + 1) & mask;
+        while (id == 0 || id >= kOrdinaryIdMin || taken.contains(id)) id = (id + 1) & mask;
         taken.emplace(id, &pairing);
         pairing.if_id = pairing.peer.id = pairing.peer.if_id = pairing.peer.reqid = id;
         pairing.interface = ifname + "-" + hex_name(id, digits);

@@ -22,6 +22,9 @@ struct Pairing {
     std::string updown;  // script of our endpoint, or empty
 };
 
+// Numbers from here on are no tunnels: ordinary interfaces are told apart by them.
+inline constexpr std::uint32_t kOrdinaryIdMin = 0xffff0000;
+
 // Sorted by if_id. `local_addresses` are for endpoints of ours that are given as a range.
 std::vector<Pairing> pairings(
     const Config& config, const Registry& registry, const std::vector<Address>& local_addresses

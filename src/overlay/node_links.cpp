@@ -1,0 +1,210 @@
+// Ordinary interfaces that Babel runs on besides the tunnels, and what is announced of this host. Both follow
+// what the kernel says.
+
+#include "overlay/node_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::overlay {
+namespace {
+
+// What Babel needs on an ordinary interface. An address in use stays in use while it is there: neighbours
+// know us by it.
+std::optional<babel::InterfaceConfig> runnable(
+    const InterfaceRule& rule, const LinkSight& link, const std::optional<babel::InterfaceConfig>& running
+) {
+    const auto pick = [&](const auto& fits, const std::optional<Address>& present) -> std::optional<Address> {
+        if (present && link.addresses.contains(*present)) return present;
+        const auto found = std::find_if(link.addresses.begin(), link.addresses.end(), fits);
+        return found == link.addresses.end() ? std::nullopt : std::optional(*found);
+    };
+    const auto link_local = pick(
+        [](const Address& a) { return a.is_v6() && a.is_link_local(); },
+        running ? std::optional(running->link_local) : std::nullopt
+    );
+    if (!link.up || !link_local) return std::nullopt;
+    babel::InterfaceConfig config = rule.as;
+    config.link_local = *link_local;
+    config.v4 = pick(
+        [](const Address& a) { return a.is_v4() && !a.is_loopback(); }, running ? running->v4 : std::nullopt
+    );
+    config.mtu = link.mtu;
+    return config;
+}
+
+}  // namespace
+
+const InterfaceRule* Node::State::rule_for(const std::string& link) const {
+    const bool ours = link == config.ifname || link.starts_with(config.ifname + "-") || link == kLoopback;
+    if (ours) return nullptr;
+    const auto& rules = config.babel.interfaces;
+    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const InterfaceRule& r) {
+        return babel::fits(r.name, link);
+    });
+    return rule == rules.end() ? nullptr : &*rule;
+}
+
+// Brings Babel on an ordinary interface to where the interface is now.
+void Node::State::follow(const std::string& name) {
+    const InterfaceRule* rule = rule_for(name);
+    if (rule == nullptr || phase != Phase::running) return;
+    const auto seen = sightings.links().find(name);
+    const auto at = ordinary.find(name);
+    std::optional<babel::InterfaceConfig> running, wanted;
+    if (at != ordinary.end()) running = at->second.running;
+    if (seen != sightings.links().end()) wanted = runnable(*rule, seen->second, running);
+    if (running && wanted && running->link_local == wanted->link_local) {
+        at->second.running.mtu = wanted->mtu;
+        at->second.running.v4 = wanted->v4;
+        speaker.change_interface(at->second.id, wanted->mtu, wanted->v4, now, babel_actions);
+        return;
+    }
+    if (running) {
+        speaker.remove_interface(at->second.id, now, babel_actions);
+        drain();
+        ordinary_names.erase(at->second.id);
+        ordinary.erase(at);
+        say(base::Level::info, name + " is left by Babel");
+    }
+    if (!wanted) return;
+    run_on(name, *rule, std::move(*wanted));
+}
+
+void Node::State::run_on(const std::string& name, const InterfaceRule& rule, babel::InterfaceConfig wanted) {
+    babel::InterfaceId id = kOrdinaryIdMin;
+    while (ordinary_names.contains(id)) ++id;
+    ordinary_names.emplace(id, name);
+    ordinary.emplace(name, Ordinary{id, wanted, now});
+    wanted.imports = filter_of(rule.as.imports, config.babel.imports, name);
+    wanted.exports = filter_of(rule.as.exports, config.babel.exports, name);
+    want_sysctls({rp_filter_of(config, name)});
+    out->push_back(ListenBabel{name});
+    say(base::Level::info, "Babel runs on " + name + " as " + wanted.link_local.to_string());
+    speaker.add_interface(id, wanted, now, babel_actions);
+}
+
+babel::MetricRules Node::State::filter_of(
+    const babel::MetricRules& of_interface, const babel::MetricRules& of_all, const std::string& name
+) const {
+    babel::MetricRules rules = of_interface;
+    for (auto& rule : babel::rules_for(of_all, name)) rules.push_back(std::move(rule));
+    return rules;
+}
+
+void Node::State::follow_all() {
+    std::set<std::string> all;
+    for (const auto& [name, link] : sightings.links()) all.insert(name);
+    for (const auto& [name, interface] : ordinary) all.insert(name);
+    for (const std::string& name : all) follow(name);
+}
+
+std::optional<babel::InterfaceId> Node::State::babel_interface(const std::string& link) const {
+    if (const Tunnel* tunnel = find(link))
+        return tunnel->on_babel ? std::optional(tunnel->pairing.if_id) : std::nullopt;
+    const auto it = ordinary.find(link);
+    return it == ordinary.end() ? std::nullopt : std::optional(it->second.id);
+}
+
+std::string Node::State::link_of(babel::InterfaceId id) const {
+    const auto tunnel = tunnels.find(id);
+    if (tunnel != tunnels.end()) return tunnel->second.pairing.interface;
+    const auto name = ordinary_names.find(id);
+    return name == ordinary_names.end() ? "" : name->second;
+}
+
+// Own prefixes and what is redistributed: from the first the node has them, the second it has found.
+void Node::State::offer(const babel::Destination& about) {
+    if (phase != Phase::running) return;
+    const bool own =
+        !about.source_specific() &&
+        (config.network == about.prefix ||
+         std::find(config.prefixes.begin(), config.prefixes.end(), about.prefix) != config.prefixes.end());
+    const auto metric = own ? std::optional<babel::Metric>(0) : sightings.offered(about);
+    if (metric) {
+        speaker.announce(about, *metric, now, babel_actions);
+    } else {
+        speaker.withdraw(about, now, babel_actions);
+    }
+}
+
+void Node::State::offer_touched() {
+    for (const babel::Destination& about : sightings.take_touched()) offer(about);
+}
+
+void Node::State::announce_own() {
+    std::vector<Prefix> own = config.prefixes;
+    if (config.network) own.push_back(*config.network);
+    for (const Prefix& prefix : own) offer(babel::Destination::of(prefix));
+    for (const babel::Destination& about : sightings.destinations()) offer(about);
+}
+
+template <class T>
+bool Node::State::seen(const T& notice) {
+    const bool news = sightings.see(notice);
+    if (relearned) relearned->see(notice);
+    if (news && phase == Phase::running) offer_touched();
+    return news && phase == Phase::running;
+}
+
+// The kernel told nothing of the IPv4 routes that came back with the link.
+void Node::State::seen(const netlink::LinkUp& up) {
+    const auto before = sightings.links().find(up.name);
+    const bool was_down = before != sightings.links().end() && !before->second.up;
+    if (!seen<>(up)) return;
+    follow(up.name);
+    if (was_down && sightings.wants_routes()) look_again();
+}
+
+void Node::State::seen(const netlink::LinkDown& down) {
+    if (seen<>(down)) follow(down.name);
+}
+
+void Node::State::notice(const netlink::AddressAppeared& appeared) {
+    if (seen(appeared)) follow(appeared.link);
+}
+
+// Nor does it tell of the IPv4 routes that went with the address.
+void Node::State::notice(const netlink::AddressVanished& vanished) {
+    if (!seen(vanished)) return;
+    follow(vanished.link);
+    if (vanished.address.is_v4() && sightings.wants_routes()) look_again();
+}
+
+void Node::State::notice(const netlink::ForeignRoute& route) { seen(route); }
+
+void Node::State::notice(const netlink::ForeignRouteGone& gone) { seen(gone); }
+
+netlink::TakeSnapshot Node::State::snapshot_wish() const {
+    netlink::TakeSnapshot wish{config.ifname, {}};
+    if (sightings.wants_routes()) wish.watched_tables = config.babel.redistribute_tables;
+    return wish;
+}
+
+// Notices were lost, or the kernel said nothing of what it did: everything is looked at again, beside what is
+// known, so that nothing is withdrawn on suspicion.
+void Node::State::look_again() {
+    if (relearned) {
+        look_once_more = true;
+        return;
+    }
+    relearned.emplace(overlay_space(config), config.babel.redistribute);
+    change(snapshot_wish(), {Purpose::Kind::look_again, 0, 0, {}});
+}
+
+void Node::State::looked_again() {
+    if (!relearned) return;
+    if (std::exchange(look_once_more, false)) {
+        relearned = Sightings(overlay_space(config), config.babel.redistribute);
+        change(snapshot_wish(), {Purpose::Kind::look_again, 0, 0, {}});
+        return;
+    }
+    std::set<babel::Destination> touched = sightings.destinations();
+    sightings = std::move(*relearned);
+    relearned.reset();
+    touched.merge(sightings.destinations());
+    sightings.take_touched();
+    follow_all();
+    for (const babel::Destination& about : touched) offer(about);
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,57 @@
+#pragma once
+
+// What the kernel said of the links where the overlay lives, of their addresses and of the routes of others,
+// and what of it Babel is to announce. Pure; it knows no speaker.
+
+#include "babel/filter.hpp"
+#include "netlink/change.hpp"
+
+#include <map>
+#include <set>
+
+namespace aronet::overlay {
+
+using base::Address;
+
+babel::Destination destination_of(const netlink::RouteKey& key);
+
+struct LinkSight {
+    bool up = false;
+    std::uint32_t mtu = 0;
+    std::set<Address> addresses;
+};
+
+class Sightings {
+public:
+    Sightings(netlink::Space space, babel::MetricRules redistribute);
+
+    // True where it was news.
+    bool see(const netlink::LinkUp& notice);
+    bool see(const netlink::LinkDown& notice);
+    bool see(const netlink::AddressAppeared& notice);
+    bool see(const netlink::AddressVanished& notice);
+    bool see(const netlink::ForeignRoute& notice);
+    bool see(const netlink::ForeignRouteGone& notice);
+
+    const std::map<std::string, LinkSight>& links() const { return links_; }
+    // The metric to redistribute this with, if it is there and the rules want it.
+    std::optional<babel::Metric> offered(const babel::Destination& about) const;
+    std::set<babel::Destination> destinations() const;  // that may be offered
+    std::set<babel::Destination> take_touched();        // whose offer may have changed since the last call
+    bool wants_routes() const;                          // addresses alone need no attention to routes
+
+private:
+    struct Seen {
+        std::uint8_t protocol;
+        std::string link;
+        bool operator==(const Seen&) const = default;
+    };
+    netlink::Space space_;
+    babel::MetricRules rules_;
+    std::map<std::string, LinkSight> links_;
+    std::map<Address, std::set<std::string>> holders_;  // links by address
+    std::map<babel::Destination, std::map<netlink::RouteKey, Seen>> routes_;
+    std::set<babel::Destination> touched_;
+};
+
+}  // namespace aronet::overlay
