@@ -19,6 +19,7 @@ void ask_for_everything(Session& session, SessionOutput& out) {
     session.use_overlay(3);
     session.handle(Change{++id, RemoveRoute{route.key}}, start, out);
     session.handle(Change{++id, TakeSnapshot{"ov"}}, start, out);
+    session.handle(Change{++id, ReadCounters{}}, start, out);
     session.handle(Change{++id, AddLink{link}}, start, out);
     session.handle(
         Change{++id, AddAddress{{Space::underlay, "ov-1", *Address::parse("fe80::1"), 64, std::nullopt}}},

@@ -56,6 +56,7 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
         bool overrun = false;
         while (const auto bytes = socket(channel).receive(overrun)) {
             session_.handle(channel, *bytes, now(), output_);
+            if (channel == Channel::xfrm) socket(channel).forget();  // the kernel shows SAs with their keys
         }
         if (overrun) session_.lost(channel, now(), output_);
         flush(now());
@@ -103,7 +104,7 @@ bool Kernel::is_local(const netlink::Wish& wish) const {
     if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
     if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
     return holds<AddSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
-           holds<RemovePolicies>(wish);
+           holds<RemovePolicies>(wish) || holds<ReadCounters>(wish);
 }
 
 void Kernel::perform_here(netlink::Change change, base::Instant now) {
@@ -130,11 +131,22 @@ void Kernel::perform_in_datapath(netlink::Change change, base::Instant now) {
                 const Policies& p = wish.policies;
                 done(id, datapath_->set_outbound(p.if_id, p.spi_out, p.local, p.remote));
             },
+            [&](ReadCounters&) {
+                notices_.push_back(read_counters());
+                done(id, 0);
+            },
             [&](RemovePolicies& wish) { done(id, datapath_->remove_outbound(wish.if_id)); },
             [&](auto&) { done(id, EOPNOTSUPP); },
         },
         change.wish
     );
+}
+
+netlink::Counters Kernel::read_counters() const {
+    netlink::Counters counters;
+    for (const Datapath::SaCounters& sa : datapath_->counters())
+        counters.sas.push_back({sa.id, sa.bytes, sa.packets, sa.last_used});
+    return counters;
 }
 
 void Kernel::done(netlink::ChangeId id, int error) {

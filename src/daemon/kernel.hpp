@@ -48,6 +48,7 @@ private:
     bool is_local(const netlink::Wish& wish) const;
     void perform_here(netlink::Change change, base::Instant now);
     void perform_in_datapath(netlink::Change change, base::Instant now);
+    netlink::Counters read_counters() const;
     void done(netlink::ChangeId id, int error);
 
     // As inside_namespace() takes it: -1 for the underlay, and while there is no namespace.

@@ -1,5 +1,7 @@
 #include "daemon/netlink_socket.hpp"
 
+#include "base/secret.hpp"
+
 #include <boost/asio/use_awaitable.hpp>
 
 #include <linux/netlink.h>
@@ -44,7 +46,10 @@ boost::asio::awaitable<void> NetlinkSocket::readable() {
 std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
     for (;;) {
         const ssize_t size = recv(socket_.native_handle(), buffer_.data(), buffer_.size(), 0);
-        if (size >= 0) return base::ByteView(buffer_.data(), static_cast<std::size_t>(size));
+        if (size >= 0) {
+            received_ = static_cast<std::size_t>(size);
+            return base::ByteView(buffer_).first(received_);
+        }
         if (errno == ENOBUFS) {
             overrun = true;
         } else if (errno != EINTR) {
@@ -52,6 +57,8 @@ std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
         }
     }
 }
+
+void NetlinkSocket::forget() { base::wipe(std::span(buffer_).first(received_)); }
 
 int NetlinkSocket::send(base::ByteView bytes) {
     const ssize_t size = ::send(socket_.native_handle(), bytes.data(), bytes.size(), 0);

@@ -26,11 +26,13 @@ public:
     // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel
     // had to drop notices (ENOBUFS).
     std::optional<base::ByteView> receive(bool& overrun);
+    void forget();                   // wipes what was received last
     int send(base::ByteView bytes);  // 0 or an errno
 
 private:
     boost::asio::posix::stream_descriptor socket_;
     base::Bytes buffer_;
+    std::size_t received_ = 0;
 };
 
 }  // namespace aronet::daemon

@@ -84,7 +84,7 @@ std::string status_text(const json& answer) {
 
 std::string tunnels_text(const json& answer) {
     std::vector<std::vector<std::string>> rows{
-        {"INTERFACE", "PEER", "STATE", "SINCE", "REMOTE", "ESP", "RTT/ms", "REASON"}};
+        {"INTERFACE", "PEER", "STATE", "SINCE", "REMOTE", "ESP", "IN", "OUT", "RTT/ms", "REASON"}};
     for (const json& t : answer.at("tunnels")) {
         rows.push_back(
             {text_of(t, "interface"),
@@ -93,6 +93,8 @@ std::string tunnels_text(const json& answer) {
              since(t),
              text_of(t, "remote"),
              text_of(t, "esp_suite"),
+             bytes_words(t.value("bytes_in", std::uint64_t{0})),
+             bytes_words(t.value("bytes_out", std::uint64_t{0})),
              text_of(t, "rtt_ms"),
              text_of(t, "reason")}
         );
@@ -163,6 +165,16 @@ std::string duration_words(std::int64_t seconds) {
     if (seconds < 3600) return fmt::format("{}m{}s", seconds / 60, seconds % 60);
     if (seconds < 86400) return fmt::format("{}h{}m", seconds / 3600, seconds / 60 % 60);
     return fmt::format("{}d{}h", seconds / 86400, seconds / 3600 % 24);
+}
+
+std::string bytes_words(std::uint64_t bytes) {
+    if (bytes < 1000) return fmt::format("{}B", bytes);
+    double amount = static_cast<double>(bytes) / 1000;
+    for (const char* unit : {"kB", "MB", "GB"}) {
+        if (amount < 999.95) return fmt::format("{:.1f}{}", amount, unit);
+        amount /= 1000;
+    }
+    return fmt::format("{:.1f}TB", amount);
 }
 
 std::string as_text(const std::string& verb, const json& answer) {

@@ -57,9 +57,9 @@ void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& ou
     }
 }
 
-void Engine::traffic_seen(PeerId id, Instant now) {
+void Engine::traffic_seen(PeerId id, Instant at) {
     if (!state_->pursuits.contains(id)) return;
-    for (Session* session : state_->live(id)) session->heard_esp(now);
+    for (Session* session : state_->live(id)) session->heard_esp(at);
 }
 
 void Engine::stop(Instant now, Actions& out) {

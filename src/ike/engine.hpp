@@ -90,7 +90,12 @@ struct PeerMoved {
     PeerId peer;
     Endpoint from, to;
 };
-using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, base::Note>;
+// Nothing has come in over IKE for a while: whether ESP has is to be told by traffic_seen(), or the peer is
+// probed.
+struct Silence {
+    PeerId peer;
+};
+using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };
@@ -120,8 +125,8 @@ public:
     void refused(ChildId child, Instant now, Actions& out);  // the kernel would not: the exchange fails
     void rekey(ChildId child, Instant now, Actions& out);    // its bytes, packets or numbers run out
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
-    void traffic_seen(PeerId id, Instant now);  // inbound ESP was alive: puts DPD off
-    void stop(Instant now, Actions& out);       // DELETE for every SA, then stopped()
+    void traffic_seen(PeerId id, Instant at);  // authentic ESP came in then: puts the probe off
+    void stop(Instant now, Actions& out);      // DELETE for every SA, then stopped()
 
     void handle(const Datagram& datagram, Instant now, Actions& out);
     void tick(Instant now, Actions& out);

@@ -165,7 +165,7 @@ void Session::follow(const Endpoint& remote, Turn& turn) {
     if (peer_ && !children_.empty()) turn.out.emplace_back(PeerMoved{*peer_, before, remote});
 }
 
-void Session::heard_esp(Instant now) { heard_at_ = std::max(heard_at_, now); }
+void Session::heard_esp(Instant at) { heard_at_ = std::max(heard_at_, at); }
 
 // --- Messages out ---
 
@@ -267,6 +267,7 @@ void Session::tick(Turn& turn) {
             break;
         case Requester::Due::repeat:
             send(requester_.datagrams(), remote_, turn);
+            doubt(turn);
             break;
         case Requester::Due::give_up:
             on_silence(turn);
@@ -291,6 +292,7 @@ void Session::tick(Turn& turn) {
 
 void Session::tick_established(Turn& turn) {
     tick_children(turn);
+    if (const auto at = doubt_at(); at && turn.now >= *at) doubt(turn);
     if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_)
         probe_wanted_ = true;
     next_wish(turn);
@@ -298,6 +300,18 @@ void Session::tick_established(Turn& turn) {
         turn.out.emplace_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
         sent_at_ = turn.now;
     }
+}
+
+// Early enough for the data plane to answer before the probe; once per silence.
+std::optional<Instant> Session::doubt_at() const {
+    const bool probes = dpd_interval_ > 0s && !requester_.in_flight();
+    if (!probes || children_.empty() || doubted_since_ == heard_at_) return std::nullopt;
+    return heard_at_ + dpd_interval_ * 3 / 4;
+}
+
+void Session::doubt(Turn& turn) {
+    doubted_since_ = heard_at_;
+    if (peer_ && !children_.empty()) turn.out.emplace_back(Silence{*peer_});
 }
 
 std::optional<Instant> Session::deadline() const {
@@ -314,6 +328,7 @@ std::optional<Instant> Session::deadline() const {
     }
     if (requester_.in_flight()) return first;
     if (dpd_interval_ > 0s) consider(heard_at_ + dpd_interval_);
+    if (const auto at = doubt_at()) consider(*at);
     if (child_due_) consider(*child_due_);
     for (const Child& child : children_) {
         if (tired(child)) consider(*child.rekey_at);

@@ -64,7 +64,7 @@ public:
     void forget(const std::string& why, Turn& turn);  // without
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
     void follow(const Endpoint& remote, Turn& turn);  // the peer's endpoint is another
-    void heard_esp(Instant now);
+    void heard_esp(Instant at);
     void repeat_init_response(const Endpoint& to, Turn& turn) const;
 
     SessionKey key() const { return initiator_ ? spi_i_ : spi_r_; }
@@ -109,6 +109,8 @@ private:
     void end_after_answer(const std::string& why, Turn& turn);
     std::string name(const Turn& turn) const;
     void tick_established(Turn& turn);
+    std::optional<Instant> doubt_at() const;
+    void doubt(Turn& turn);
 
     // session_init.cpp: IKE_SA_INIT.
     void send_init(Turn& turn);
@@ -203,6 +205,7 @@ private:
 
     Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{},
         linger_until_{};
+    std::optional<Instant> doubted_since_;  // the heard_at_ that ESP has been asked for
     Duration dpd_interval_{}, keepalive_interval_{};
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

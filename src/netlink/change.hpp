@@ -6,6 +6,7 @@
 // answered by exactly one Done with its id. Changes take effect in the order they were given. Who answers (a
 // Session on a netlink socket, the user data plane, a simulated kernel) cannot be told from the answers.
 
+#include "base/time.hpp"
 #include "netlink/kernel.hpp"
 
 #include <map>
@@ -72,6 +73,7 @@ struct TakeSnapshot {
     std::string link_prefix;
     std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
 };  // answered by notices of what there is, then a Snapshot, then its Done
+struct ReadCounters {};  // answered by Counters of all SAs before its Done
 
 using Wish = std::variant<
     AddNamespace,
@@ -90,7 +92,8 @@ using Wish = std::variant<
     RemovePolicies,
     SetSysctl,
     GetSysctl,
-    TakeSnapshot>;
+    TakeSnapshot,
+    ReadCounters>;
 
 struct Change {
     ChangeId id = 0;
@@ -144,8 +147,12 @@ struct Mapping {
     base::Endpoint peer;
 };  // the peer's NAT mapping moved (authenticated by ESP)
 struct Counters {
-    base::SaId id;
-    std::uint64_t bytes, packets;
+    struct Sa {
+        base::SaId id;
+        std::uint64_t bytes = 0, packets = 0;    // since it was added
+        std::optional<base::Instant> last_used;  // where the data plane knows
+    };
+    std::vector<Sa> sas;  // others' too
 };
 struct SysctlValue {
     Space space;

@@ -69,6 +69,7 @@ struct RuleState {
 std::optional<RuleState> read_rule(const nlmsghdr* message);
 
 std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message);
+std::optional<Counters::Sa> read_counters(const nlmsghdr* message);
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
 std::optional<SaExpiring> read_expire(const nlmsghdr* message);
 std::optional<Mapping> read_mapping(const nlmsghdr* message);

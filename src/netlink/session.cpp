@@ -196,6 +196,7 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
             );
         }
     }
+    if (task->error == 0 && task->counters) out.notices.push_back(std::move(*task->counters));
     if (task->error == 0 && task->snapshot) out.notices.push_back(std::move(*task->snapshot));
     out.notices.push_back(Done{task->id, task->error, std::move(task->text)});
     running.erase(task);
@@ -324,6 +325,9 @@ void Session::State::learn_loss(const RouteKey& key, SessionOutput& out) {
 }
 
 void Session::State::collect(Task& task, Channel channel, const nlmsghdr* message) {
+    if (task.counters && message->nlmsg_type == XFRM_MSG_NEWSA) {
+        if (const auto sa = read_counters(message)) task.counters->sas.push_back(*sa);
+    }
     if (!task.snapshot) return;
     Snapshot& snapshot = *task.snapshot;
     const Space space = space_of(channel);

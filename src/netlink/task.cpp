@@ -198,6 +198,12 @@ void plan(Task& task, TakeSnapshot wish) {
     ask(Channel::xfrm, XFRM_MSG_GETPOLICY, 0, {EOPNOTSUPP});
 }
 
+void plan(Task& task, ReadCounters) {
+    task.is_exclusive = true;
+    task.counters.emplace();
+    task.requests.push_back({Channel::xfrm, dump(XFRM_MSG_GETSA), {}, true});
+}
+
 template <class T>
 void plan(Task& task, T) {  // namespaces and sysctls are no netlink
     task.phases.push_back([](const Surroundings&) -> Requests { return Errno{EOPNOTSUPP}; });

@@ -231,6 +231,16 @@ std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
     return sa;
 }
 
+std::optional<Counters::Sa> read_counters(const nlmsghdr* message) {
+    const auto info = fixed_header<xfrm_usersa_info>(message);
+    if (!info || (info->family != AF_INET && info->family != AF_INET6)) return std::nullopt;
+    return Counters::Sa{
+        {address_of(info->id.daddr, info->family), ntohl(info->id.spi)},
+        info->curlft.bytes,
+        info->curlft.packets,
+        std::nullopt};
+}
+
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message) {
     if (!fixed_header<xfrm_userpolicy_info>(message)) return std::nullopt;
     return Attributes(message, sizeof(xfrm_userpolicy_info)).u32(XFRMA_IF_ID);

@@ -75,6 +75,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.phase == Phase::stopped) return;
     s.engine.tick(now, s.ike_actions);
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
+    if (s.reading.due && *s.reading.due <= now) s.want_counters();
     while (const auto name = s.names.expired(now)) out.push_back(Resolve{name->first, name->second});
     s.drain();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
@@ -95,6 +96,7 @@ std::optional<base::Deadline> Node::deadline() const {
     std::optional<base::Deadline> first = s.engine.deadline();
     if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
     if (const auto at = s.names.next()) earlier(first, base::Deadline{*at, "a name is resolved again"});
+    if (s.reading.due) earlier(first, base::Deadline{*s.reading.due, "counters are wanted"});
     if (s.give_up_at) earlier(first, base::Deadline{*s.give_up_at, "stopping takes too long"});
     return first;
 }
@@ -120,9 +122,8 @@ void Node::State::handle(Request& event) {
         Stop stop;
         return handle(stop);
     }
-    int status = 200;
-    std::string body = answer_to(event.verb, status);
-    out->push_back(Answer{event.id, status, std::move(body)});
+    if (event.verb == "tunnels") return answer_with_counters(std::move(event));
+    answer(event);
 }
 
 void Node::State::handle(Resolved& event) {

@@ -27,6 +27,7 @@ void Node::State::answered(const netlink::Done& done) {
     const Purpose purpose = std::move(found->second);
     pending.erase(found);
     if (purpose.kind == Purpose::Kind::sa) return sa_answered(purpose, done);
+    if (purpose.kind == Purpose::Kind::counters) return counters_answered(done);
     if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
     if (done.error == 0) return;
     const std::string line = purpose.words + ": " + done.text;
@@ -267,6 +268,7 @@ void Node::State::end_if_clean() {
     if (phase != Phase::cleaning_up || !pending.empty()) return;
     phase = Phase::stopped;
     give_up_at.reset();
+    for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
     for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
     out->push_back(Stopped{});
 }

@@ -28,6 +28,8 @@ void Node::State::translate(ike::ChildUp& action) {
     const Child child{
         action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2, false};
     tunnel->second.children[action.child] = child;
+    metering.begins(child.in, action.peer, base::Direction::in);
+    metering.begins(child.out, action.peer, base::Direction::out);
     tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
     // Inbound first: the peer may send as soon as it has our answer.
     change(
@@ -54,6 +56,9 @@ void Node::State::translate(ike::Switch& action) {
 }
 
 void Node::State::translate(ike::ChildDown& action) {
+    want_counters();  // a last time, before they are gone
+    metering.ends(action.in);
+    metering.ends(action.out);
     change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up});
     change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up});
     const auto found = tunnels.find(action.peer);

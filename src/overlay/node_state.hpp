@@ -6,6 +6,7 @@
 #include "base/timers.hpp"
 #include "ike/engine.hpp"
 #include "overlay/desired.hpp"
+#include "overlay/metering.hpp"
 #include "overlay/node.hpp"
 #include "overlay/sightings.hpp"
 #include "overlay/tunnel.hpp"
@@ -25,7 +26,8 @@ struct Purpose {
         clean_up,
         babel_route,
         snapshot,
-        look_again
+        look_again,
+        counters
     };
     Kind kind = Kind::base;
     std::uint32_t if_id = 0;
@@ -60,6 +62,7 @@ struct Node::State {
     void translate(ike::Switch& action);
     void translate(ike::ChildDown& action);
     void translate(ike::PeerMoved& action);
+    void translate(ike::Silence&) { want_counters(); }
     void translate(babel::Send& action);
     void translate(babel::InstallRoute& action);
     void translate(babel::InstallUnreachable& action);
@@ -83,12 +86,12 @@ struct Node::State {
     void notice(const netlink::Mapping& mapping);
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::Snapshot& snapshot);
+    void notice(const netlink::Counters& counters);
     void notice(const netlink::Lost&);
     void notice(const netlink::AddressAppeared& appeared);
     void notice(const netlink::AddressVanished& vanished);
     void notice(const netlink::ForeignRoute& route);
     void notice(const netlink::ForeignRouteGone& gone);
-    void notice(const netlink::Counters&) {}
     void restore(const std::string& link);
     void restore_around(const std::string& link);
     void want_sysctls(const std::vector<Sysctl>& list);
@@ -122,6 +125,12 @@ struct Node::State {
     void looked_again();
     std::optional<babel::InterfaceId> babel_interface(const std::string& link) const;
     std::string link_of(babel::InterfaceId id) const;  // empty: gone
+
+    // --- what passes through the tunnels (node_traffic.cpp)
+    void want_counters();
+    void counters_answered(const netlink::Done& done);
+    void answer_with_counters(Request request);
+    void answer(const Request& request);
 
     // --- status.cpp
     std::string answer_to(const std::string& verb, int& status) const;
@@ -160,6 +169,12 @@ struct Node::State {
     netlink::ChangeId last_change = 0;
     std::map<netlink::ChangeId, Purpose> pending;
     std::vector<std::string> warnings;  // shown by status until restart
+    Metering metering;
+    struct {
+        std::optional<Instant> last, due;  // was asked for, is to be asked for again
+        bool in_flight = false;
+        std::vector<Request> waiting;
+    } reading;  // of the SAs' counters
     Instant started, now;
     ike::Actions ike_actions;
     babel::Actions babel_actions;

@@ -103,6 +103,10 @@ json tunnels_json(const Node::State& s) {
             {"behind_nat", peer.behind_nat},
             {"peer_behind_nat", peer.peer_behind_nat},
             {"rtt_ms", milliseconds_or_null(rtt.contains(if_id) ? rtt.at(if_id) : std::nullopt)},
+            {"bytes_in", tunnel.received.bytes},
+            {"bytes_out", tunnel.sent.bytes},
+            {"packets_in", tunnel.received.packets},
+            {"packets_out", tunnel.sent.packets},
             {"attempts", peer.attempts},
             {"came_up", tunnel.came_up},
         });

@@ -3,6 +3,7 @@
 // The life of one tunnel: wanted → keyed → linked → routed. Which driver keys it is not known here.
 
 #include "base/sa.hpp"
+#include "overlay/metering.hpp"
 #include "overlay/topology.hpp"
 
 #include <map>
@@ -17,19 +18,20 @@ const char* to_string(Stage stage);
 struct Child {  // one pair of SAs
     base::SaId in, out;
     Address in_source, out_source;
-    int unanswered = 0;    // of the kernel's two answers
+    int unanswered = 0;  // of the kernel's two answers
     bool failed = false;
 };
 
 struct Tunnel {
     Pairing pairing;
-    bool link_up = false;            // the kernel said so
-    bool carries = false;            // the policies of the current child are set
+    bool link_up = false;  // the kernel said so
+    bool carries = false;  // the policies of the current child are set
     bool on_babel = false;
     std::map<ike::ChildId, Child> children;
     std::optional<ike::ChildId> current;  // the one we send on
-    base::Instant since;             // of the present stage
-    std::uint64_t came_up = 0;       // times
+    base::Instant since;                  // of the present stage
+    std::uint64_t came_up = 0;            // times
+    Traffic received, sent;               // as of the last reading
 
     Stage stage() const;
     bool may_route() const { return link_up && carries; }

@@ -16,6 +16,16 @@ TEST_CASE("durations are said in the two largest units") {
     CHECK(duration_words(5 * 86400 + 3600) == "5d1h");
 }
 
+TEST_CASE("amounts are said in the unit that fits") {
+    CHECK(bytes_words(0) == "0B");
+    CHECK(bytes_words(999) == "999B");
+    CHECK(bytes_words(1000) == "1.0kB");
+    CHECK(bytes_words(999'949) == "999.9kB");
+    CHECK(bytes_words(999'950) == "1.0MB");
+    CHECK(bytes_words(104'857'600) == "104.9MB");
+    CHECK(bytes_words(7'000'000'000'000) == "7.0TB");
+}
+
 TEST_CASE("what strangers named cannot move the cursor") {
     const nlohmann::json answer{
         {"tunnels",

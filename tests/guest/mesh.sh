@@ -26,6 +26,13 @@ check_transfers() {
     done
 }
 
+# cairo sent and received 10 MB of each family, and dakar spoke with it through one tunnel.
+counted() {
+    ask cairo tunnels --json | tee "$work/answer.json" | jq -e '.tunnels | all(.packets_in > 0 and .packets_out > 0) and
+        any(.peer == "maple/dakar" and .bytes_in > 20000000 and .bytes_out > 20000000)' >/dev/null ||
+        { head -c 600 "$work/answer.json"; return 1; }
+}
+
 load_modules
 write_keys
 for node in athens berlin cairo; do write_config $node vrf kernel; done
@@ -41,6 +48,7 @@ check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6
 }
 check_pairs
 check_transfers
+check 'tunnels count what has passed' counted
 check_taken_away athens
 check_taken_away dakar
 check_restart athens

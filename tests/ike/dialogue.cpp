@@ -226,6 +226,8 @@ void Dialogue::perform(Side& side) {
                     sas.first.source = moved->to;
                     sas.second.destination = moved->to;
                 }
+            } else if (std::holds_alternative<Silence>(action)) {
+                ++side.silences;
             } else if (const auto* note = std::get_if<base::Note>(&action)) {
                 side.notes.push_back(note->text);
                 if (note->level == base::Level::error) FAIL(note->text);

@@ -31,7 +31,7 @@ struct Side {
     std::map<ChildId, std::pair<base::Sa, base::Sa>> children;  // in, out
     std::map<ChildId, bool> replacing;
     std::optional<ChildId> sending;
-    unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0;
+    unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0;
     std::vector<std::string> notes;
 
     PeerView view(PeerId id = 1) const;

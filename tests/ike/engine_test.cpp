@@ -328,3 +328,55 @@ TEST_CASE("both sides asking for a child at once end with one") {
         d.advance(90s).expect_tunnel();
     }
 }
+
+TEST_CASE("whether ESP came in is asked before a silent peer is probed, and answered it is not probed") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    const std::size_t before = d.sent.size();
+    d.advance(6s);
+    CHECK(d.a.silences == 0);
+    for (unsigned i = 1; i <= 5; ++i) {
+        d.advance(3s);
+        CHECK(d.a.silences == i);
+        CHECK(d.b.silences == i);
+        d.call(d.a, [&](Engine& engine, Actions&) { engine.traffic_seen(1, d.now); });
+        d.call(d.b, [&](Engine& engine, Actions&) { engine.traffic_seen(1, d.now); });
+        d.advance(5s);
+    }
+    CHECK(d.sent.size() == before);
+    d.advance(6s);
+    CHECK(d.sent.size() > before);  // nobody said anything
+}
+
+TEST_CASE("ESP from before the last message puts no probe off") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    const std::size_t before = d.sent.size();
+    d.call(d.a, [&](Engine& engine, Actions&) { engine.traffic_seen(1, Instant{}); });
+    d.advance(10s);
+    CHECK(d.sent.size() > before);
+}
+
+TEST_CASE("while ESP comes in a peer that does not answer is given more time") {
+    const auto ends_after = [](bool esp) {
+        Dialogue d;
+        d.both_connect().advance(1s).expect_tunnel();
+        d.cut = true;
+        const Instant start = d.now;
+        unsigned told = 0;
+        while (d.a.downs == 0 && d.now < start + 300s) {
+            d.advance(100ms);
+            if (esp && d.a.silences > told) d.a.engine->traffic_seen(1, d.now);
+            if (d.count(37, true) == 0) told = d.a.silences;  // until the first probe is out
+        }
+        return d.now - start;
+    };
+    CHECK(ends_after(false) < 40s);
+    CHECK(ends_after(true) > ends_after(false) + 10s);
+}
+
+TEST_CASE("an engine that never probes never asks for ESP") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    d.both_connect().advance(600s).expect_tunnel();
+    CHECK(d.a.silences == 0);
+}

@@ -22,7 +22,9 @@ check_commands() {
         .unreached == [] and (.pid | type) == "number" and (.drops | has("ike") and has("babel"))'
     check 'tunnels --json' is_json athens tunnels '.schema == "aronet.tunnels/1" and (.tunnels | length) == 4 and
         (.tunnels | all(.state == "routed" and (.interface | startswith("aronet-")) and (.spi_in | length) == 8 and
-            (.remote | endswith(":12025")) and .esp_suite != "" and .came_up >= 1)) and
+            (.remote | endswith(":12025")) and .esp_suite != "" and .came_up >= 1 and
+            .packets_in > 0 and .bytes_in > .packets_in and .packets_out > 0 and .bytes_out > .packets_out)) and
+        ([.tunnels[].bytes_out] | add) > 10000000 and
         ([.tunnels[].peer] | unique) == ["maple/cairo", "maple/dakar", "olive/berlin"]'
     check 'neighbours --json' is_json athens neighbours '.schema == "aronet.neighbours/1" and
         (.neighbours | length) == 4 and (.neighbours | all(.reachable and .rtt_ms > 0 and .cost >= 32 and

@@ -160,3 +160,35 @@ TEST_CASE("End.DT46 of a VRF table is a route", "[.guest]") {
             "mode encap.red segs 1 [ fd67::b ] dev ov scope link mtu 1360")
     );
 }
+
+TEST_CASE("what an SA has carried is read in one batch", "[.guest]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    REQUIRE(host.perform(AddLink{tunnel_link(Space::underlay, "")}).error == 0);
+    host.run(Space::underlay, "ip addr add 192.0.2.1/24 dev ov; ip addr add 10.9.0.1/24 dev ov-2a");
+    base::Sa in = make_sa(base::Direction::in, base::EspSuite::aes_gcm_256);
+    base::Sa out = make_sa(base::Direction::out, base::EspSuite::aes_gcm_256);
+    const base::SaId in_id = in.id(), out_id = out.id();
+    REQUIRE(host.perform(AddSa{std::move(in)}).error == 0);
+    REQUIRE(host.perform(AddSa{std::move(out)}).error == 0);
+    REQUIRE(
+        host.perform(SetPolicies{{0x2a, 7, address("192.0.2.1"), address("192.0.2.2"), out_id.spi}}).error ==
+        0
+    );
+    const auto read = [&](const base::SaId& id) {
+        REQUIRE(host.perform(ReadCounters{}).error == 0);
+        const auto counters = host.wait_for<Counters>();
+        CHECK(counters.sas.size() == 2);
+        for (const Counters::Sa& sa : counters.sas) {
+            if (sa.id == id) return sa;
+        }
+        FAIL("the SA is not there");
+        return Counters::Sa{};
+    };
+    const auto before = read(out_id).packets;
+    host.run(Space::underlay, "ping -c3 -i0.2 -W1 10.9.0.2");
+    const auto after = read(out_id);
+    CHECK(after.packets >= before + 3);
+    CHECK(after.bytes >= 3 * 84);
+    CHECK(read(in_id).packets == 0);
+}

@@ -139,6 +139,52 @@ TEST_CASE("an SA that the kernel refuses once is tried again, notices that overf
     CHECK_CONVERGES(world, 10s);
 }
 
+TEST_CASE("a tunnel that Babel speaks through is not probed, and its counters are read rarely") {
+    World world(9, plans(3));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(10s);
+    const std::uint64_t ike = world.ike_sent(), readings = world.kernel(0).counters_read();
+    world.run_for(100s);
+    CHECK(world.ike_sent() == ike);
+    CHECK(world.kernel(0).counters_read() - readings > 10);
+    CHECK(world.kernel(0).counters_read() - readings <= 100);
+}
+
+TEST_CASE("what passes through a tunnel is shown, and is kept when its SAs are replaced") {
+    World world(10, plans(2));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(60s);
+    const auto shown = [&] { return nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels").at(0); };
+    const auto before = shown();
+    CHECK(before.at("packets_in") >= 30);
+    CHECK(before.at("bytes_in") > before.at("packets_in"));
+    CHECK(before.at("packets_out") >= 30);
+    world.kill(1);
+    world.run_for(2s);
+    world.start(1);
+    CHECK_CONVERGES(world, 60s);
+    world.run_for(10s);
+    const auto after = shown();
+    CHECK(after.at("spi_in") != before.at("spi_in"));
+    CHECK(after.at("packets_in") > before.at("packets_in"));
+    CHECK(after.at("bytes_out") > before.at("bytes_out"));
+}
+
+TEST_CASE("however often the tunnels are asked for, counters are read at most once a second") {
+    World world(11, plans(2));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    const std::uint64_t before = world.kernel(0).counters_read();
+    for (int i = 0; i < 100; ++i) {
+        CHECK_FALSE(world.ask(0, "tunnels").empty());
+        world.run_for(50ms);
+    }
+    CHECK(world.kernel(0).counters_read() - before >= 4);
+    CHECK(world.kernel(0).counters_read() - before <= 6);
+}
+
 TEST_CASE("equal seeds give equal runs") {
     const auto run = [] {
         World world(8, plans(4));

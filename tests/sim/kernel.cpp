@@ -12,6 +12,7 @@ using netlink::Space;
 std::vector<Notice> Kernel::perform(netlink::Change change) {
     Notices out;
     const bool only_asks = std::holds_alternative<netlink::GetSysctl>(change.wish) ||
+                           std::holds_alternative<netlink::ReadCounters>(change.wish) ||
                            std::holds_alternative<netlink::TakeSnapshot>(change.wish);
     generation_ += only_asks ? 0 : 1;
     const int error = std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
@@ -60,6 +61,22 @@ std::optional<std::string> Kernel::inbound(std::uint32_t spi, const base::Bytes&
         return tunnel->second.second;
     }
     return std::nullopt;
+}
+
+void Kernel::count_outbound(const base::SaId& id, std::size_t bytes) {
+    KnownSa& sa = sas_.at(id);
+    sa.bytes += bytes;
+    ++sa.packets;
+}
+
+void Kernel::count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_t bytes) {
+    const auto [first, last] = by_spi_.equal_range(spi);
+    for (auto it = first; it != last; ++it) {
+        KnownSa& sa = sas_.at(it->second);
+        if (sa.direction != base::Direction::in || sa.key != key) continue;
+        sa.bytes += bytes;
+        ++sa.packets;
+    }
 }
 
 std::optional<netlink::Address> Kernel::link_local(const std::string& link) const {
@@ -180,7 +197,14 @@ int Kernel::apply(netlink::AddSa& wish, Notices&) {
     const base::ByteView key = sa.key.view();
     if (!sas_.contains(sa.id())) by_spi_.emplace(sa.spi, sa.id());
     sas_[sa.id()] = {
-        sa.direction, sa.if_id, sa.source.address, sa.destination, {key.begin(), key.end()}, ++sas_given_};
+        sa.direction,
+        sa.if_id,
+        sa.source.address,
+        sa.destination,
+        {key.begin(), key.end()},
+        ++sas_given_,
+        0,
+        0};
     return 0;
 }
 
@@ -209,6 +233,14 @@ int Kernel::apply(netlink::SetSysctl& wish, Notices&) {
 int Kernel::apply(netlink::GetSysctl& wish, Notices& out) {
     const auto [it, is_new] = sysctls_.try_emplace({wish.space, wish.key}, "0");
     out.push_back(netlink::SysctlValue{wish.space, wish.key, it->second});
+    return 0;
+}
+
+int Kernel::apply(netlink::ReadCounters&, Notices& out) {
+    netlink::Counters counters;
+    for (const auto& [id, sa] : sas_) counters.sas.push_back({id, sa.bytes, sa.packets, std::nullopt});
+    out.push_back(std::move(counters));
+    ++counters_read_;
     return 0;
 }
 

@@ -29,7 +29,10 @@ public:
     };
     std::optional<Outbound> outbound(const std::string& link) const;  // the SA this tunnel sends on
     std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key)
-        const;  // the tunnel it comes out of
+        const;                                                     // the tunnel it comes out of
+    void count_outbound(const base::SaId& id, std::size_t bytes);  // a packet went this way
+    void count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_t bytes);
+    std::uint64_t counters_read() const { return counters_read_; }  // times
     std::optional<netlink::Address> link_local(const std::string& link) const;
     const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to)
         const {
@@ -47,6 +50,7 @@ public:
         base::Endpoint destination;
         base::Bytes key;
         std::uint64_t number = 0;  // the how-manieth SA this kernel was given
+        std::uint64_t bytes = 0, packets = 0;
     };
     const std::map<base::SaId, KnownSa>& sas() const { return sas_; }
 
@@ -70,13 +74,14 @@ private:
     int apply(netlink::RemovePolicies& wish, Notices& out);
     int apply(netlink::SetSysctl& wish, Notices& out);
     int apply(netlink::GetSysctl& wish, Notices& out);
+    int apply(netlink::ReadCounters& wish, Notices& out);
     int apply(netlink::TakeSnapshot& wish, Notices& out);
     void remove_link(const LinkName& name, Notices& out);
     const netlink::Link* find(const std::string& link) const;
 
     bool has_namespace_ = false;
     std::uint32_t next_index_ = 2;
-    std::uint64_t sas_given_ = 0, generation_ = 0;
+    std::uint64_t sas_given_ = 0, generation_ = 0, counters_read_ = 0;
     int refuse_sa_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
     std::map<std::uint32_t, LinkName> tunnels_;  // by if_id

@@ -138,8 +138,10 @@ void World::lose_notices(std::size_t number) {
 
 std::string World::ask(std::size_t number, const std::string& verb) {
     Host& host = *hosts_[number];
+    host.answer.clear();
     host.node->handle(overlay::Request{1, verb, ""}, now_, host.actions);
     settle(host);
+    if (host.answer.empty()) run_for(1ms);  // its kernel is asked first
     return host.answer;
 }
 
@@ -204,6 +206,7 @@ void World::carry(const Host& from, const Host& to, const std::function<void()>&
 }
 
 void World::send_ike(Host& host, overlay::SendIke& send) {
+    ++ike_sent_;
     Host* target = owner_of(send.to);
     if (target == nullptr || !host.alive) return;
     const Endpoint seen{host.outside.address, host.plan.behind_nat ? host.outside.port : send.from.port};
@@ -223,6 +226,7 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
     const auto from = host.kernel.link_local(send.link);
     Host* target = sa ? owner_of(sa->destination) : nullptr;
     if (target == nullptr || !from || !host.kernel.link_is_up(send.link)) return;
+    host.kernel.count_outbound(sa->id, send.bytes.size());
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
         schedule(
@@ -231,6 +235,7 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
             [bytes = send.bytes, to = send.to, from = *from, sa = *sa, this](Host& arrived) {
                 const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
                 if (!arrived.alive || !link) return;
+                arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size());
                 arrived.node->handle(
                     overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions
                 );

@@ -55,6 +55,7 @@ public:
 
     Kernel& kernel(std::size_t host);
     Instant now() const { return now_; }
+    std::uint64_t ike_sent() const { return ike_sent_; }  // datagrams of all hosts
     std::size_t size() const { return hosts_.size(); }
     std::string ask(std::size_t host, const std::string& verb);
     bool is_stopped(std::size_t host) const;
@@ -97,7 +98,7 @@ private:
     base::Random random_;
     std::vector<std::unique_ptr<Host>> hosts_;
     std::map<std::pair<Instant, std::uint64_t>, Event> events_;
-    std::uint64_t order_ = 0, disturbances_ = 0;
+    std::uint64_t order_ = 0, disturbances_ = 0, ike_sent_ = 0;
     std::map<base::Endpoint, std::size_t> by_outside_;
     std::set<std::pair<std::size_t, std::size_t>> cuts_;
     Instant unsettled_until_{};  // a restart gives a prefix two origins for a moment (RFC 8966 1.1)
