@@ -225,11 +225,11 @@ count_kernel() {
         echo "links $(ip -o link | grep -c -v -e lo: -e eth0 -e lan)"
         echo "states $(ip -o xfrm state 2>/dev/null | grep -c "proto esp")"
         echo "policies $(ip -o xfrm policy 2>/dev/null | grep -c "if_id")"
-        echo "routes $(ip route show table all proto 197 | wc -l) $(ip -6 route show table all proto 197 | wc -l)"
+        echo "routes $(ip route show table all proto 140 | wc -l) $(ip -6 route show table all proto 140 | wc -l)"
         echo "namespaces $(ls /run/netns | wc -l)"
         for space in $(ls /run/netns); do
             echo "inside: links $(ip -n $space -o link | wc -l)"
-            echo "inside: routes $(ip -n $space route show proto 197 | wc -l) $(ip -n $space -6 route show proto 197 | wc -l)"
+            echo "inside: routes $(ip -n $space route show proto 140 | wc -l) $(ip -n $space -6 route show proto 140 | wc -l)"
         done' 2>&1
 }
 

@@ -19,8 +19,10 @@ using base::Address;
 using base::Family;
 using base::Prefix;
 
-// Routes, rules and addresses of ours carry this protocol number (RTA_PROTOCOL, FRA_PROTOCOL).
-inline constexpr std::uint8_t kProtocol = 197;
+// Routes, rules and addresses of ours carry this protocol number (RTA_PROTOCOL, FRA_PROTOCOL): one that
+// neither iproute2 nor FRR, which holds 186 to 198 and removes at its start what carries them, gives to
+// another.
+inline constexpr std::uint8_t kProtocol = 140;
 inline constexpr std::uint32_t kMainTable = 254;
 
 // Which network namespace an object lives in. With a VRF there is only the underlay.

@@ -22,7 +22,7 @@ check 'the main interface is aronet' in_host athens ip link show aronet
 check 'and so is the namespace, with the other end of it' inside ip link show aronet
 check 'tunnels have its name and 1400 octets' sh -c "nsenter -t ${holder[athens]} -n -m ip -n aronet link | grep 'aronet-[0-9a-f]\{8\}:.* mtu 1400 '"
 check 'their routes are in the main table of the namespace' sh -c \
-    "nsenter -t ${holder[athens]} -n -m ip -n aronet route show proto 197 table main | grep 10.10.2.0/24"
+    "nsenter -t ${holder[athens]} -n -m ip -n aronet route show proto 140 table main | grep 10.10.2.0/24"
 check 'the control socket is where the original has its own' in_host athens test -S /var/run/aronet/aronet.sock
 check_clean_stop
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

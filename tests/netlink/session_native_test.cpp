@@ -36,9 +36,9 @@ TEST_CASE("a veth pair across the namespaces is made, addressed and routed as in
     default_v6.via = default_v4.via = address("fd66::ffff:0:0:1");
     REQUIRE(host.perform(AddRoute{default_v6}).error == 0);
     REQUIRE(host.perform(AddRoute{default_v4}).error == 0);
-    CHECK(has(host.run(Space::overlay, "ip -N route"), "default via inet6 fd66::ffff:0:0:1 dev ov proto 197")
+    CHECK(has(host.run(Space::overlay, "ip -N route"), "default via inet6 fd66::ffff:0:0:1 dev ov proto 140")
     );
-    CHECK(has(host.run(Space::overlay, "ip -N -6 route"), "default via fd66::ffff:0:0:1 dev ov proto 197"));
+    CHECK(has(host.run(Space::overlay, "ip -N -6 route"), "default via fd66::ffff:0:0:1 dev ov proto 140"));
     CHECK(has(host.run(Space::underlay, "ping -c1 -W2 fd66::ffff:0:0:2"), "1 received"));
 
     REQUIRE(host.perform(RemoveRoute{default_v4.key}).error == 0);
@@ -63,7 +63,7 @@ TEST_CASE("a route is replaced in place and carries its metric, MTU, source and 
     route.mtu = 1336;
     REQUIRE(host.perform(AddRoute{route}).error == 0);
     const std::string text = host.run(Space::underlay, "ip -N -6 route show table 128");
-    CHECK(has(text, "via fe80::2 dev ov proto 197 metric 32 mtu 1336"));
+    CHECK(has(text, "via fe80::2 dev ov proto 140 metric 32 mtu 1336"));
     CHECK_FALSE(has(text, "fe80::1 "));
 
     Route specific = route_to("::/0", "ov");
@@ -89,7 +89,7 @@ TEST_CASE("a route is replaced in place and carries its metric, MTU, source and 
     unreachable.key.destination = prefix("10.9.0.0/16");
     unreachable.kind = RouteKind::unreachable;
     REQUIRE(host.perform(AddRoute{unreachable}).error == 0);
-    CHECK(has(host.run(Space::underlay, "ip route show proto 197"), "unreachable 10.9.0.0/16"));
+    CHECK(has(host.run(Space::underlay, "ip route show proto 140"), "unreachable 10.9.0.0/16"));
 
     const Snapshot snapshot = host.snapshot("ov");
     const auto known = [&](const Route& wanted) {

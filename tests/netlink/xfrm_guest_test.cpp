@@ -156,7 +156,7 @@ TEST_CASE("End.DT46 of a VRF table is a route", "[.guest]") {
     reduced.encap = Seg6Encap{{address("fd67::b")}, true};
     REQUIRE(host.perform(AddRoute{reduced}).error == 0);
     CHECK(
-        has(host.run(Space::underlay, "ip route show proto 197"),
+        has(host.run(Space::underlay, "ip route show proto 140"),
             "mode encap.red segs 1 [ fd67::b ] dev ov scope link mtu 1360")
     );
 }
