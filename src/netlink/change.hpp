@@ -72,7 +72,7 @@ struct GetSysctl {
 struct TakeSnapshot {
     std::string link_prefix;
     std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
-};  // answered by notices of what there is, then a Snapshot, then its Done
+};                       // answered by notices of what there is, then a Snapshot, then its Done
 struct ReadCounters {};  // answered by Counters of all SAs before its Done
 
 using Wish = std::variant<

@@ -149,7 +149,7 @@ struct Node::State {
     Registry registry;
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
-    std::set<std::string> lost_links;                      // to somebody else; asked for again
+    std::set<std::string> lost_links;                     // to somebody else; asked for again
     Objects objects;                                      // what the kernel was asked to have
     std::map<babel::Destination, netlink::Route> routes;  // Babel's, installed
     Sightings sightings;

@@ -144,7 +144,7 @@ TEST_CASE("what is wrong with a rule or an interface is told where it stands") {
         {R"("import": [{"prefix": "10.0.0.0/8", "max_length": 33}])", "babel.import[0].max_length"},
         {R"("import": [{"min_length": 24, "max_length": 16}])", "must not be less than the minimum"},
         {R"("export": [{"metric": 1, "deny": true}])", "of what is denied"},
-        {R"("redistribute": [{"protocol": 197}])", "is our own"},
+        {R"("redistribute": [{"protocol": 140}])", "is our own"},
         {R"("redistribute": [{"protocol": "statc"}])", "babel.redistribute[0].protocol"},
         {R"("redistribute": [{"local": true, "protocol": 4}])", "of addresses"},
         {R"("redistribute": [{"prefix": "10.0.0.0/8", "source": "fd00::/8"}])", "of another family"},
