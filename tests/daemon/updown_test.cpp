@@ -35,6 +35,10 @@ public:
         for (const base::Note& note : updown.take_notes()) notes.push_back(note.text);
         return updown.idle();
     }
+    void wait_for_words() const {
+        for (const auto until = daemon::now() + 5s; written().empty() && daemon::now() < until;)
+            poll(nullptr, 0, 10);
+    }
     std::string written() const {
         std::ifstream in(file_);
         return {std::istreambuf_iterator<char>(in), {}};
@@ -103,6 +107,7 @@ TEST_CASE("on a stop nothing runs on after the time given") {
     scripts.run("a", "sleep 1000");
     scripts.run("a", "echo never >>$OUT");
     scripts.run("b", "echo last >>$OUT");
+    scripts.wait_for_words();
     scripts.updown.hurry(daemon::now() + 200ms);
     CHECK(scripts.updown.deadline()->at <= daemon::now() + 200ms);
     scripts.updown.tick(daemon::now() + 200ms);
