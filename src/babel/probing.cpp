@@ -6,11 +6,11 @@
 
 namespace aronet::babel {
 
-void Speaker::State::traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn) {
+bool Speaker::State::traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn) {
     const auto before = std::exchange(interface.traffic, counters);
     const std::uint64_t ours =
         interface.packets_sent - std::exchange(interface.packets_at_last_look, interface.packets_sent);
-    if (!before || counters.sent < before->sent || counters.sent - before->sent <= ours) return;
+    if (!before || counters.sent < before->sent || counters.sent - before->sent <= ours) return false;
     const Duration proof_life = counters.received > before->received ? kProofLifeBusy : kProofLife;
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];
@@ -18,6 +18,7 @@ void Speaker::State::traffic_flows(Interface& interface, const Traffic& counters
         if (n.selected == 0 || proven || n.probing.dead || !n.listens()) continue;
         probe(n, turn);
     }
+    return true;
 }
 
 // One, and where it is not answered soon, many.

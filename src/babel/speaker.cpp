@@ -141,12 +141,13 @@ void Speaker::suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Act
     state_->run_due(turn);
 }
 
-void Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out) {
+bool Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out) {
     const auto it = state_->interfaces.find(id);
-    if (it == state_->interfaces.end()) return;
+    if (it == state_->interfaces.end()) return false;
     const Turn turn{now, out};
-    state_->traffic_flows(it->second, counters, turn);
+    const bool flows = state_->traffic_flows(it->second, counters, turn);
     state_->run_due(turn);
+    return flows;
 }
 
 // Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the

@@ -122,8 +122,9 @@ public:
     void set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
     void suspect(InterfaceId id, std::uint16_t extra_cost, Instant now, Actions& out);
-    // What the interface carried: while it sends, its next hops are asked whether they are still there.
-    void traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out);
+    // What the interface carried: while it sends, its next hops are asked whether they are still there. True
+    // if it sends more than this protocol: worth a look several times a second.
+    bool traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out);
     void stop(
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)

@@ -135,7 +135,7 @@ struct Speaker::State {
     void write_hello(Interface& interface, Sender& sender, const Turn& turn);
 
     // probing.cpp
-    void traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn);
+    bool traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn);
     void probe(Neighbour& neighbour, const Turn& turn);
     void probe_due(NeighbourId id, const Turn& turn);
     void proven_alive(Neighbour& neighbour, const Turn& turn);

@@ -74,6 +74,9 @@ struct TakeSnapshot {
     std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
 };                       // answered by notices of what there is, then a Snapshot, then its Done
 struct ReadCounters {};  // answered by Counters of all SAs before its Done
+struct ReadLinkCounters {
+    Space space = Space::underlay;
+};  // answered by LinkCounters of all links before its Done
 
 using Wish = std::variant<
     AddNamespace,
@@ -93,7 +96,8 @@ using Wish = std::variant<
     SetSysctl,
     GetSysctl,
     TakeSnapshot,
-    ReadCounters>;
+    ReadCounters,
+    ReadLinkCounters>;
 
 struct Change {
     ChangeId id = 0;
@@ -154,6 +158,14 @@ struct Counters {
     };
     std::vector<Sa> sas;  // others' too
 };
+struct LinkCounters {
+    struct One {
+        std::string link;
+        std::uint64_t sent = 0, received = 0;  // packets since it was made
+    };
+    Space space = Space::underlay;
+    std::vector<One> links;  // others' too
+};
 struct SysctlValue {
     Space space;
     std::string key;
@@ -188,6 +200,7 @@ using Notice = std::variant<
     SaExpiring,
     Mapping,
     Counters,
+    LinkCounters,
     SysctlValue,
     Snapshot,
     Lost>;

@@ -36,6 +36,7 @@ std::vector<Bytes> remove_policies(std::uint32_t if_id);
 
 // --- dumps; `type` is a RTM_GET* or XFRM_MSG_GET*
 Bytes dump(std::uint16_t type, std::uint8_t family = 0);
+Bytes dump_link_counters();
 
 // --- what comes in
 struct LinkState {
@@ -46,6 +47,12 @@ struct LinkState {
     bool kind_known = false;
 };
 std::optional<LinkState> read_link(const nlmsghdr* message);
+
+struct LinkCount {
+    std::uint32_t index = 0;
+    std::uint64_t sent = 0, received = 0;  // packets
+};
+std::optional<LinkCount> read_link_count(const nlmsghdr* message);
 
 struct AddressState {
     std::uint32_t index = 0;

@@ -150,6 +150,7 @@ std::string describe(const Wish& wish) {
             [](const SetSysctl& w) { return "sysctl -w " + w.key + "=" + w.value; },
             [](const GetSysctl& w) { return "sysctl " + w.key; },
             [](const ReadCounters&) { return std::string("ip -s xfrm state"); },
+            [](const ReadLinkCounters&) { return std::string("ip -s link"); },
             [](const TakeSnapshot& w) { return "ip link show " + w.link_prefix + "*"; },
         },
         wish

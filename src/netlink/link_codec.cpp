@@ -179,4 +179,23 @@ std::optional<AddressState> read_address(const nlmsghdr* message) {
     return state;
 }
 
+Bytes dump_link_counters() {
+    Builder out(RTM_GETSTATS, NLM_F_DUMP);
+    out.header<if_stats_msg>().filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+    return std::move(out).take();
+}
+
+std::optional<LinkCount> read_link_count(const nlmsghdr* message) {
+    const auto header = fixed_header<if_stats_msg>(message);
+    if (!header) return std::nullopt;
+    const auto bytes = Attributes(message, sizeof(if_stats_msg)).find(IFLA_STATS_LINK_64);
+    // Younger kernels append to the structure, the first two fields are those of all.
+    struct {
+        std::uint64_t received, sent;
+    } packets;
+    if (!bytes || bytes->size() < sizeof packets) return std::nullopt;
+    std::memcpy(&packets, bytes->data(), sizeof packets);
+    return LinkCount{header->ifindex, packets.sent, packets.received};
+}
+
 }  // namespace aronet::netlink

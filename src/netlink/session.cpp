@@ -196,6 +196,7 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
             );
         }
     }
+    if (task->error == 0 && task->link_counters) out.notices.push_back(std::move(*task->link_counters));
     if (task->error == 0 && task->counters) out.notices.push_back(std::move(*task->counters));
     if (task->error == 0 && task->snapshot) out.notices.push_back(std::move(*task->snapshot));
     out.notices.push_back(Done{task->id, task->error, std::move(task->text)});
@@ -327,6 +328,12 @@ void Session::State::learn_loss(const RouteKey& key, SessionOutput& out) {
 void Session::State::collect(Task& task, Channel channel, const nlmsghdr* message) {
     if (task.counters && message->nlmsg_type == XFRM_MSG_NEWSA) {
         if (const auto sa = read_counters(message)) task.counters->sas.push_back(*sa);
+    }
+    if (task.link_counters && message->nlmsg_type == RTM_NEWSTATS) {
+        const auto count = read_link_count(message);
+        if (!count) return;
+        const std::string name = name_of(space_of(channel), count->index);
+        if (!name.empty()) task.link_counters->links.push_back({name, count->sent, count->received});
     }
     if (!task.snapshot) return;
     Snapshot& snapshot = *task.snapshot;

@@ -204,6 +204,12 @@ void plan(Task& task, ReadCounters) {
     task.requests.push_back({Channel::xfrm, dump(XFRM_MSG_GETSA), {}, true});
 }
 
+void plan(Task& task, ReadLinkCounters wish) {
+    task.is_exclusive = true;
+    task.link_counters.emplace().space = wish.space;
+    task.requests.push_back({route_channel(wish.space), dump_link_counters(), {}, true});
+}
+
 template <class T>
 void plan(Task& task, T) {  // namespaces and sysctls are no netlink
     task.phases.push_back([](const Surroundings&) -> Requests { return Errno{EOPNOTSUPP}; });

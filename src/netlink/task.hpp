@@ -64,6 +64,7 @@ struct Task {
     std::string text;
     std::optional<Snapshot> snapshot;                        // being collected
     std::optional<Counters> counters;                        // likewise
+    std::optional<LinkCounters> link_counters;
     std::string link_prefix;                                 // of the snapshot
     std::set<std::uint32_t> watched_tables;                  // from the snapshot on
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done

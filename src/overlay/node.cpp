@@ -76,6 +76,7 @@ void Node::tick(Instant now, Actions& out) {
     s.engine.tick(now, s.ike_actions);
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
+    if (s.watching.due && *s.watching.due <= now) s.look_at_links();
     while (const auto name = s.names.expired(now)) out.push_back(Resolve{name->first, name->second});
     s.drain();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
@@ -96,6 +97,7 @@ std::optional<base::Deadline> Node::deadline() const {
     std::optional<base::Deadline> first = s.engine.deadline();
     if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
     if (const auto at = s.names.next()) earlier(first, base::Deadline{*at, "a name is resolved again"});
+    if (s.watching.due) earlier(first, base::Deadline{*s.watching.due, "do the links still carry traffic?"});
     if (s.reading.due) earlier(first, base::Deadline{*s.reading.due, "counters are wanted"});
     if (s.give_up_at) earlier(first, base::Deadline{*s.give_up_at, "stopping takes too long"});
     return first;

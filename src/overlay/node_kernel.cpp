@@ -28,6 +28,7 @@ void Node::State::answered(const netlink::Done& done) {
     pending.erase(found);
     if (purpose.kind == Purpose::Kind::sa) return sa_answered(purpose, done);
     if (purpose.kind == Purpose::Kind::counters) return counters_answered(done);
+    if (purpose.kind == Purpose::Kind::link_counters) return links_answered();
     if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
     if (done.error == 0) return;
     const std::string line = purpose.words + ": " + done.text;

@@ -143,6 +143,7 @@ void Node::State::install(const babel::Destination& destination, netlink::Route 
         change(netlink::RemoveRoute{before->second.key}, {Purpose::Kind::clean_up});
     }
     routes[destination] = route;
+    watch_links();
     change(netlink::AddRoute{std::move(route)}, {Purpose::Kind::babel_route});
 }
 

@@ -27,7 +27,8 @@ struct Purpose {
         babel_route,
         snapshot,
         look_again,
-        counters
+        counters,
+        link_counters
     };
     Kind kind = Kind::base;
     std::uint32_t if_id = 0;
@@ -87,6 +88,7 @@ struct Node::State {
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::Snapshot& snapshot);
     void notice(const netlink::Counters& counters);
+    void notice(const netlink::LinkCounters& counters);
     void notice(const netlink::Lost&);
     void notice(const netlink::AddressAppeared& appeared);
     void notice(const netlink::AddressVanished& vanished);
@@ -128,6 +130,9 @@ struct Node::State {
 
     // --- what passes through the tunnels (node_traffic.cpp)
     void want_counters();
+    void watch_links();
+    void look_at_links();
+    void links_answered();
     void counters_answered(const netlink::Done& done);
     void answer_with_counters(Request request);
     void answer(const Request& request);
@@ -175,6 +180,10 @@ struct Node::State {
         bool in_flight = false;
         std::vector<Request> waiting;
     } reading;  // of the SAs' counters
+    struct {
+        std::optional<Instant> due;
+        bool in_flight = false, traffic_flows = false;
+    } watching;  // of the links' counters, while there are routes
     Instant started, now;
     ike::Actions ike_actions;
     babel::Actions babel_actions;

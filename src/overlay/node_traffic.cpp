@@ -1,6 +1,7 @@
-// What the data plane has counted: shown per tunnel, and a sign of life to IKE. It is read in one batch, at
-// most once a second, and only when somebody wants to know: a user, IKE before it probes a silent peer, and a
-// tunnel whose SAs go.
+// What the data plane has counted. Of the SAs: shown per tunnel, and a sign of life to IKE. They are read in
+// one batch, at most once a second, and only when somebody wants to know: a user, IKE before it probes a silent
+// peer, and a tunnel whose SAs go. Of the links: Babel asks after next hops that traffic goes to. They are
+// read once a second while there are routes, and four times while traffic flows.
 
 #include "overlay/node_state.hpp"
 
@@ -8,6 +9,7 @@ namespace aronet::overlay {
 namespace {
 
 constexpr Duration kFresh = std::chrono::seconds(1);
+constexpr Duration kLookBusy = std::chrono::milliseconds(250), kLookIdle = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -53,6 +55,31 @@ void Node::State::answer(const Request& request) {
     int status = 200;
     std::string body = answer_to(request.verb, status);
     out->push_back(Answer{request.id, status, std::move(body)});
+}
+
+void Node::State::watch_links() {
+    if (!watching.due && !watching.in_flight) watching.due = now + kLookIdle;
+}
+
+void Node::State::look_at_links() {
+    watching.due.reset();
+    if (routes.empty() || phase != Phase::running) return;
+    watching.in_flight = true;
+    watching.traffic_flows = false;
+    change(netlink::ReadLinkCounters{overlay_space(config)}, {Purpose::Kind::link_counters});
+}
+
+void Node::State::notice(const netlink::LinkCounters& counters) {
+    for (const netlink::LinkCounters::One& one : counters.links) {
+        const auto id = babel_interface(one.link);
+        if (id && speaker.traffic(*id, {one.sent, one.received}, now, babel_actions))
+            watching.traffic_flows = true;
+    }
+}
+
+void Node::State::links_answered() {
+    watching.in_flight = false;
+    if (!routes.empty()) watching.due = now + (watching.traffic_flows ? kLookBusy : kLookIdle);
 }
 
 }  // namespace aronet::overlay

@@ -13,6 +13,7 @@ std::vector<Notice> Kernel::perform(netlink::Change change) {
     Notices out;
     const bool only_asks = std::holds_alternative<netlink::GetSysctl>(change.wish) ||
                            std::holds_alternative<netlink::ReadCounters>(change.wish) ||
+                           std::holds_alternative<netlink::ReadLinkCounters>(change.wish) ||
                            std::holds_alternative<netlink::TakeSnapshot>(change.wish);
     generation_ += only_asks ? 0 : 1;
     const int error = std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
@@ -67,6 +68,7 @@ void Kernel::count_outbound(const base::SaId& id, std::size_t bytes) {
     KnownSa& sa = sas_.at(id);
     sa.bytes += bytes;
     ++sa.packets;
+    ++carried_[sa.if_id].sent;
 }
 
 void Kernel::count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_t bytes) {
@@ -76,6 +78,7 @@ void Kernel::count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_
         if (sa.direction != base::Direction::in || sa.key != key) continue;
         sa.bytes += bytes;
         ++sa.packets;
+        ++carried_[sa.if_id].received;
     }
 }
 
@@ -241,6 +244,16 @@ int Kernel::apply(netlink::ReadCounters&, Notices& out) {
     for (const auto& [id, sa] : sas_) counters.sas.push_back({id, sa.bytes, sa.packets, std::nullopt});
     out.push_back(std::move(counters));
     ++counters_read_;
+    return 0;
+}
+
+int Kernel::apply(netlink::ReadLinkCounters& wish, Notices& out) {
+    netlink::LinkCounters counters{wish.space, {}};
+    for (const auto& [if_id, name] : tunnels_) {
+        const Carried& c = carried_[if_id];
+        counters.links.push_back({name.second, c.sent, c.received});
+    }
+    out.push_back(std::move(counters));
     return 0;
 }
 

@@ -75,6 +75,7 @@ private:
     int apply(netlink::SetSysctl& wish, Notices& out);
     int apply(netlink::GetSysctl& wish, Notices& out);
     int apply(netlink::ReadCounters& wish, Notices& out);
+    int apply(netlink::ReadLinkCounters& wish, Notices& out);
     int apply(netlink::TakeSnapshot& wish, Notices& out);
     void remove_link(const LinkName& name, Notices& out);
     const netlink::Link* find(const std::string& link) const;
@@ -88,6 +89,10 @@ private:
     std::set<netlink::LinkAddress> addresses_;
     Fib fib_;
     std::set<netlink::Rule> rules_;
+    struct Carried {
+        std::uint64_t sent = 0, received = 0;
+    };
+    std::map<std::uint32_t, Carried> carried_;  // packets, by if_id
     std::map<base::SaId, KnownSa> sas_;
     std::multimap<std::uint32_t, base::SaId> by_spi_;
     std::map<std::uint32_t, netlink::Policies> policies_;
