@@ -120,7 +120,7 @@ WRONG = [
     (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
     (("endpoints",), "none"), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
     (("babel", "interfaces"), [{"type": "wired"}]), (("babel", "interfaces"), ["a/b"]), (("babel", "import"), [{"metric": -1}]),
-    (("babel", "redistribute"), [{"protocol": 197}]), (("babel", "install"), [{"neighbour": "fe80::1"}]),
+    (("babel", "redistribute"), [{"protocol": 140}]), (("babel", "install"), [{"neighbour": "fe80::1"}]),
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "md5", "key": "00"}]}]),
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "blake2s128"}]}]), (("babel", "install"), [{"table": 0}]),
     (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),

@@ -62,8 +62,8 @@ struct Task {
     base::Instant sent_at;
     int error = 0;  // the first
     std::string text;
-    std::optional<Snapshot> snapshot;                        // being collected
-    std::optional<Counters> counters;                        // likewise
+    std::optional<Snapshot> snapshot;  // being collected
+    std::optional<Counters> counters;  // likewise
     std::optional<LinkCounters> link_counters;
     std::string link_prefix;                                 // of the snapshot
     std::set<std::uint32_t> watched_tables;                  // from the snapshot on

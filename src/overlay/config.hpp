@@ -58,8 +58,8 @@ struct Installation {  // of what Babel selected
 };
 
 struct BabelConfig {
-    Duration hello_interval = std::chrono::seconds(20);
-    Duration update_interval = std::chrono::seconds(80);
+    std::optional<Duration> hello_interval = std::chrono::seconds(20);
+    std::optional<Duration> update_interval;  // none: chosen by the number of neighbours and routes
     std::uint16_t rxcost = 32;
     std::uint16_t rtt_cost = 1024;
     Duration rtt_min = std::chrono::milliseconds(10), rtt_max = std::chrono::milliseconds(1024);

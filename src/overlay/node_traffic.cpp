@@ -1,7 +1,7 @@
 // What the data plane has counted. Of the SAs: shown per tunnel, and a sign of life to IKE. They are read in
-// one batch, at most once a second, and only when somebody wants to know: a user, IKE before it probes a silent
-// peer, and a tunnel whose SAs go. Of the links: Babel asks after next hops that traffic goes to. They are
-// read once a second while there are routes, and four times while traffic flows.
+// one batch, at most once a second, and only when somebody wants to know: a user, IKE before it probes a
+// silent peer, and a tunnel whose SAs go. Of the links: Babel asks after next hops that traffic goes to. They
+// are read once a second while there are routes, and four times while traffic flows.
 
 #include "overlay/node_state.hpp"
 

@@ -112,14 +112,18 @@ const Keys kInstallKeys = {
 
 // ---- costs and intervals: those of the tunnels and of each interface have the same keys
 
+// "auto": Babel chooses.
+void read_interval(const Value& value, Duration low, std::optional<Duration>& out) {
+    if (value.is_absent()) return;
+    out.reset();
+    if (value.is_string() && value.string() == "auto") return;
+    read_duration(value, low, kIntervalMax, out.emplace(low));
+}
+
 template <class Link>
 void read_link(const Value& value, Link& link) {
-    Duration hello = std::optional<Duration>(link.hello_interval).value_or(4s), update = 0s;
-    read_duration(value.member("hello_interval"), 100ms, kIntervalMax, hello);
-    update = std::min<Duration>(4 * hello, kIntervalMax);  // RFC 8966 appendix B
-    read_duration(value.member("update_interval"), 500ms, kIntervalMax, update);
-    link.hello_interval = hello;
-    link.update_interval = update;
+    read_interval(value.member("hello_interval"), 100ms, link.hello_interval);
+    read_interval(value.member("update_interval"), 500ms, link.update_interval);
     read_number(value.member("rxcost"), 1, 65534, link.rxcost);
     read_number(value.member("rtt_cost"), 0, 65534, link.rtt_cost);
     read_duration(value.member("rtt_min"), 0ms, 60s, link.rtt_min);
@@ -305,7 +309,7 @@ babel::InterfaceConfig usual(babel::LinkType type) {
     out.type = type;
     out.rxcost = type == babel::LinkType::lossy ? 256 : 96;
     out.hello_interval = 4s;
-    out.update_interval = 16s;
+    out.update_interval.reset();
     out.rtt_cost = 96;
     out.rtt_max = 120ms;
     out.split_horizon = type != babel::LinkType::lossy;  // not everybody hears everybody there

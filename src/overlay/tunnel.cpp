@@ -4,10 +4,14 @@ namespace aronet::overlay {
 
 const char* to_string(Stage stage) {
     switch (stage) {
-        case Stage::wanted: return "wanted";
-        case Stage::keyed: return "keyed";
-        case Stage::linked: return "linked";
-        case Stage::routed: return "routed";
+        case Stage::wanted:
+            return "wanted";
+        case Stage::keyed:
+            return "keyed";
+        case Stage::linked:
+            return "linked";
+        case Stage::routed:
+            return "routed";
     }
     return "";
 }

@@ -100,7 +100,7 @@ TEST_CASE("a configuration of the original is read with its defaults") {
     CHECK(config.route_table == 128);
     CHECK(config.mtu == 1400);
     CHECK(config.babel.hello_interval == 20s);
-    CHECK(config.babel.update_interval == 80s);
+    CHECK_FALSE(config.babel.update_interval);
     CHECK(config.babel.rxcost == 32);
     CHECK(config.endpoints.at(0).serial_number == "0");
     CHECK(config.endpoints.at(0).port == 12025);
@@ -142,12 +142,12 @@ TEST_CASE("every spelling of the original's versions means the same") {
     const Config tuned = good(config_text(
         kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
         kEndpoint,
-        R"(, "babel": {"hello_interval": "500ms", "rxcost": 10}, "ike": {"dpd_interval": 5},)"
+        R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10}, "ike": {"dpd_interval": 5},)"
         R"("log": {"format": "json", "level": "debug"})"
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
     CHECK(tuned.sysctl == SysctlChoice::check);
-    CHECK(tuned.babel.hello_interval == 500ms);
+    CHECK_FALSE(tuned.babel.hello_interval);
     CHECK(tuned.babel.update_interval == 2s);
     CHECK(tuned.ike.dpd_interval == 5s);
     CHECK(tuned.log_format == LogFormat::json);
