@@ -142,7 +142,8 @@ TEST_CASE("every spelling of the original's versions means the same") {
     const Config tuned = good(config_text(
         kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
         kEndpoint,
-        R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10}, "ike": {"dpd_interval": 5},)"
+        R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10},)"
+        R"( "ike": {"dpd_interval": 5},)"
         R"("log": {"format": "json", "level": "debug"})"
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
