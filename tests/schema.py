@@ -34,12 +34,22 @@ def strict(text):
     return re.sub(r",(\s*[\]}])", r"\1", text)
 
 
+def words_of(list_of_keys):
+    return frozenset(re.findall(r'"(\w+)"', list_of_keys))
+
+
 def parser_key_lists():
     lists = set()
     for path in ("parse_config.cpp", "parse_babel.cpp", "parse_registry.cpp"):
-        list_of_keys = r"(?:warn_of_(?:unknown|misspelt)\(\s*|const Keys k\w+Keys = )\{(.*?)\}"
-        calls = re.findall(list_of_keys, text_of("src/overlay/" + path), flags=re.S)
-        lists |= {frozenset(re.findall(r'"(\w+)"', call)) for call in calls}
+        source = text_of("src/overlay/" + path)
+        calls = re.findall(r"warn_of_(?:unknown|misspelt)\(\s*\{(.*?)\}", source, flags=re.S)
+        lists |= {words_of(call) for call in calls}
+        named, parts = {}, set()
+        for name, part, keys in re.findall(
+                r"const Keys (k\w+Keys) =\s*(?:plus\(\s*(k\w+),\s*)?\{(.*?)\}", source, flags=re.S):
+            named[name] = words_of(keys) | named.get(part, frozenset())
+            parts.add(part)
+        lists |= {keys for name, keys in named.items() if name not in parts}
     return lists
 
 

@@ -15,7 +15,13 @@ using Keys = std::vector<std::string>;
 // Intervals are hundredths of a second in 16 bits on the wire (RFC 8966 4.6).
 constexpr Duration kIntervalMax = 655s;
 
-const Keys kBabelKeys = {
+Keys plus(Keys keys, const Keys& more) {
+    keys.insert(keys.end(), more.begin(), more.end());
+    return keys;
+}
+
+// What tunnels and ordinary interfaces have in common.
+const Keys kLinkKeys = {
     "hello_interval",
     "update_interval",
     "rxcost",
@@ -23,92 +29,20 @@ const Keys kBabelKeys = {
     "rtt_min",
     "rtt_max",
     "only_registered_prefixes",
-    "interfaces",
     "import",
-    "export",
-    "redistribute",
-    "redistribute_tables",
-    "install"};
-const Keys kInterfaceKeys = {
-    "hello_interval",
-    "update_interval",
-    "rxcost",
-    "rtt_cost",
-    "rtt_min",
-    "rtt_max",
-    "only_registered_prefixes",
-    "name",
-    "type",
-    "split_horizon",
-    "import",
-    "export",
-    "mac",
-    "mac_permissive"};
-const Keys kImportKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "interface",
-    "neighbour",
-    "metric"};
-const Keys kExportKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "interface",
-    "metric"};
-// Of one interface.
-const Keys kOwnImportKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "neighbour",
-    "metric"};
-const Keys kOwnExportKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "metric"};
-const Keys kRedistributeKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "interface",
-    "protocol",
-    "local",
-    "metric"};
-const Keys kInstallKeys = {
-    "prefix",
-    "min_length",
-    "max_length",
-    "source",
-    "source_min_length",
-    "source_max_length",
-    "deny",
-    "interface",
-    "table",
-    "metric",
-    "pref_src"};
+    "export"};
+const Keys kBabelKeys = plus(kLinkKeys, {"interfaces", "redistribute", "redistribute_tables", "install"});
+const Keys kInterfaceKeys = plus(kLinkKeys, {"name", "type", "split_horizon", "mac", "mac_permissive"});
+
+// What all rules have in common.
+const Keys kMatchKeys = {
+    "prefix", "min_length", "max_length", "source", "source_min_length", "source_max_length", "deny"};
+const Keys kImportKeys = plus(kMatchKeys, {"interface", "neighbour", "metric"});
+const Keys kExportKeys = plus(kMatchKeys, {"interface", "metric"});
+const Keys kOwnImportKeys = plus(kMatchKeys, {"neighbour", "metric"});  // of one interface
+const Keys kOwnExportKeys = plus(kMatchKeys, {"metric"});
+const Keys kRedistributeKeys = plus(kMatchKeys, {"interface", "protocol", "local", "metric"});
+const Keys kInstallKeys = plus(kMatchKeys, {"interface", "table", "metric", "pref_src"});
 
 // ---- costs and intervals: those of the tunnels and of each interface have the same keys
 
