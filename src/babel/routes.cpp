@@ -58,6 +58,11 @@ bool Speaker::State::acceptable(Neighbour& from, const Announcement& update, con
         drop("update for an unroutable prefix", from.interface->id, from.address, turn);
         return false;
     }
+    // What is selected must be carried: Linux has no such routes.
+    if (update.about->source_specific() && update.about->prefix.family() == base::Family::v4) {
+        drop("source-specific update for IPv4", from.interface->id, from.address, turn);
+        return false;
+    }
     if (allowed && from.interface->config.bounded && !allowed->contain(update.about->prefix)) {
         drop("update for a prefix that is not allowed", from.interface->id, from.address, turn);
         return false;

@@ -127,6 +127,16 @@ TEST_CASE("our own router-id in an update is no route, and ends one the neighbou
     CHECK(desk.forwarding.unreachable(kD));
 }
 
+TEST_CASE("a source-specific route of IPv4 is refused, since nobody could carry it") {
+    Router desk;
+    Announcement update = Announce{"10.0.0.0/8"}();
+    desk.announce(1, kA, {update});
+    update.about->source = *Prefix::parse("10.1.0.0/16");
+    desk.announce(1, kA, {update});
+    CHECK(desk.speaker.routes().size() == 1);
+    CHECK(desk.dropped("source-specific update for IPv4") == 1);
+}
+
 TEST_CASE("martians are refused") {  // T42, D19
     Router desk;
     for (const char* text :
