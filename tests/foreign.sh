@@ -141,7 +141,8 @@ load_strongswan() {
 }
 
 established() { [ "$(ask_strongswan "$1" --list-sas | grep -c 'INSTALLED, TUNNEL')" -ge "$2" ]; }
-no_sas() { [ -z "$(ask_strongswan "$1" --list-sas)" ]; }
+# None that was keyed: one half open is left to its time limit.
+no_sas() { ! ask_strongswan "$1" --list-sas | grep -E 'ESTABLISHED|REKEYED|REKEYING|DELETING|INSTALLED'; }
 
 forwards() { in_host "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0; }
 

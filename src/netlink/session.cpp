@@ -67,6 +67,7 @@ struct Session::State {
     void learn_loss(const RouteKey& key, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
     void collect(Task& task, Channel channel, const nlmsghdr* message);
+    bool is_being_made(Space space, const std::string& name) const;
     std::string name_of(Space space, std::uint32_t index) const;
 };
 
@@ -271,12 +272,20 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dum
         if (link)
             notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link, in_dump)
                                                         : links.forget(space, link->index);
+        // A VRF takes a link down and up again when it gets it: of a link being made the end is told.
+        if (link && is_being_made(space, link->link.name)) notice.reset();
     } else if (message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_DELADDR) {
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, out);
     }
     if (notice) out.notices.push_back(std::move(*notice));
+}
+
+bool Session::State::is_being_made(Space space, const std::string& name) const {
+    return std::any_of(running.begin(), running.end(), [&](const Task& task) {
+        return task.announces == std::pair(space, name);
+    });
 }
 
 std::string Session::State::name_of(Space space, std::uint32_t index) const {
