@@ -104,13 +104,14 @@ void Node::State::notice(const netlink::LinkDown& down) {
         tunnel->link_up = false;
         update_routing(*tunnel);
     }
-    restore(down.name);
+    restore(down.space, down.name);
 }
 
-// Somebody took a link down or away: it is still wanted. Both ends of the veth have one name and one fate.
-void Node::State::restore(const std::string& name) {
+// Somebody took a link down or away: it is still wanted. Both ends of the veth have one name and one fate; an
+// XFRM interface is made where the underlay is, and leaves from there.
+void Node::State::restore(netlink::Space space, const std::string& name) {
     const auto link = std::find_if(objects.links.begin(), objects.links.end(), [&](const auto& l) {
-        return l.name == name;
+        return l.name == name && (l.space == space || std::holds_alternative<netlink::Veth>(l.kind));
     });
     if (link == objects.links.end()) return;
     lost_links.insert(name);

@@ -94,7 +94,7 @@ struct Node::State {
     void notice(const netlink::AddressVanished& vanished);
     void notice(const netlink::ForeignRoute& route);
     void notice(const netlink::ForeignRouteGone& gone);
-    void restore(const std::string& link);
+    void restore(netlink::Space space, const std::string& link);
     void restore_around(const std::string& link);
     void want_sysctls(const std::vector<Sysctl>& list);
     void begin_clean_up();
