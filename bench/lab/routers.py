@@ -81,7 +81,12 @@ class Aronet(Router):
     name = "aronet"
 
     def command(self):
-        raise NotImplementedError  # when the configuration stands
+        interfaces = [{"name": link, "hello_interval": f"{self.hello}s", "update_interval": f"{self.update}s"}
+                      for link in self.links]
+        configuration = self.host.file("aronet.json", json.dumps({
+            "daemon": {"mode": "none"}, "endpoints": [], "log": {"level": "warning"},
+            "babel": {"interfaces": interfaces, "redistribute": [{"protocol": SOURCE}]}}))
+        return ARONET, "daemon", "run", "-c", configuration
 
 
 ROUTERS = {r.name: r for r in (Aronet, Babeld, Bird)}
