@@ -9,16 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// b waits for a stranger.
-struct Desk {
-    Desk() {
-        Peer peer = d.peer_of_b();
-        peer.remote_endpoint.reset();
-        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
-    }
-    Dialogue d;
-    Stranger stranger{d};
-
+struct Desk : Awaiting {
     std::optional<Message> authenticate(const std::vector<Payload>& payloads) {
         REQUIRE(stranger.init());
         return stranger.request(ExchangeType::ike_auth, payloads);

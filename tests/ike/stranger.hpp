@@ -55,6 +55,17 @@ public:
     std::uint64_t next_iv = 0;
 };
 
+// b waits for a stranger.
+struct Awaiting {
+    Awaiting() {
+        Peer peer = d.peer_of_b();
+        peer.remote_endpoint.reset();
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    }
+    Dialogue d;
+    Stranger stranger{d};
+};
+
 Bytes id_body(const Identity& identity);
 
 }  // namespace aronet::ike::test

@@ -10,16 +10,6 @@ using namespace aronet::ike::test;
 
 namespace {
 
-struct Desk {
-    Desk() {
-        Peer peer = d.peer_of_b();
-        peer.remote_endpoint.reset();
-        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
-    }
-    Dialogue d;
-    Stranger s{d};
-};
-
 struct Encryption {
     std::uint16_t id;
     std::optional<std::uint16_t> bits;
@@ -47,7 +37,7 @@ TEST_CASE("an IKE SA comes up with every cipher, integrity, PRF and group of our
         for (const std::uint16_t integrity : kIntegrities) {
             for (const std::uint16_t prf : kPrfs) {
                 for (const DhGroup group : {DhGroup::curve25519, DhGroup::ecp256}) {
-                    Desk desk;
+                    Awaiting desk;
                     Proposal proposal;
                     proposal.transforms = {
                         {TransformType::encr, encryption.id, encryption.bits},
@@ -55,12 +45,12 @@ TEST_CASE("an IKE SA comes up with every cipher, integrity, PRF and group of our
                         {TransformType::ke, static_cast<std::uint16_t>(group), std::nullopt}};
                     if (!encryption.aead)
                         proposal.transforms.push_back({TransformType::integ, integrity, std::nullopt});
-                    desk.s.offer = {{proposal}};
-                    desk.s.ke = generate(group, desk.s.random);
-                    REQUIRE(desk.s.establish());
-                    CHECK(desk.d.b.view().ike_suite == desk.s.suite.to_string());
+                    desk.stranger.offer = {{proposal}};
+                    desk.stranger.ke = generate(group, desk.stranger.random);
+                    REQUIRE(desk.stranger.establish());
+                    CHECK(desk.d.b.view().ike_suite == desk.stranger.suite.to_string());
                     CHECK(desk.d.b.view().ike_suite.starts_with(encryption.name));
-                    CHECK(desk.s.request(ExchangeType::informational, {}).has_value());
+                    CHECK(desk.stranger.request(ExchangeType::informational, {}).has_value());
                 }
             }
         }
@@ -82,18 +72,19 @@ TEST_CASE("a CHILD SA comes up with every suite of ours") {
         {{TransformType::encr, encr::aes_cbc, 256}, integ::hmac_sha2_512_256, "aes256-sha512"},
     };
     for (const auto& row : rows) {
-        Desk desk;
-        auto& transforms = desk.s.esp_offer.proposals[0].transforms;
+        Awaiting desk;
+        auto& transforms = desk.stranger.esp_offer.proposals[0].transforms;
         transforms = {row.encryption, {TransformType::esn, esn::no, std::nullopt}};
         if (row.integrity != 0) transforms.push_back({TransformType::integ, row.integrity, std::nullopt});
-        REQUIRE(desk.s.init());
-        const auto answer = desk.s.request(ExchangeType::ike_auth, desk.s.auth_payloads());
+        REQUIRE(desk.stranger.init());
+        const auto answer = desk.stranger.request(ExchangeType::ike_auth, desk.stranger.auth_payloads());
         REQUIRE(answer.has_value());
-        const auto choice = accept_esp(desk.s.esp_offer, *answer->find<SaPayload>());
+        const auto choice = accept_esp(desk.stranger.esp_offer, *answer->find<SaPayload>());
         REQUIRE(choice.has_value());
         CHECK(desk.d.b.view().esp_suite == row.name);
-        const ChildKeys keys =
-            derive_child_keys(desk.s.suite.prf, desk.s.keys->d, choice->suite, desk.s.nonces);
+        const ChildKeys keys = derive_child_keys(
+            desk.stranger.suite.prf, desk.stranger.keys->d, choice->suite, desk.stranger.nonces
+        );
         const auto& [in, out] = desk.d.b.children.begin()->second;
         CHECK(in.key == keys.initiator_to_responder);
         CHECK(out.key == keys.responder_to_initiator);
