@@ -84,17 +84,19 @@ void Speaker::State::install(Entry& entry, const Turn& turn) {
         wanted.kind = Installed::Kind::unreachable;
     }
     if (wanted == entry.installed) return;
-    entry.installed = wanted;
+    const Installed::Kind before = std::exchange(entry.installed, wanted).kind;
+    installed += wanted.kind != Installed::Kind::nothing;
+    installed -= before != Installed::Kind::nothing;
     switch (wanted.kind) {
         case Installed::Kind::route:
             turn.out.emplace_back(InstallRoute{
-                entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route())});
+                entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route()), before});
             break;
         case Installed::Kind::unreachable:
-            turn.out.emplace_back(InstallUnreachable{entry.about});
+            turn.out.emplace_back(InstallUnreachable{entry.about, before});
             break;
         case Installed::Kind::nothing:
-            turn.out.emplace_back(RemoveRoute{entry.about});
+            turn.out.emplace_back(RemoveRoute{entry.about, before});
             break;
     }
 }

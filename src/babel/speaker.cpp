@@ -163,9 +163,10 @@ void Speaker::stop(Instant now, Actions& out) {
             sender.finish();
         }
     }
-    for (const auto& [about, entry] : state_->table.entries()) {
-        if (entry.installed.kind != Installed::Kind::nothing) out.emplace_back(RemoveRoute{about});
-    }
+    for_each_installed([&](const Destination& about, Installed::Kind kind) {
+        out.emplace_back(RemoveRoute{about, kind});
+    });
+    state_->installed = 0;
     state_->stopped = true;
     state_->timers = {};
     state_->entry_timers = {};
@@ -247,6 +248,19 @@ std::vector<RouteView> Speaker::routes() const {
     }
     return views;
 }
+
+Installed Speaker::installed(const Destination& about) const {
+    const Entry* entry = state_->table.find(about);
+    return entry == nullptr ? Installed() : entry->installed;
+}
+
+void Speaker::for_each_installed(const std::function<void(const Destination&, Installed::Kind)>& each) const {
+    for (const auto& [about, entry] : state_->table.entries()) {
+        if (entry.installed.kind != Installed::Kind::nothing) each(about, entry.installed.kind);
+    }
+}
+
+std::size_t Speaker::installed_count() const { return state_->installed; }
 
 SeqNo Speaker::seqno() const { return state_->seqno; }
 

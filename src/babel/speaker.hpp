@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/random.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,14 +65,17 @@ struct Send {  // from and to UDP port 6696, hop limit 1
 struct InstallRoute {  // atomically replaces whatever the same destination had
     Destination destination;
     InterfaceId on;
-    Address next_hop;  // IPv6 link-local, also for IPv4 prefixes unless the neighbour announced an IPv4 one
-    Metric metric;     // at this moment; that it changes is not worth another action
+    Address next_hop;
+    Metric metric;  // at this moment; that it changes is not worth another action
+    Installed::Kind before;
 };
 struct InstallUnreachable {  // replaces as well; held after a loss (RFC 8966 3.5.4)
     Destination destination;
+    Installed::Kind before;
 };
 struct RemoveRoute {
     Destination destination;
+    Installed::Kind before;
 };
 using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
 using Actions = std::vector<Action>;
@@ -135,6 +139,10 @@ public:
 
     std::vector<NeighbourView> neighbours() const;
     std::vector<RouteView> routes() const;
+    // The state of the forwarding table after all actions so far.
+    Installed installed(const Destination& about) const;
+    void for_each_installed(const std::function<void(const Destination&, Installed::Kind)>& each) const;
+    std::size_t installed_count() const;
     SeqNo seqno() const;
     const base::Drops& drops() const;
 

@@ -99,6 +99,7 @@ struct Speaker::State {
     base::Timers<std::pair<Due, std::uint32_t>> timers;
     base::Timers<EntryId> entry_timers;
     std::optional<AllowedPrefixes> allowed;
+    std::size_t installed = 0;  // entries with something in the forwarding table
     base::Drops drops;
 
     // speaker.cpp

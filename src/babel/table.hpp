@@ -57,14 +57,6 @@ struct PendingRequest {
     Instant due;  // to resend or forget
 };
 
-struct Installed {  // what the forwarding table was last told
-    enum class Kind : std::uint8_t { nothing, route, unreachable };
-    Kind kind = Kind::nothing;
-    InterfaceId on = 0;
-    Address next_hop;
-    bool operator==(const Installed&) const = default;
-};
-
 inline constexpr InterfaceId kNowhere = ~InterfaceId(0);
 
 struct Told {  // what the neighbours were last told

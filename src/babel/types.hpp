@@ -32,4 +32,12 @@ struct Destination {  // what an update is about (RFC 9079: the source is ::/0 o
     auto operator<=>(const Destination&) const = default;
 };
 
+struct Installed {  // what the forwarding table was last told of a destination
+    enum class Kind : std::uint8_t { nothing, route, unreachable };
+    Kind kind = Kind::nothing;
+    InterfaceId on = 0;
+    Address next_hop;  // IPv6 link-local, also for IPv4 prefixes unless the neighbour announced an IPv4 one
+    bool operator==(const Installed&) const = default;
+};
+
 }  // namespace aronet::babel

@@ -6,12 +6,15 @@ namespace aronet::babel {
 
 void Forwarding::obey(const Action& action) {
     if (const auto* route = std::get_if<InstallRoute>(&action)) {
+        if (route->before != kind(route->destination)) FAIL("what a route replaces is something else");
         ways[route->destination] = {route->on, route->next_hop, false};
         changed.push_back(route->destination);
     } else if (const auto* hole = std::get_if<InstallUnreachable>(&action)) {
+        if (hole->before != kind(hole->destination)) FAIL("what is made unreachable was something else");
         ways[hole->destination] = {0, Address(), true};
         changed.push_back(hole->destination);
     } else if (const auto* gone = std::get_if<RemoveRoute>(&action)) {
+        if (gone->before != kind(gone->destination)) FAIL("what is removed was something else");
         if (ways.erase(gone->destination) != 1) FAIL("something is removed that is not there");
         changed.push_back(gone->destination);
     } else {
@@ -128,6 +131,14 @@ void Desk::collect() {
         sent.push_back(std::move(s));
     }
     actions.clear();
+    if (speaker.installed_count() != forwarding.ways.size()) FAIL("the speaker counts other routes");
+    for (const Destination& d : forwarding.changed) {
+        const Installed told = speaker.installed(d);
+        const bool same =
+            told.kind == forwarding.kind(d) &&
+            (told.kind != Installed::Kind::route || forwarding.ways.at(d).next_hop == told.next_hop);
+        if (!same) FAIL("the speaker believes to have installed something else");
+    }
     for (const RouteView& r : speaker.routes()) {
         if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
     }

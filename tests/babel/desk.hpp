@@ -48,6 +48,10 @@ struct Forwarding {
     std::vector<Destination> changed;  // for who wants to know, and empties it
 
     void obey(const Action& action);
+    Installed::Kind kind(const Destination& d) const {
+        if (absent(d)) return Installed::Kind::nothing;
+        return unreachable(d) ? Installed::Kind::unreachable : Installed::Kind::route;
+    }
     bool reaches(const Destination& d, const Address& via) const {
         const auto it = ways.find(d);
         return it != ways.end() && !it->second.unreachable && it->second.next_hop == via;
