@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import signal
@@ -80,6 +81,11 @@ class Host:
         with self.entered():
             return tuple(sum(_counter(i, what) for i in interfaces) for what in ("tx_bytes", "tx_packets"))
 
+    def links_have_addresses(self):
+        links = json.loads(self.run("ip", "-j", "addr"))
+        return all(any(a.get("scope") == "link" and not a.get("tentative") for a in link["addr_info"])
+                   for link in links if link["ifname"] != "lo")
+
     def close(self):
         for child in self.children:
             child.kill()
@@ -115,6 +121,16 @@ def hosts(names):
     finally:
         for host in made.values():
             host.close()
+
+
+def settle(*who, seconds=20):
+    """Until every link has its address: the kernel tells of a carrier late, and what starts before sends in vain."""
+    end = time.monotonic() + seconds
+    for host in who:
+        while not host.links_have_addresses():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{host.name}: links without addresses")
+            time.sleep(0.05)
 
 
 def cable(a, interface_a, b, interface_b):
