@@ -79,11 +79,12 @@ inline constexpr Duration kUpdateIntervalMax = 600s;
 inline constexpr std::size_t kTlvsAtOnce = 600;  // requests and acknowledgments; then a pause
 
 // Probes of the next hops while traffic flows.
+inline constexpr Duration kFlowMemory = 1s;     // a flow has ended when nothing was sent for so long
 inline constexpr Duration kProofLife = 400ms;   // an answer proves the link for so long, and
-inline constexpr Duration kProofLifeBusy = 2s;  // for so long where something comes back
+inline constexpr Duration kProofLifeBusy = 1s;  // for so long where something comes back
 inline constexpr Duration kProbePatience =
     300ms;                                    // with the first one; peers use much of what they are given
-inline constexpr Duration kProbeGap = 40ms;   // between probes once one was not answered in time
+inline constexpr Duration kProbeGap = 30ms;   // between probes once one was not answered in time
 inline constexpr unsigned kProbesMax = 20;    // unanswered: a link that loses 30 % either way answers one
 inline constexpr Duration kProbeMemory = 2s;  // an answer may take so long
 inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighbour, at first

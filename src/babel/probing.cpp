@@ -1,6 +1,7 @@
 // Neighbours that fall silent under traffic: Acknowledgment Requests to the next hops in use, which every
 // peer answers (RFC 8966 3.3), find in a second what missing Hellos tell after two intervals. Where nothing
-// is sent nothing is asked.
+// is sent nothing is asked; but a flow that ends may have ended because the link did: who only answers has
+// nothing left to send then, so its end is asked after too.
 
 #include "babel/sending.hpp"
 
@@ -10,7 +11,9 @@ bool Speaker::State::traffic_flows(Interface& interface, const Traffic& counters
     const auto before = std::exchange(interface.traffic, counters);
     const std::uint64_t ours =
         interface.packets_sent - std::exchange(interface.packets_at_last_look, interface.packets_sent);
-    if (!before || counters.sent < before->sent || counters.sent - before->sent <= ours) return false;
+    if (!before || counters.sent < before->sent) return false;
+    if (counters.sent - before->sent > ours) interface.flows_until = turn.now + kFlowMemory;
+    if (turn.now >= interface.flows_until) return false;
     const Duration proof_life = counters.received > before->received ? kProofLifeBusy : kProofLife;
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];

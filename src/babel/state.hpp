@@ -35,6 +35,7 @@ struct Interface {
     Duration update_interval{};  // as last promised
     std::uint16_t opaque = 0;    // of the last acknowledgment asked for
     std::optional<Traffic> traffic;
+    Instant flows_until;
     std::uint64_t packets_sent = 0, packets_at_last_look = 0;  // our own, of `traffic`
     Outbox outbox;
     Version told = 0;   // the first change in the journal that this interface was not told of
