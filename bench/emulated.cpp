@@ -27,7 +27,7 @@ Emulated::Emulated(const EmulatedConfig& config) : config_(config) {
         Peer& p = peers_[i];
         p.address = link_local(i, false);
         p.next_hello = now_ + random_.between(0ns, 500ms);
-        p.next_dump = p.next_hello + 100ms;
+        p.next_dump = p.next_hello + config.first_dump;
         if (!config.shared) p.told.resize(config.peers);
     }
     if (!config.shared) untold_ = config.peers * (config.peers - 1);
@@ -110,8 +110,8 @@ void Emulated::step() {
         const Peer& p = peers_[i];
         if (!p.acks.empty() || p.next_hello <= now_ || p.next_dump <= now_) say(i);
     }
-    const double start = cpu_seconds();
     for (const Said& s : said_) {
+        const double start = cpu_seconds();
         speaker_->handle(
             {.bytes = s.bytes,
              .from = peers_[s.peer].address,
@@ -121,15 +121,22 @@ void Emulated::step() {
             now_,
             actions_
         );
+        cpu_ += cpu_seconds() - start;
+        obey();
     }
+    const double start = cpu_seconds();
     speaker_->tick(now_, actions_);
     cpu_ += cpu_seconds() - start;
+    obey();
+    now_ += kStep;
+}
+
+void Emulated::obey() {
     for (const Action& action : actions_) {
         if (const auto* send = std::get_if<Send>(&action)) hear(*send);
         if (std::holds_alternative<InstallRoute>(action)) ++installed_;
     }
     actions_.clear();
-    now_ += kStep;
 }
 
 void Emulated::run(Duration d) {

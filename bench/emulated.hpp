@@ -18,7 +18,7 @@ inline double cpu_seconds() {
     return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
 }
 
-inline double megabytes() { return double(mallinfo2().uordblks) / 1e6; }
+inline double megabytes() { return double(mallinfo2().uordblks + mallinfo2().hblkhd) / 1e6; }
 
 struct EmulatedConfig {
     std::size_t peers = 100;
@@ -26,6 +26,7 @@ struct EmulatedConfig {
     bool shared = false;       // all advertise the same ones, as in a full mesh; else each its own
     Duration hello = std::chrono::seconds(20);
     Duration update = std::chrono::seconds(80);
+    Duration first_dump = std::chrono::milliseconds(100);
     std::optional<Duration> our_hello, our_update;  // absent: chosen by the speaker
 };
 
@@ -57,6 +58,7 @@ private:
     void write_dumps();
     void step();
     void say(std::size_t peer);
+    void obey();
     void hear(const Send& send);
 
     EmulatedConfig config_;

@@ -47,7 +47,11 @@ bool fits(std::string_view pattern, std::string_view name) {
     return p == pattern.size();
 }
 
+// Nearly all prefixes are told from these by their first octet.
 bool martian(const Prefix& prefix) {
+    const base::Byte first = prefix.address().bytes()[0];
+    const base::Byte high = prefix.family() == base::Family::v4 ? 224 : 0xfe;
+    if (first != 0 && first != 127 && first != 169 && first < high) return false;
     static const auto forbidden = [] {
         std::vector<Prefix> list;
         for (const char* text :

@@ -47,7 +47,7 @@ void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
     Neighbour& gone = *neighbours[id];
     while (!gone.entries.empty()) {
         Entry& entry = *table.at(gone.entries.back());
-        entry.route_by(id)->received = kInfinity;
+        entry.routes.by(id)->received = kInfinity;
         if (entry.selected == id) reselect(entry, turn);
         remove_route(entry, id);
         forget_if_idle(entry);
@@ -145,9 +145,9 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     if (cost_now == n.cost) return;
     const bool was_reachable = n.reachable();
     const std::vector<EntryId> entries = n.entries;
-    for (const EntryId id : entries) settle(*table.at(id)->route_by(n.id), turn.now);
+    for (const EntryId id : entries) settle(*table.at(id)->routes.by(n.id), turn.now);
     n.cost = cost_now;
-    for (const EntryId id : entries) reconsider(*table.at(id), *table.at(id)->route_by(n.id), turn);
+    for (const EntryId id : entries) reconsider(*table.at(id), *table.at(id)->routes.by(n.id), turn);
     if (!was_reachable && n.reachable()) became_reachable(n, turn);
     if (was_reachable && !n.reachable()) {  // it is told everything when it comes back
         n.delivery.forget();

@@ -84,7 +84,7 @@ struct Neighbour {
 
     Outbox outbox;
     Delivery delivery;
-    unsigned asked = 0;  // Hellos since it is reachable that asked whether they arrived
+    unsigned asked = 0;              // Hellos since it is reachable that asked whether they arrived
     std::vector<EntryId> entries;    // that hold a route by this neighbour; Route::position is the index
     std::vector<Address> next_hops;  // that it announced; the first is its own address
     std::size_t selected = 0;        // routes of it that we use

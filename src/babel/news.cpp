@@ -9,10 +9,7 @@ namespace aronet::babel {
 // Leaves within this turn unless others just did; then all of that time leave together.
 void Speaker::State::publish(Entry& entry, const Turn& turn) {
     entry.version = journal.add(entry.id);
-    if (!entry.told.reachable) {
-        entry.forget_at = turn.now + kRetractionMemory;
-        arm(entry, *entry.forget_at);
-    }
+    if (!entry.told_reachable()) arm(entry, &Rare::forget_at, turn.now + kRetractionMemory);
     arm(Due::news, 0, std::max(turn.now, news_allowed_at));
 }
 
@@ -28,7 +25,7 @@ void Speaker::State::publish_later(Entry& entry, const Turn& turn) {
 void Speaker::State::later_due(const Turn& turn) {
     for (const EntryId id : std::exchange(later, {})) {
         Entry* entry = table.at(id);
-        if (entry != nullptr && entry->told.reachable) publish(*entry, turn);
+        if (entry != nullptr && entry->told_reachable()) publish(*entry, turn);
     }
 }
 
@@ -77,7 +74,7 @@ void Speaker::State::write_changes(
         for (; from < to && items.size() < kPortion; ++from) {
             Entry* entry = table.at(journal.at(from));
             if (entry == nullptr || entry->version != from || quiet(*entry, interface)) continue;
-            items.push_back({announcement(entry->about, entry, interface), entry});
+            items.push_back({announcement(entry->about(), entry, interface), entry});
         }
         write_updates(items, interface, sender, turn);
     }
@@ -96,7 +93,7 @@ bool Speaker::State::told_to_all(const Entry& entry) const {
         for (const auto& [address, slot] : interface.neighbours) {
             const Neighbour& n = *neighbours[slot];
             if (!n.reachable()) continue;
-            if (!n.listens() || n.delivery.carries(entry.id) || n.outbox.owed.contains(entry.about))
+            if (!n.listens() || n.delivery.carries(entry.id) || n.outbox.owed.contains(entry.about()))
                 return false;
         }
     }

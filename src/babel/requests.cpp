@@ -18,7 +18,7 @@ void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& 
     if (known == nullptr) return;
     Entry& entry = *known;
     const Route* route = entry.selected_route();
-    if (entry.own) {
+    if (entry.is_own()) {
         if (request.router_id == config.router_id && newer(request.seqno, seqno)) {
             ++seqno;  // by one, however much was asked for
             owe(*from.interface, request.about, turn);
@@ -40,10 +40,10 @@ void Speaker::State::forward(Entry& entry, Neighbour& from, const SeqnoRequest& 
     PendingRequest* known = entry.request(request.router_id, false);
     const bool asked_for = known != nullptr && !newer(request.seqno, known->seqno);
     if (asked_for && turn.now - known->sent_at < kForwardSuppression) return;
-    if (known == nullptr && entry.requests.size() >= kRequestsPerDestinationMax) return;
+    if (known == nullptr && entry.requests().size() >= kRequestsPerDestinationMax) return;
     const Route* way = way_to_forward(entry, from.id);
     if (way == nullptr) return;
-    if (known == nullptr) known = &entry.requests.emplace_back();
+    if (known == nullptr) known = &entry.add_request({});
     *known = PendingRequest{
         .router_id = request.router_id,
         .seqno = request.seqno,
@@ -78,7 +78,7 @@ void Speaker::State::ask_for_feasible(
     const Source* source = entry.source(router_id);
     if (source == nullptr || !to.reachable()) return;
     const auto wanted = static_cast<SeqNo>(source->seqno + 1);
-    queue(to, Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, router_id}), turn);
+    queue(to, Tlv(SeqnoRequest{entry.about(), wanted, kInitialHopCount, router_id}), turn);
 }
 
 // Section 3.8.2.1: the last feasible route is lost.
@@ -86,8 +86,9 @@ void Speaker::State::starve(Entry& entry, RouterId lost, const Turn& turn) {
     const Source* source = entry.source(lost);
     if (source == nullptr) return;  // never announced to anybody: any route would be feasible
     const auto wanted = static_cast<SeqNo>(source->seqno + 1);
-    if (entry.request(lost, true) == nullptr) entry.requests.push_back({.router_id = lost, .ours = true});
-    PendingRequest& pending = *entry.request(lost, true);
+    PendingRequest* known = entry.request(lost, true);
+    PendingRequest& pending =
+        known != nullptr ? *known : entry.add_request({.router_id = lost, .ours = true});
     pending.seqno = wanted;
     pending.resends_left = kRequestResends;
     pending.wait = kRequestTimeout;
@@ -107,12 +108,12 @@ void Speaker::State::send_starvation_request(Entry& entry, RouterId lost, SeqNo 
     if (asked) return;
     for (auto& [id, interface] : interfaces) {
         if (interface.neighbours.empty()) continue;
-        queue(interface, Tlv(SeqnoRequest{entry.about, wanted, kInitialHopCount, lost}), turn);
+        queue(interface, Tlv(SeqnoRequest{entry.about(), wanted, kInitialHopCount, lost}), turn);
     }
 }
 
 void Speaker::State::resend_requests(Entry& entry, const Turn& turn) {
-    for (PendingRequest& r : entry.requests) {
+    for (PendingRequest& r : entry.requests()) {
         if (r.due > turn.now) continue;
         if (!r.ours || r.resends_left == 0 || entry.selected != kNobody) {
             r.due = Instant::min();  // done with
@@ -123,19 +124,19 @@ void Speaker::State::resend_requests(Entry& entry, const Turn& turn) {
         r.due = turn.now + r.wait;
         send_starvation_request(entry, r.router_id, r.seqno, turn);
     }
-    std::erase_if(entry.requests, [](const PendingRequest& r) { return r.due == Instant::min(); });
+    entry.forget_requests([](const PendingRequest& r) { return r.due == Instant::min(); });
 }
 
 // Whoever asked through us hears of the answer at once; what we asked for ourselves is settled by any route.
 void Speaker::State::answer_requests(Entry& entry, const Turn& turn) {
     const Route* route = entry.selected_route();
     if (route == nullptr) return;
-    std::erase_if(entry.requests, [&](const PendingRequest& r) {
+    entry.forget_requests([&](const PendingRequest& r) {
         if (r.ours) return true;
         if (r.router_id == route->router_id && newer(r.seqno, route->seqno)) return false;
         const auto on = interfaces.find(r.requester_on);
         Neighbour* to = on == interfaces.end() ? nullptr : find_neighbour(on->second, r.requester);
-        if (to != nullptr) owe(*to, entry.about, turn);
+        if (to != nullptr) owe(*to, entry.about(), turn);
         return true;
     });
 }

@@ -20,120 +20,130 @@ bool much_worse(Metric before, Metric after) { return after > before && after - 
 // ---- selection ----
 
 void Speaker::State::reselect(Entry& entry, const Turn& turn) {
-    Choice choice;
-    if (!entry.own) {
-        choice = select(
-            entry,
-            [this](NeighbourId id) { return cost(id); },
-            [this](NeighbourId id) { return half_life(id); },
-            turn.now
-        );
+    adopt(entry, entry.is_own() ? Choice{} : select(entry, turn.now), turn);
+}
+
+// Feasibility is judged now, not when the update came: the feasibility distance may have improved since.
+Choice Speaker::State::select(const Entry& entry, Instant now) const {
+    const Route* best = nullptr;
+    const Route* present = nullptr;
+    Metric best_metric = kInfinity, present_metric = kInfinity;
+    for (const Route& route : entry.routes) {
+        const Metric offered = metric(route);
+        if (offered == kInfinity || !feasible(entry, route)) continue;
+        if (route.neighbour == entry.selected) present = &route, present_metric = offered;
+        if (offered < best_metric) best = &route, best_metric = offered;
     }
-    adopt(entry, choice, turn);
+    if (best == nullptr) return {};
+    if (present == nullptr) return {best->neighbour};
+    if (present_metric == best_metric) return {present->neighbour};
+    if (smoothed(*best, now) < smoothed(*present, now)) return {best->neighbour};
+    return {present->neighbour, true};
 }
 
 // Most changes are of a route that is not used and stays worse than the one that is: the choice between
 // hundreds is not made anew for these.
 void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& turn) {
-    if (entry.own) return;
+    if (entry.is_own()) return;
     const bool usable = metric(changed) != kInfinity && feasible(entry, changed);
     if (entry.selected == kNobody) {
         if (usable) reselect(entry, turn);
         return;
     }
-    if (entry.selected == changed.neighbour || entry.look_again) return reselect(entry, turn);
+    if (entry.selected == changed.neighbour || entry.time(&Rare::look_again)) return reselect(entry, turn);
     if (usable && metric(changed) < metric(*entry.selected_route())) reselect(entry, turn);
 }
 
 void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {
     const NeighbourId before = entry.selected;
     const Route* lost = entry.selected_route();
+    const Installed installed_before = installed(entry);
     if (before != choice.best && before != kNobody) --neighbours[before]->selected;
     if (before != choice.best && choice.best != kNobody) ++neighbours[choice.best]->selected;
     entry.selected = choice.best;
-    entry.look_again.reset();
-    if (choice.better_waits) {
-        entry.look_again = turn.now + half_life(choice.best) / 4;
-        arm(entry, *entry.look_again);
+    entry.set(&Rare::look_again, std::nullopt);
+    if (choice.better_waits) arm(entry, &Rare::look_again, turn.now + half_life(choice.best) / 4);
+    const bool none_left = entry.selected == kNobody && !entry.is_own();
+    if (none_left && lost != nullptr) {
+        const auto hold = std::clamp<Duration>(lost->hold(), kUnreachableHoldMin, kUnreachableHoldMax);
+        entry.set(&Rare::hold_until, turn.now + hold);
+        arm(entry, &Rare::confirm_at, turn.now + kDeliveredCheck);
+    } else if (!none_left) {
+        entry.set(&Rare::hold_until, std::nullopt);
+        if (entry.selected != kNobody && entry.selected != before)
+            arm(entry, entry.selected_route()->refresh_at(turn.now));
     }
-    if (entry.selected != kNobody) {
-        entry.hold_until.reset();
-        if (entry.selected != before) arm(entry, entry.selected_route()->refresh_at(turn.now));
-    } else if (entry.own) {
-        entry.hold_until.reset();
-    } else if (lost != nullptr) {
-        entry.hold_until =
-            turn.now + std::clamp<Duration>(lost->hold(), kUnreachableHoldMin, kUnreachableHoldMax);
-        entry.confirm_at = turn.now + kDeliveredCheck;
-        arm(entry, *entry.confirm_at);
-    }
-    if (!entry.hold_until) entry.confirm_at.reset();
-    install(entry, turn);
+    if (!entry.time(&Rare::hold_until)) entry.set(&Rare::confirm_at, std::nullopt);
+    install(entry, installed_before, turn);
     tell(entry, turn);
-    if (lost != nullptr && entry.selected == kNobody && !entry.own) starve(entry, lost->router_id, turn);
+    if (none_left && lost != nullptr) starve(entry, lost->router_id, turn);
     answer_requests(entry, turn);
 }
 
+// What the forwarding table was last told. Between two choices the selected neighbour is the one of then.
+Installed Speaker::State::installed(const Entry& entry) const {
+    if (entry.installed != Installed::Kind::route) return {entry.installed};
+    const Neighbour& n = *neighbours[entry.selected];
+    return {Installed::Kind::route, n.interface->id, n.next_hops[entry.next_hop]};
+}
+
 // A default route is never made unreachable: that would cut off what this protocol knows nothing of.
-void Speaker::State::install(Entry& entry, const Turn& turn) {
-    Installed wanted;
-    if (const Route* route = entry.selected_route()) {
-        const Neighbour& n = *neighbours[route->neighbour];
-        wanted = {Installed::Kind::route, n.interface->id, n.next_hops[route->next_hop]};
-    } else if (entry.hold_until && !entry.about.prefix.is_any()) {
-        wanted.kind = Installed::Kind::unreachable;
-    }
-    if (wanted == entry.installed) return;
-    const Installed::Kind before = std::exchange(entry.installed, wanted).kind;
-    installed += wanted.kind != Installed::Kind::nothing;
-    installed -= before != Installed::Kind::nothing;
+void Speaker::State::install(Entry& entry, const Installed& before, const Turn& turn) {
+    const Route* route = entry.selected_route();
+    const bool unreachable = entry.time(&Rare::hold_until) && !entry.prefix.is_any();
+    entry.installed = route != nullptr ? Installed::Kind::route
+                      : unreachable    ? Installed::Kind::unreachable
+                                       : Installed::Kind::nothing;
+    if (route != nullptr) entry.next_hop = route->next_hop;
+    const Installed wanted = installed(entry);
+    if (wanted == before) return;
+    installed_count += wanted.kind != Installed::Kind::nothing;
+    installed_count -= before.kind != Installed::Kind::nothing;
     switch (wanted.kind) {
         case Installed::Kind::route:
             turn.out.emplace_back(InstallRoute{
-                entry.about, wanted.on, wanted.next_hop, metric(*entry.selected_route()), before});
+                entry.about(), wanted.on, wanted.next_hop, metric(*route), before.kind});
             break;
         case Installed::Kind::unreachable:
-            turn.out.emplace_back(InstallUnreachable{entry.about, before});
+            turn.out.emplace_back(InstallUnreachable{entry.about(), before.kind});
             break;
         case Installed::Kind::nothing:
-            turn.out.emplace_back(RemoveRoute{entry.about, before});
+            turn.out.emplace_back(RemoveRoute{entry.about(), before.kind});
             break;
     }
 }
 
 // Triggered updates (section 3.7.2): a loss or another origin is urgent, as is the first way there is.
 void Speaker::State::tell(Entry& entry, const Turn& turn) {
-    Told now;
-    if (const Route* route = entry.selected_route()) {
-        now = {true, route->router_id, metric(*route), neighbours[route->neighbour]->interface->id, false};
-    } else if (entry.own) {
-        now = {true, config.router_id, *entry.own, kNowhere, true};
-    }
-    const Told before = std::exchange(entry.told, now);
-    if (!before.reachable && !now.reachable) return;
-    const bool moved = now.reachable && now.via != entry.quiet_on;
+    const Route* route = entry.selected_route();
+    const RouterId origin = route != nullptr ? route->router_id : entry.is_own() ? config.router_id : 0;
+    const Metric now = route != nullptr ? metric(*route) : entry.own;
+    const InterfaceId via = route != nullptr ? neighbours[route->neighbour]->interface->id : kNowhere;
+    const Metric before = std::exchange(entry.told_metric, now);
+    const bool other_origin = std::exchange(entry.told_router_id, origin) != origin;
+    if (before == kInfinity && now == kInfinity) return;
+    const InterfaceId via_before = entry.quiet_on;
+    const bool moved = now != kInfinity && via != via_before;
     if (moved) {
-        entry.quiet_on = now.via;
+        entry.quiet_on = via;
         entry.quiet_since = entry.version == 0 ? 0 : journal.head();
     }
-    const bool own_changed = now.own && before.metric != now.metric;
-    if (before.reachable != now.reachable || before.router_id != now.router_id || own_changed ||
-        much_worse(before.metric, now.metric)) {
+    const bool appeared_or_lost = (before == kInfinity) != (now == kInfinity);
+    if (appeared_or_lost || other_origin || (entry.is_own() && before != now) || much_worse(before, now))
         return publish(entry, turn);
-    }
-    if (moved) tell_of_move(entry, before.via, turn);
-    if (significant(before.metric, now.metric))
+    if (moved) tell_of_move(entry, via_before, turn);
+    if (significant(before, now))
         publish_later(entry, turn);
     else
-        entry.told.metric = before.metric;  // small steps add up
+        entry.told_metric = before;  // small steps add up
 }
 
 // The one interface has its first route now, the other its last; the rest need not know.
 void Speaker::State::tell_of_move(Entry& entry, InterfaceId before, const Turn& turn) {
     entry.quiet_since = 0;  // all are told that must be
-    for (const InterfaceId id : {before, entry.told.via}) {
+    for (const InterfaceId id : {before, entry.quiet_on}) {
         const auto it = interfaces.find(id);
-        if (it != interfaces.end() && !it->second.neighbours.empty()) owe(it->second, entry.about, turn);
+        if (it != interfaces.end() && !it->second.neighbours.empty()) owe(it->second, entry.about(), turn);
     }
 }
 
@@ -142,8 +152,14 @@ Duration Speaker::State::half_life(NeighbourId id) const {
     return std::clamp<Duration>(neighbours[id]->interface->hello_interval * 2, 1s, 60s);
 }
 
-void Speaker::State::settle(Route& route, Instant now) {
+void Speaker::State::settle(Route& route, Instant now) const {
     route.smoothed.follow(metric(route), half_life(route.neighbour), now);
+}
+
+Metric Speaker::State::smoothed(const Route& route, Instant now) const {
+    Route settled = route;
+    settle(settled, now);
+    return settled.smoothed.value;
 }
 
 }  // namespace aronet::babel

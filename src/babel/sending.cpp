@@ -167,10 +167,10 @@ void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& se
         auto it = table.after(box.dump->after);
         std::vector<Item> items;
         for (; items.size() < kPortion && it != table.end(); ++it) {
-            Entry& entry = it->second;
-            box.dump->after = it->first;
-            Announcement update = announcement(it->first, &entry, interface);
-            if (update.metric == kInfinity && !entry.hold_until) continue;
+            Entry& entry = *it;
+            box.dump->after = entry.about();
+            Announcement update = announcement(*box.dump->after, &entry, interface);
+            if (update.metric == kInfinity && !entry.time(&Rare::hold_until)) continue;
             items.push_back({std::move(update), &entry});
         }
         const bool complete = it == table.end();
@@ -204,10 +204,10 @@ Announcement Speaker::State::announcement(const Destination& about, const Entry*
     Announcement update{.about = about, .interval = Interval::of(on.update_interval)};
     if (entry == nullptr) return update;
     const Route* route = entry->selected_route();
-    if (entry->own) {
+    if (entry->is_own()) {
         update.router_id = config.router_id;
         update.seqno = seqno;
-        update.metric = *entry->own;
+        update.metric = entry->own;
     } else if (route != nullptr && !on.splits(neighbours[route->neighbour]->interface->id)) {
         update.router_id = route->router_id;
         update.seqno = route->seqno;
@@ -251,7 +251,7 @@ void Speaker::State::delivery_due(NeighbourId id, const Turn& turn) {
             continue;
         }
         for (const EntryId carried : parcel.carried) {
-            if (const Entry* entry = table.at(carried)) owe(n, entry->about, turn, parcel.attempts + 1);
+            if (const Entry* entry = table.at(carried)) owe(n, entry->about(), turn, parcel.attempts + 1);
         }
         if (n.delivery.has_answered()) probe(n, turn);
     }

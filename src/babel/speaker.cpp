@@ -59,7 +59,7 @@ void Speaker::announce(const Destination& own, Metric metric, Instant now, Actio
     const Turn turn{now, out};
     Entry& entry = state_->table.find_or_add(own);
     if (entry.own == metric) return;
-    if (entry.own && *entry.own < metric) ++state_->seqno;
+    if (entry.own < metric) ++state_->seqno;
     entry.own = metric;
     state_->reselect(entry, turn);
     state_->run_due(turn);
@@ -67,9 +67,9 @@ void Speaker::announce(const Destination& own, Metric metric, Instant now, Actio
 
 void Speaker::withdraw(const Destination& own, Instant now, Actions& out) {
     Entry* entry = state_->table.find(own);
-    if (entry == nullptr || !entry->own) return;
+    if (entry == nullptr || !entry->is_own()) return;
     const Turn turn{now, out};
-    entry->own.reset();
+    entry->own = kInfinity;
     state_->reselect(*entry, turn);
     state_->forget_if_idle(*entry);
     state_->run_due(turn);
@@ -87,7 +87,7 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
     }
     for (const EntryId id : state_->table.ids()) {
         Entry& entry = *state_->table.at(id);
-        if (!state_->allowed || state_->allowed->contain(entry.about.prefix)) continue;
+        if (!state_->allowed || state_->allowed->contain(entry.prefix)) continue;
         std::vector<NeighbourId> refused;
         for (Route& route : entry.routes) {
             if (!state_->neighbours[route.neighbour]->interface->config.bounded) continue;
@@ -96,8 +96,9 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
         }
         state_->reselect(entry, turn);
         for (const NeighbourId neighbour : refused) state_->remove_route(entry, neighbour);
-        entry.hold_until.reset();
-        state_->install(entry, turn);
+        const Installed before = state_->installed(entry);
+        entry.set(&Rare::hold_until, std::nullopt);
+        state_->install(entry, before, turn);
         state_->forget_if_idle(entry);
     }
     // What was refused before may be wanted now, and nobody repeats it for a long time.
@@ -166,10 +167,10 @@ void Speaker::stop(Instant now, Actions& out) {
     for_each_installed([&](const Destination& about, Installed::Kind kind) {
         out.emplace_back(RemoveRoute{about, kind});
     });
-    state_->installed = 0;
+    state_->installed_count = 0;
     state_->stopped = true;
     state_->timers = {};
-    state_->entry_timers = {};
+    state_->alarms = {};
     state_->table = {};
     state_->neighbours.clear();
     state_->interfaces.clear();
@@ -197,7 +198,7 @@ void Speaker::tick(Instant now, Actions& out) { state_->run_due({now, out}); }
 
 std::optional<base::Deadline> Speaker::deadline() const {
     const auto event = state_->timers.next();
-    const auto entry = state_->entry_timers.next();
+    const auto entry = state_->alarms.next(state_->last_turn);
     if (!event && !entry) return std::nullopt;
     if (!event || (entry && *entry < *event)) return base::Deadline{*entry, "a route or a request"};
     return base::Deadline{*event, "a Hello, an update or a neighbour"};
@@ -228,11 +229,11 @@ std::vector<NeighbourView> Speaker::neighbours() const {
 
 std::vector<RouteView> Speaker::routes() const {
     std::vector<RouteView> views;
-    for (const auto& [about, entry] : state_->table.entries()) {
+    for (const Entry& entry : state_->table) {
         for (const Route& r : entry.routes) {
             const Neighbour& n = *state_->neighbours[r.neighbour];
             views.push_back(
-                {about,
+                {entry.about(),
                  n.interface->id,
                  n.address,
                  n.next_hops[r.next_hop],
@@ -251,16 +252,16 @@ std::vector<RouteView> Speaker::routes() const {
 
 Installed Speaker::installed(const Destination& about) const {
     const Entry* entry = state_->table.find(about);
-    return entry == nullptr ? Installed() : entry->installed;
+    return entry == nullptr ? Installed() : state_->installed(*entry);
 }
 
 void Speaker::for_each_installed(const std::function<void(const Destination&, Installed::Kind)>& each) const {
-    for (const auto& [about, entry] : state_->table.entries()) {
-        if (entry.installed.kind != Installed::Kind::nothing) each(about, entry.installed.kind);
+    for (const Entry& entry : state_->table) {
+        if (entry.installed != Installed::Kind::nothing) each(entry.about(), entry.installed);
     }
 }
 
-std::size_t Speaker::installed_count() const { return state_->installed; }
+std::size_t Speaker::installed_count() const { return state_->installed_count; }
 
 SeqNo Speaker::seqno() const { return state_->seqno; }
 
@@ -274,12 +275,13 @@ void Speaker::State::receive(const Packet& packet, Interface& interface, const T
     const Instant received_at = std::min(packet.received_at, turn.now);
     bool rtt_usable = false;  // RFC 9616 3.3: an echo counts beside the stamp of a Hello in the same packet
     bool says_hello = false;
+    Neighbour* from = nullptr;
     while (const auto event = reader.next()) {
         if (const auto* reason = std::get_if<Malformed>(&*event)) {
             drop(to_string(*reason), interface.id, packet.from, turn);
             continue;
         }
-        Neighbour* from = greet(interface, packet.from, turn);
+        if (from == nullptr) from = greet(interface, packet.from, turn);
         if (from == nullptr) return;
         if (const auto* hello = std::get_if<Hello>(&*event)) {
             receive_hello(*from, *hello, received_at, turn);
@@ -323,8 +325,9 @@ void Speaker::State::drop(std::string_view reason, InterfaceId on, const Address
 
 // The tables first, so that what is sent afterwards is what they say now.
 void Speaker::State::run_due(const Turn& turn) {
+    last_turn = turn.now;
     for (;;) {
-        if (const auto entry = entry_timers.expired(turn.now)) {
+        if (const auto entry = alarms.expired(turn.now)) {
             tend(*table.at(*entry), turn);
         } else if (const auto due = timers.expired(turn.now)) {
             fire(due->first, due->second, turn);
@@ -364,14 +367,13 @@ void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
 }
 
 void Speaker::State::arm(Due what, std::uint32_t id, Instant at) {
-    const auto present = timers.at({what, id});
-    if (!present || at < *present) timers.set({what, id}, at);
+    const auto set = timers.at({what, id});
+    if (!set || at < *set) timers.set({what, id}, at);
 }
 
-void Speaker::State::arm(Entry& entry, Instant at) {
-    if (entry.armed && *entry.armed <= at) return;
-    entry.armed = at;
-    entry_timers.set(entry.id, at);
+void Speaker::State::arm(Entry& entry, Entry::Time which, Instant at) {
+    entry.set(which, at);
+    arm(entry, at);
 }
 
 }  // namespace aronet::babel

@@ -6,6 +6,7 @@
 // news.cpp: what waits to be told. sending.cpp: packets, dumps, acknowledgments. authentication.cpp: MACs and
 // challenges. speaker.cpp: the door, packets in, time.
 
+#include "babel/alarms.hpp"
 #include "babel/mac.hpp"
 #include "babel/packet.hpp"
 #include "babel/table.hpp"
@@ -85,6 +86,11 @@ struct Item {  // an update to be written; `entry` is null for a destination tha
     Entry* entry = nullptr;
 };
 
+struct Choice {
+    NeighbourId best = kNobody;
+    bool better_waits = false;  // hysteresis holds back a better one
+};
+
 struct Speaker::State {
     SpeakerConfig config;
     base::Random& random;
@@ -98,9 +104,10 @@ struct Speaker::State {
     std::vector<EntryId> later;  // changes that may wait for company
     Instant news_allowed_at{};
     base::Timers<std::pair<Due, std::uint32_t>> timers;
-    base::Timers<EntryId> entry_timers;
+    Alarms alarms;      // of entries
+    Instant last_turn;  // alarms are near to it
     std::optional<AllowedPrefixes> allowed;
-    std::size_t installed = 0;  // entries with something in the forwarding table
+    std::size_t installed_count = 0;  // entries with something in the forwarding table
     base::Drops drops;
 
     // speaker.cpp
@@ -110,7 +117,8 @@ struct Speaker::State {
     void take(const Event& event, Neighbour& from, const Turn& turn);
     void drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn);
     void arm(Due what, std::uint32_t id, Instant at);  // the earlier of this and what is set
-    void arm(Entry& entry, Instant at);
+    void arm(const Entry& entry, Instant at) { alarms.set_if_earlier(entry.id, at); }
+    void arm(Entry& entry, Entry::Time which, Instant at);
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);
@@ -146,8 +154,11 @@ struct Speaker::State {
     void receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn);
     Announcement imported(Neighbour& from, const Announcement& update, const Turn& turn);
     void receive_route(Neighbour& from, const Announcement& update, const Turn& turn);
-    bool acceptable(Neighbour& from, const Announcement& update, const Turn& turn);
-    void apply(Entry& entry, Route& route, const Announcement& update, const Turn& turn);
+    bool acceptable(Neighbour& from, const Announcement& update, bool is_new, const Turn& turn);
+    Route& add_route(Entry& entry, Neighbour& from, const Turn& turn);
+    void apply(
+        Entry& entry, Route& route, const Announcement& update, std::uint8_t next_hop, const Turn& turn
+    );
     void retract(Entry& entry, Route& route, const Turn& turn);
     void remove_route(Entry& entry, NeighbourId neighbour);
     void tend(Entry& entry, const Turn& turn);
@@ -159,13 +170,17 @@ struct Speaker::State {
     void reselect(Entry& entry, const Turn& turn);
     void reconsider(Entry& entry, const Route& changed, const Turn& turn);  // the others are as they were
     void adopt(Entry& entry, Choice choice, const Turn& turn);
-    void install(Entry& entry, const Turn& turn);
+    Choice select(const Entry& entry, Instant now) const;
+    Installed installed(const Entry& entry) const;
+    void install(Entry& entry, const Installed& before, const Turn& turn);
     void tell(Entry& entry, const Turn& turn);
     void tell_of_move(Entry& entry, InterfaceId before, const Turn& turn);
+
     unsigned cost(NeighbourId id) const { return neighbours[id]->cost; }
     Duration half_life(NeighbourId id) const;
     Metric metric(const Route& route) const { return plus(route.received, cost(route.neighbour)); }
-    void settle(Route& route, Instant now);  // the smoothed metric, before the true one changes
+    void settle(Route& route, Instant now) const;  // the smoothed metric, before the true one changes
+    Metric smoothed(const Route& route, Instant now) const;
 
     // requests.cpp
     void receive_route_request(Neighbour& from, const RouteRequest& request, const Turn& turn);

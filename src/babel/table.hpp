@@ -1,141 +1,68 @@
 #pragma once
 
-// The routing table: one Entry per destination with everything known of it, so that an update costs one
-// lookup. Feasibility and selection are functions of an entry and the costs of the links (RFC 8966 3.2.5
-// to 3.2.7, 3.5, 3.6).
+// The routing table: entries by destination and by number, in the order of destinations where that counts.
+// Entries stay where they are while they live.
 
-#include "babel/neighbour.hpp"
-#include "babel/tick.hpp"
-
-#include <functional>
-#include <map>
+#include "babel/entry.hpp"
 
 namespace aronet::babel {
 
-// A metric that follows the true one with delay (appendix A.3), so that routes do not flap with it.
-struct Smoothed {
-    Tick at;
-    Metric value = kInfinity;
+class Table {
+    struct Place {  // in the order
+        std::size_t run = 0, index = 0;
+        bool operator==(const Place&) const = default;
+    };
+    struct Found {  // the first place that is not before what was looked for
+        Place place;
+        bool exact = false;
+    };
 
-    void follow(Metric metric, Duration half_life, Instant now);
-};
-
-struct Route {  // by one neighbour; there may be millions, so nothing here is larger than it must be
-    RouterId router_id = 0;
-    Smoothed smoothed;
-    Tick expires;
-    std::uint32_t since = 0;  // seconds
-    NeighbourId neighbour = 0;
-    std::uint32_t position = 0;   // in Neighbour::entries
-    Metric received = kInfinity;  // the metric the neighbour announced
-    Interval interval;
-    SeqNo seqno = 0;
-    std::uint8_t next_hop = 0;  // in Neighbour::next_hops
-    bool refresh_asked = false;
-
-    Duration hold() const;  // 3.5 intervals
-    Instant refresh_at(Instant now) const { return expires.near(now) - interval.duration(); }
-};
-static_assert(sizeof(Route) <= 40);
-
-struct Source {  // the best we ever announced of this router's: what is not better may loop
-    RouterId router_id = 0;
-    SeqNo seqno = 0;
-    Metric metric = kInfinity;
-    Instant expires;
-};
-
-struct PendingRequest {
-    RouterId router_id = 0;
-    SeqNo seqno = 0;
-    bool ours = false;  // else forwarded for `requester`, who may be gone by the time of the answer
-    InterfaceId requester_on = 0;
-    Address requester;
-    unsigned resends_left = 0;
-    Duration wait{};  // before the next resend
-    Instant sent_at;
-    Instant due;  // to resend or forget
-};
-
-inline constexpr InterfaceId kNowhere = ~InterfaceId(0);
-
-struct Told {  // what the neighbours were last told
-    bool reachable = false;
-    RouterId router_id = 0;
-    Metric metric = kInfinity;
-    InterfaceId via = kNowhere;  // the interface it was learned on; nowhere for our own
-    bool own = false;
-};
-
-inline constexpr NeighbourId kNobody = ~NeighbourId(0);
-
-struct Entry {
-    Destination about;
-    EntryId id = 0;
-    std::vector<Route> routes;  // in the order of their neighbours' ids
-    std::vector<Source> sources;
-    std::vector<PendingRequest> requests;
-    std::optional<Metric> own;  // announced by us
-    NeighbourId selected = kNobody;
-    std::optional<Instant> hold_until;  // unreachable, after a loss
-    std::optional<Instant> confirm_at;  // look whether all have acknowledged the retraction
-    std::optional<Instant> look_again;  // when hysteresis may let a better route win
-    std::optional<Instant> forget_at;   // gone, but not all may have been told
-    std::optional<Instant> armed;       // its timer; no later than the next event
-    Installed installed;
-
-    Told told;
-    Version version = 0;              // of the last change in the journal
-    InterfaceId quiet_on = kNowhere;  // where split horizon keeps silent about it
-    Version quiet_since = 0;          // whoever stands before this was told otherwise
-
-    Route* route_by(NeighbourId neighbour);
-    const Route* route_by(NeighbourId neighbour) const;
-    const Route* selected_route() const { return selected == kNobody ? nullptr : route_by(selected); }
-    Route& add_route(NeighbourId neighbour);
-    const Source* source(RouterId router_id) const;
-    void sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires);  // section 3.7.3
-    PendingRequest* request(RouterId router_id, bool ours);
-
-    bool idle() const;  // nothing left to remember
-    std::optional<Instant> next_event(Instant now) const;
-};
-
-bool feasible(const Entry& entry, RouterId router_id, SeqNo seqno, Metric metric);
-inline bool feasible(const Entry& entry, const Route& route) {
-    return feasible(entry, route.router_id, route.seqno, route.received);
-}
-
-struct Choice {
-    NeighbourId best = kNobody;
-    bool better_waits = false;  // hysteresis holds back a better one
-};
-
-// The cost of the link to a neighbour, 0xffff when it cannot be used.
-using CostOf = std::function<unsigned(NeighbourId)>;
-using HalfLifeOf = std::function<Duration(NeighbourId)>;
-Choice select(const Entry& entry, const CostOf& cost, const HalfLifeOf& half_life, Instant now);
-
-class Table {  // entries stay where they are while they live
 public:
-    using Entries = std::map<Destination, Entry>;
-
     Entry* find(const Destination& about);
-    const Entry* find(const Destination& about) const;
     Entry& find_or_add(const Destination& about);
     void erase(const Entry& entry);
-    Entry* at(EntryId id) const { return id < slots_.size() ? slots_[id] : nullptr; }
-    const Entries& entries() const { return entries_; }
-    // The first entry behind this one in the order of destinations; nothing: the first of all.
-    Entries::iterator after(const std::optional<Destination>& about);
-    Entries::iterator end() { return entries_.end(); }
-    std::size_t size() const { return entries_.size(); }
+    Entry* at(EntryId id) const;
+    std::size_t size() const { return count_ - free_.size(); }
     std::vector<EntryId> ids() const;  // in the order of destinations
 
+    class Iterator {  // in the order of destinations; good until the next find_or_add() or erase()
+    public:
+        Iterator(const Table& table, Place place) : table_(&table), place_(place) {}
+        Entry& operator*() const { return table_->entry(place_); }
+        Iterator& operator++() {
+            place_ = table_->next(place_);
+            return *this;
+        }
+        bool operator==(const Iterator& other) const { return place_ == other.place_; }
+
+    private:
+        const Table* table_;
+        Place place_;
+    };
+    Iterator begin() const { return {*this, {}}; }
+    Iterator end() const { return {*this, {runs_.size(), 0}}; }
+    // The first entry behind this one in the order of destinations; nothing: the first of all.
+    Iterator after(const std::optional<Destination>& about) const;
+
 private:
-    Entries entries_;
-    std::vector<Entry*> slots_;  // by EntryId
+    static constexpr std::size_t kChunk = 64;  // entries allocated at once
+    static constexpr std::size_t kRun = 256;   // ids side by side
+
+    Entry& slot(EntryId id) const { return chunks_[id / kChunk][id % kChunk]; }
+    Entry& entry(Place place) const { return slot(runs_[place.run][place.index]); }
+    bool holds(Place place) const {
+        return place.run < runs_.size() && place.index < runs_[place.run].size();
+    }
+    Place next(Place place) const;
+    Found look_up(const Destination& about) const;
+    Place make_room(Place place);
+    EntryId unused();
+
+    std::vector<std::unique_ptr<Entry[]>> chunks_;  // by EntryId
+    EntryId count_ = 0;                             // ids ever used, and of these
     std::vector<EntryId> free_;
+    std::vector<std::vector<EntryId>> runs_;  // in the order of destinations; none is empty
+    Place last_;                              // found: who follows is often asked for next
 };
 
 }  // namespace aronet::babel

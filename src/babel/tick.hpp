@@ -19,6 +19,9 @@ public:
         return Instant((now + ahead) * kUnit);
     }
 
+    bool before(Tick other) const { return static_cast<std::int32_t>(count_ - other.count_) < 0; }
+    bool operator==(const Tick&) const = default;
+
 private:
     static constexpr Duration kUnit = std::chrono::milliseconds(10);
     std::uint32_t count_ = 0;
