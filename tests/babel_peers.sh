@@ -47,18 +47,19 @@ babeld_on() {
 }
 
 # bird_on NAME BABEL [PROTOCOLS]: the inside of BIRD's protocol babel, and further protocols. The addresses of its lo are
-# announced.
+# announced. With bird_v6='ipv6 sadr' its IPv6 routes may have sources (RFC 9079).
 bird_on() {
-    local name=$1
+    local name=$1 v6=${bird_v6:-ipv6}
     cat >"$work/$name.conf" <<CONFIG
 router id 10.255.0.$(($(printf %d "'${name: -1}") % 250 + 1));
+$([ "$v6" = ipv6 ] || echo 'ipv6 sadr table sadr6;')
 protocol device { scan time 10; }
-protocol direct { ipv4; ipv6; interface "lo"; }
+protocol direct { ipv4; $v6; interface "lo"; }
 protocol kernel k4 { scan time 10; ipv4 { import none; export where source = RTS_BABEL; }; }
-protocol kernel k6 { scan time 10; ipv6 { import none; export where source = RTS_BABEL; }; }
+protocol kernel k6 { scan time 10; $v6 { import none; export where source = RTS_BABEL; }; }
 protocol babel b {
     ipv4 { import all; export where source ~ [ RTS_DEVICE, RTS_STATIC, RTS_BABEL ]; };
-    ipv6 { import all; export where source ~ [ RTS_DEVICE, RTS_STATIC, RTS_BABEL ]; };
+    $v6 { import all; export where source ~ [ RTS_DEVICE, RTS_STATIC, RTS_BABEL ]; };
     $2
 }
 ${3:-}
