@@ -1,5 +1,6 @@
 // How the Babel speaker grows with the network. Figures, printed; see bench/babel-scale.
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 #include "emulated.hpp"
 

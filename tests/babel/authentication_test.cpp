@@ -2,6 +2,7 @@
 // networks that start, lose packets and change their keys.
 
 #include "babel/key_holder.hpp"
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 
 using namespace aronet;

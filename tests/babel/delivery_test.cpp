@@ -2,6 +2,7 @@
 
 #include "babel/delivery.hpp"
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 #include "babel/router.hpp"
 

@@ -2,8 +2,8 @@
 
 // One Speaker on a desk: scripted neighbours, virtual time, and everything it said.
 
+#include "babel/forwarding.hpp"
 #include "babel/packet.hpp"
-#include "babel/speaker.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -33,31 +33,6 @@ struct Sent {
         }
         return found;
     }
-};
-
-// What the forwarding table holds after all actions so far.
-struct Forwarding {
-    struct Way {
-        InterfaceId on = 0;
-        Address next_hop;
-        bool unreachable = false;
-        bool operator==(const Way&) const = default;
-    };
-    std::map<Destination, Way> ways;
-    std::size_t changes = 0;
-    std::vector<Destination> changed;  // for who wants to know, and empties it
-
-    void obey(const Action& action);
-    Installed::Kind kind(const Destination& d) const {
-        if (absent(d)) return Installed::Kind::nothing;
-        return unreachable(d) ? Installed::Kind::unreachable : Installed::Kind::route;
-    }
-    bool reaches(const Destination& d, const Address& via) const {
-        const auto it = ways.find(d);
-        return it != ways.end() && !it->second.unreachable && it->second.next_hop == via;
-    }
-    bool unreachable(const Destination& d) const { return ways.count(d) > 0 && ways.at(d).unreachable; }
-    bool absent(const Destination& d) const { return ways.count(d) == 0; }
 };
 
 struct Announce {  // an update as the scripted neighbours write it

@@ -74,6 +74,7 @@ void Mesh::lose(NodeId from, NodeId to, unsigned percent) {
 }
 
 void Mesh::plug(NodeId id, std::size_t link) {
+    if (id == kCaller) return;
     InterfaceConfig c = config;
     c.link_local = address(link, links_[link].a == id);
     c.rxcost = links_[link].cost;
@@ -88,12 +89,22 @@ void Mesh::connect(NodeId a, NodeId b, std::uint16_t cost, Duration delay) {
     plug(b, links_.size() - 1);
 }
 
+std::size_t Mesh::open_end(NodeId node) {
+    links_.push_back({node, kCaller});
+    plug(node, links_.size() - 1);
+    return links_.size() - 1;
+}
+
+void Mesh::hear(std::size_t link, const Address& from, bool multicast, base::Bytes bytes) {
+    const Link& l = links_[link];
+    deliver({now_, 0, l.a, link, std::move(bytes), multicast, l.life}, from);
+}
+
 std::size_t Mesh::link_of(NodeId a, NodeId b) const {
     for (std::size_t i = 0; i < links_.size(); ++i) {
         if ((links_[i].a == a && links_[i].b == b) || (links_[i].a == b && links_[i].b == a)) return i;
     }
-    FAIL("no such link");
-    return 0;
+    throw Broken("no such link");
 }
 
 void Mesh::cut(NodeId a, NodeId b) { cut(link_of(a, b)); }
@@ -102,6 +113,7 @@ void Mesh::cut(std::size_t link) {
     if (!links_[link].up) return;
     links_[link].up = false;
     for (const NodeId id : {links_[link].a, links_[link].b}) {
+        if (id == kCaller) continue;
         nodes_[id].up.erase(static_cast<InterfaceId>(link + 1));
         nodes_[id].speaker->remove_interface(static_cast<InterfaceId>(link + 1), now_, actions_);
         perform(id);
@@ -126,7 +138,7 @@ void Mesh::restart(NodeId id, bool noticed) {
     for (std::size_t i = 0; i < links_.size(); ++i) {
         if (!links_[i].up || (links_[i].a != id && links_[i].b != id)) continue;
         if (noticed) ++links_[i].life;
-        if (noticed) plug(links_[i].a == id ? links_[i].b : links_[i].a, i);
+        if (noticed) plug(across(i, id), i);
         plug(id, i);
     }
 }
@@ -148,11 +160,12 @@ void Mesh::perform(NodeId id) {
         bytes_ += send->bytes.size();
         const std::size_t link = send->on - 1;
         const Link& l = links_[link];
-        const unsigned loss = std::max(loss_percent_, l.a == id ? l.loss_from_a : l.loss_from_b);
-        if (!l.up || l.silent || random_.below(100) < loss) continue;
-        const NodeId to = l.a == id ? l.b : l.a;
-        const Duration delay = random_.between(l.delay, l.delay * 2);
-        flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
+        if (!l.up || l.silent) continue;
+        const NodeId to = across(link, id);
+        for (const Duration delay : journeys(id, link, *send)) {
+            if (to == kCaller) continue;
+            flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
+        }
     }
     for (const Destination& d : std::exchange(node.forwarding.changed, {})) check_no_loop(id, d);
     if (node.due) due_.erase({*node.due, id});
@@ -161,16 +174,23 @@ void Mesh::perform(NodeId id) {
     if (due) due_.insert({due->at, id});
 }
 
-void Mesh::deliver(const Flight& flight) {
+std::vector<Duration> Mesh::journeys(NodeId from, std::size_t link, const Send& send) {
+    if (wire) return wire(send);
+    const Link& l = links_[link];
+    const unsigned loss = std::max(loss_percent_, l.a == from ? l.loss_from_a : l.loss_from_b);
+    if (random_.below(100) < loss) return {};
+    return {random_.between(l.delay, l.delay * 2)};
+}
+
+void Mesh::deliver(const Flight& flight, const Address& from) {
     Node& node = nodes_[flight.to];
     const auto in = static_cast<InterfaceId>(flight.link + 1);
     const Link& l = links_[flight.link];
     if (node.up.count(in) == 0 || l.silent || l.life != flight.life) return;
-    const bool side = l.a == flight.to;
-    const Address mine = address(flight.link, side);
+    const Address mine = address(flight.link, l.a == flight.to);
     node.speaker->handle(
         {.bytes = flight.bytes,
-         .from = address(flight.link, !side),
+         .from = from,
          .to = flight.multicast ? multicast_group() : mine,
          .in = in,
          .received_at = now_},
@@ -188,6 +208,7 @@ void Mesh::look(std::vector<Traffic>& counters, bool busy) {
         counters[i].sent += busy ? 1000 : 0;
         counters[i].received += busy && !l.silent ? 1000 : 0;
         for (const NodeId id : {l.a, l.b}) {
+            if (id == kCaller) continue;
             nodes_[id].speaker->traffic(static_cast<InterfaceId>(i + 1), counters[i], now_, actions_);
             perform(id);
         }
@@ -201,7 +222,7 @@ bool Mesh::step(Instant end) {
         const Flight flight = flights_.top();
         flights_.pop();
         now_ = std::max(now_, flight.at);
-        deliver(flight);
+        deliver(flight, address(flight.link, links_[flight.link].a != flight.to));
         return true;
     }
     now_ = std::max(now_, next);
@@ -209,7 +230,8 @@ bool Mesh::step(Instant end) {
     const NodeId ticking = due_.begin()->second;
     nodes_[ticking].speaker->tick(now_, actions_);
     const auto due = nodes_[ticking].speaker->deadline();
-    if (due && due->at <= now_) FAIL("after a tick the deadline lies in the past: " << due->why);
+    if (due && due->at <= now_)
+        throw Broken("after a tick the deadline lies in the past: " + std::string(due->why));
     perform(ticking);
     return true;
 }
@@ -237,7 +259,8 @@ bool Mesh::reaches(NodeId from, NodeId to) const {
         if (way == nodes_[at].forwarding.ways.end() || way->second.unreachable) return false;
         const Link& l = links_[way->second.on - 1];
         if (!l.up || l.silent) return false;
-        at = l.a == at ? l.b : l.a;
+        at = across(way->second.on - 1, at);
+        if (at == kCaller) return false;
     }
     return false;
 }
@@ -262,22 +285,28 @@ void Mesh::check_no_loop(NodeId changed, const Destination& d) const {
     for (const Node& node : nodes_) {
         if (node.own.count(d) > 0 && now_ < node.two_origins_until) return;
     }
-    NodeId at = changed;
-    for (std::size_t hops = 0; hops <= nodes_.size(); ++hops) {
+    std::vector<NodeId> path{changed};
+    while (path.size() <= nodes_.size()) {
+        const NodeId at = path.back();
         const auto way = nodes_[at].forwarding.ways.find(d);
         if (way == nodes_[at].forwarding.ways.end() || way->second.unreachable) return;
-        const Link& l = links_[way->second.on - 1];
-        at = l.a == at ? l.b : l.a;
-        if (at == changed) break;
+        const NodeId next = across(way->second.on - 1, at);
+        if (next == kCaller) return;
+        if (next == changed) break;
+        path.push_back(next);
     }
-    FAIL("a forwarding loop towards " << d.prefix.to_string() << " by node " << changed);
+    if (excuse && excuse(path, d)) return;
+    throw Broken("a forwarding loop towards " + d.prefix.to_string() + " by node " + std::to_string(changed));
 }
 
 // RFC 8966 3.6: no selected route is unfeasible, nor has an infinite metric.
 void Mesh::check_feasible() const {
     for (const Node& node : nodes_) {
+        if (node.speaker->installed_count() != node.forwarding.ways.size())
+            throw Broken("a speaker believes to have installed something else");
         for (const RouteView& r : node.speaker->routes()) {
-            if (r.selected && (!r.feasible || r.metric == kInfinity)) FAIL("an unfeasible route is selected");
+            if (r.selected && (!r.feasible || r.metric == kInfinity))
+                throw Broken("an unfeasible route is selected");
         }
     }
 }

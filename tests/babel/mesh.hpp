@@ -1,12 +1,14 @@
 #pragma once
 
 // Many Speakers in virtual time: links that lose and delay, cuts, restarts. After every event nothing may
-// loop.
+// loop. What goes wrong is thrown as Broken: tests and fuzzers share this.
 
-#include "babel/desk.hpp"
+#include "babel/forwarding.hpp"
 
+#include <functional>
 #include <memory>
 #include <queue>
+#include <set>
 
 namespace aronet::babel {
 
@@ -17,6 +19,13 @@ public:
     using NodeId = std::size_t;
     NodeId add_node();
     void connect(NodeId a, NodeId b, std::uint16_t cost = 96, Duration delay = std::chrono::milliseconds(1));
+    // A link of the node whose other end is played by the caller: `wire` sees what it is sent, hear()
+    // answers.
+    std::size_t open_end(NodeId node);
+    void hear(std::size_t link, const Address& from, bool multicast, base::Bytes bytes);
+    Address address_of(std::size_t link) const {
+        return address(link, true);
+    }  // that of the node first named
     void cut(std::size_t link);
     void restore(std::size_t link);
     void silence(std::size_t link, bool silent) { links_[link].silent = silent; }
@@ -57,8 +66,14 @@ public:
     static Destination own(NodeId node);
 
     InterfaceConfig config;  // of every link; link_local and rxcost are set per link
+    // When each copy of a packet arrives, from now. Absent: by chance, after the link's delay.
+    std::function<std::vector<Duration>(const Send&)> wire;
+    // Whether a loop is none of the speakers' fault. Absent: never.
+    std::function<bool(const std::vector<NodeId>&, const Destination&)> excuse;
+    void check_feasible() const;
 
 private:
+    static constexpr NodeId kCaller = SIZE_MAX;
     struct Node {
         std::unique_ptr<base::Random> random;
         std::unique_ptr<Speaker> speaker;
@@ -91,14 +106,17 @@ private:
             return std::pair(at, order) > std::pair(other.at, other.order);
         }
     };
+    NodeId across(std::size_t link, NodeId from) const {
+        return links_[link].a == from ? links_[link].b : links_[link].a;
+    }
+    std::vector<Duration> journeys(NodeId from, std::size_t link, const Send& send);
     static Address address(std::size_t link, bool side);
     std::size_t link_of(NodeId a, NodeId b) const;
     void start(NodeId node);
     void plug(NodeId node, std::size_t link);
-    void deliver(const Flight& flight);
+    void deliver(const Flight& flight, const Address& from);
     bool step(Instant end);
     void check_no_loop(NodeId changed, const Destination& d) const;
-    void check_feasible() const;
 
     base::Random random_;
     unsigned loss_percent_ = 0;

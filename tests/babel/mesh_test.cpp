@@ -1,5 +1,6 @@
 // Networks of Speakers. No loop at any instant is checked by the Mesh itself, after every event.
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
 // Links that fall silent without a word, noticed by the traffic that takes them.
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 #include "babel/router.hpp"
 

@@ -1,5 +1,6 @@
 // Rules of the RFCs that the other files do not show on their way.
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 #include "babel/router.hpp"
 

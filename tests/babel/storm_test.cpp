@@ -3,6 +3,7 @@
 // Mesh; after quiet everybody reaches everybody. ARONET_SEEDS tells how many networks, ARONET_SEED which one
 // alone.
 
+#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
 
 #include <cstdlib>
