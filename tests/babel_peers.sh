@@ -93,11 +93,16 @@ frr_on() {
     done
 }
 
-# Both of these are waited for, and the second does not forgive.
+# Both of these are waited for, and the second does not forgive: what the kernel had of it is gone too, so that nothing
+# passes by routes of the dead.
 end_peer() { kill -TERM "${daemon_pid[$1]}" && { wait "${daemon_pid[$1]}" || true; }; }
 kill_peer() {
+    local family protocol
     kill -KILL "${daemon_pid[$1]}"
     wait "${daemon_pid[$1]}" 2>/dev/null || true
+    for family in -4 -6; do
+        for protocol in bird babel 140; do in_host "$1" ip $family route flush table all proto $protocol; done
+    done
 }
 
 # has HOST PREFIX [WORDS]: the host's kernel has a route for it (with these words in it) that leads somewhere.

@@ -85,30 +85,37 @@ void Speaker::State::ask_for_feasible(
 void Speaker::State::starve(Entry& entry, RouterId lost, const Turn& turn) {
     const Source* source = entry.source(lost);
     if (source == nullptr) return;  // never announced to anybody: any route would be feasible
-    const auto wanted = static_cast<SeqNo>(source->seqno + 1);
     PendingRequest* known = entry.request(lost, true);
     PendingRequest& pending =
         known != nullptr ? *known : entry.add_request({.router_id = lost, .ours = true});
-    pending.seqno = wanted;
+    pending.seqno = static_cast<SeqNo>(source->seqno + 1);
     pending.resends_left = kRequestResends;
     pending.wait = kRequestTimeout;
     pending.due = turn.now + pending.wait;
     arm(entry, pending.due);
-    send_starvation_request(entry, lost, wanted, turn);
+    send_starvation_request(entry, pending, turn);
 }
 
-// To those with a route that is merely unfeasible; where there are none, to everybody.
-void Speaker::State::send_starvation_request(Entry& entry, RouterId lost, SeqNo wanted, const Turn& turn) {
+// To those with a route that is merely unfeasible; where there are none, to everybody. Some peers raise their
+// seqno but tell of it with the next periodic update only: when asked again, they are asked for the route
+// too.
+void Speaker::State::send_starvation_request(
+    const Entry& entry, const PendingRequest& pending, const Turn& turn
+) {
+    const bool again = pending.resends_left < kRequestResends;
     bool asked = false;
     for (const Route& route : entry.routes) {
         if (metric(route) == kInfinity || route.router_id == config.router_id) continue;
-        ask_for_feasible(entry, route.router_id, *neighbours[route.neighbour], turn);
+        Neighbour& by = *neighbours[route.neighbour];
+        ask_for_feasible(entry, route.router_id, by, turn);
+        if (again && by.reachable()) queue(by, Tlv(RouteRequest{entry.about()}), turn);
         asked = true;
     }
     if (asked) return;
+    const SeqnoRequest wanted{entry.about(), pending.seqno, kInitialHopCount, pending.router_id};
     for (auto& [id, interface] : interfaces) {
         if (interface.neighbours.empty()) continue;
-        queue(interface, Tlv(SeqnoRequest{entry.about(), wanted, kInitialHopCount, lost}), turn);
+        queue(interface, Tlv(wanted), turn);
     }
 }
 
@@ -122,7 +129,7 @@ void Speaker::State::resend_requests(Entry& entry, const Turn& turn) {
         --r.resends_left;
         r.wait *= 2;
         r.due = turn.now + r.wait;
-        send_starvation_request(entry, r.router_id, r.seqno, turn);
+        send_starvation_request(entry, r, turn);
     }
     entry.forget_requests([](const PendingRequest& r) { return r.due == Instant::min(); });
 }

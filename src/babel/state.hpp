@@ -189,7 +189,7 @@ struct Speaker::State {
     const Route* way_to_forward(const Entry& entry, NeighbourId not_to) const;
     void ask_for_feasible(const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn);
     void starve(Entry& entry, RouterId lost, const Turn& turn);
-    void send_starvation_request(Entry& entry, RouterId lost, SeqNo wanted, const Turn& turn);
+    void send_starvation_request(const Entry& entry, const PendingRequest& pending, const Turn& turn);
     void resend_requests(Entry& entry, const Turn& turn);
     void answer_requests(Entry& entry, const Turn& turn);
 

@@ -192,6 +192,26 @@ TEST_CASE("starved of routes we ask everybody, again after 2, 4 and 8 seconds, t
     CHECK(asked() == 4);
 }
 
+TEST_CASE("asked again for a seqno, a neighbour is asked for the route as well"
+) {  // or it may keep it to itself
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5, 60s});
+    desk.pass(2s);
+    desk.retract(1, kA, "fd00::/64");
+    desk.forget();
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 3, 60s});  // restarted, it has forgotten its seqno
+    CHECK(desk.said<SeqnoRequest>(1, kA) == std::vector{SeqnoRequest{kD, 6, 64, 0xaa}});
+    CHECK(desk.said<RouteRequest>(1, kA).empty());
+    desk.pass(2s);
+    CHECK(desk.said<SeqnoRequest>(1, kA).size() == 2);
+    CHECK(desk.said<RouteRequest>(1, kA) == std::vector{RouteRequest{kD}});
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 6, 60s});
+    CHECK(desk.forwarding.reaches(kD, kA));
+    desk.forget();
+    desk.pass(20s);
+    CHECK(desk.said<RouteRequest>().empty());
+}
+
 TEST_CASE("a request of one router does not displace that of another for the same prefix") {
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});
