@@ -77,8 +77,10 @@ void BabelPort::link_gone(const std::string& name) {
 // A socket gets what any socket of its namespace has joined (IPV6_MULTICAST_ALL), so memberships can be
 // spread over sockets that do nothing else once one has reached the limit of net.core.optmem_max.
 void BabelPort::join(std::uint32_t index) {
-    const int error = join_group(holders_.back().get(), kGroup, index);
-    if (error != ENOMEM && error != ENOBUFS) return;
+    for (const Descriptor& holder : holders_) {
+        const int error = join_group(holder.get(), kGroup, index);
+        if (error != ENOMEM && error != ENOBUFS) return;
+    }
     add_holder();
     join_group(holders_.back().get(), kGroup, index);
 }
