@@ -104,6 +104,10 @@ struct Change {
     Wish wish;
 };
 
+// So many changes go well together: what they are asked with fits into one datagram, what the kernel says to
+// them into the buffer of a socket.
+inline constexpr std::size_t kBurst = 256;
+
 // One line in the words of `ip` and `sysctl`, for logs and plans. Never shows keys.
 std::string describe(const Wish& wish);
 

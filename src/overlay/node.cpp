@@ -65,6 +65,7 @@ void Node::handle(Event event, Instant now, Actions& out) {
     if (s.phase == Phase::stopped) return;
     std::visit([&](auto& happened) { s.handle(happened); }, event);
     s.drain();
+    s.tell_routes();
     s.end_if_clean();
 }
 
@@ -79,13 +80,16 @@ void Node::tick(Instant now, Actions& out) {
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
     while (const auto name = s.names.expired(now)) out.push_back(Resolve{name->first, name->second});
     s.drain();
+    s.tell_routes();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
     if (s.give_up_at && *s.give_up_at <= now) {
+        const std::size_t unanswered = s.pending.size() + s.forwarding.in_flight.size();
         s.say(
             base::Level::warning,
-            "stopping took too long: " + std::to_string(s.pending.size()) + " changes unanswered"
+            "stopping took too long: " + std::to_string(unanswered) + " changes unanswered"
         );
         s.pending.clear();
+        s.forwarding = {};
         s.phase = Phase::cleaning_up;
     }
     s.end_if_clean();

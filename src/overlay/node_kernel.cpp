@@ -22,6 +22,7 @@ void Node::State::warn(base::Level level, const std::string& text) {
 }
 
 void Node::State::answered(const netlink::Done& done) {
+    if (route_answered(done)) return;
     const auto found = pending.find(done.id);
     if (found == pending.end()) return;
     const Purpose purpose = std::move(found->second);
@@ -35,8 +36,8 @@ void Node::State::answered(const netlink::Done& done) {
     if (purpose.kind == Purpose::Kind::sysctl) {
         // A kernel without SRv6 or VRF has not all of them.
         warn(base::Level::warning, line);
-    } else if (purpose.kind == Purpose::Kind::babel_route) {
-        // The link may just have gone: Babel is about to be told.
+    } else if (purpose.kind == Purpose::Kind::restore) {
+        // Its link may just have gone.
         say(base::Level::debug, line);
     } else if (purpose.kind == Purpose::Kind::base || purpose.kind == Purpose::Kind::snapshot) {
         warn(base::Level::error, line);
@@ -140,16 +141,9 @@ void Node::State::restore_around(const std::string& name) {
 }
 
 void Node::State::notice(const netlink::RouteLost& lost) {
-    if (phase != Phase::running) return;
-    const auto learned = routes.find(destination_of(lost.key));
-    if (learned != routes.end() && learned->second.key == lost.key) {
-        const netlink::Route& route = learned->second;
-        if (route.link.empty() || babel_interface(route.link))
-            change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
-        return;
-    }
+    if (phase != Phase::running || route_lost(lost.key)) return;
     for (const netlink::Route& route : objects.routes) {
-        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
+        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::restore});
     }
 }
 
@@ -174,9 +168,9 @@ void Node::State::notice(const netlink::Lost&) {
     if (phase != Phase::running) return;
     say(base::Level::warning, "the kernel's notices overflowed: everything is asked for again");
     for (netlink::Wish& wish : diff({}, objects)) change(std::move(wish), {});
-    for (const auto& [destination, route] : routes) {
-        change(netlink::AddRoute{route}, {Purpose::Kind::babel_route});
-    }
+    speaker.for_each_installed([&](const babel::Destination& about, babel::Installed::Kind kind) {
+        route_changed(about, kind);
+    });
     look_again();
 }
 
@@ -247,7 +241,7 @@ void Node::State::begin_clean_up() {
             change(netlink::RemoveSa{child.out, child.out_source}, quiet);
         }
     }
-    for (const auto& [destination, route] : routes) change(netlink::RemoveRoute{route.key}, quiet);
+    tell_all_routes();  // that they are gone: the speaker has stopped
     // Links of tunnels before the VRF they belong to; addresses go with their links.
     Objects left = objects;
     std::erase_if(left.addresses, [](const auto& address) { return address.link != kLoopback; });
@@ -267,7 +261,7 @@ void Node::State::begin_clean_up() {
 
 void Node::State::end_if_clean() {
     if (phase == Phase::saying_goodbye && engine.stopped()) begin_clean_up();
-    if (phase != Phase::cleaning_up || !pending.empty()) return;
+    if (phase != Phase::cleaning_up || !pending.empty() || !forwarding.idle()) return;
     phase = Phase::stopped;
     give_up_at.reset();
     for (const Request& request : std::exchange(reading.waiting, {})) answer(request);

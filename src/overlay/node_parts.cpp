@@ -98,64 +98,6 @@ void Node::State::translate(babel::Send& action) {
     out->push_back(SendBabel{overlay_space(config), link, action.from, action.to, std::move(action.bytes)});
 }
 
-netlink::Route Node::State::babel_route(const babel::Destination& destination) const {
-    netlink::Route route;
-    route.key = {
-        overlay_space(config), overlay_table(config), destination.prefix, std::nullopt, kBabelMetric};
-    if (destination.source_specific()) route.key.source = destination.source;
-    return route;
-}
-
-void Node::State::translate(babel::InstallRoute& action) {
-    netlink::Route route = babel_route(action.destination);
-    route.link = link_of(action.on);
-    if (route.link.empty()) return;
-    route.via = action.next_hop;
-    route.onlink = action.next_hop.is_v4();
-    const auto* how =
-        first_match(config.babel.install, {.about = action.destination, .interface = route.link});
-    if (how != nullptr) {
-        if (how->refused) return uninstall(action.destination);
-        route.key.table = how->table.value_or(route.key.table);
-        route.key.metric = how->metric.value_or(route.key.metric);
-        route.pref_src = how->preferred_source;
-    }
-    install(action.destination, std::move(route));
-}
-
-// In the place of what was there; where nothing was, nobody is misled.
-void Node::State::translate(babel::InstallUnreachable& action) {
-    const auto before = routes.find(action.destination);
-    const bool filtered = !config.babel.install.empty();
-    if (before == routes.end() && filtered) return;
-    netlink::Route route = babel_route(action.destination);
-    if (before != routes.end()) route.key = before->second.key;
-    route.kind = netlink::RouteKind::unreachable;
-    install(action.destination, std::move(route));
-}
-
-// Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
-void Node::State::install(const babel::Destination& destination, netlink::Route route) {
-    const auto before = routes.find(destination);
-    const bool moves =
-        before != routes.end() && (before->second.kind != route.kind || before->second.key != route.key);
-    if (moves) {
-        change(netlink::RemoveRoute{before->second.key}, {Purpose::Kind::clean_up});
-    }
-    routes[destination] = route;
-    watch_links();
-    change(netlink::AddRoute{std::move(route)}, {Purpose::Kind::babel_route});
-}
-
-void Node::State::translate(babel::RemoveRoute& action) { uninstall(action.destination); }
-
-void Node::State::uninstall(const babel::Destination& destination) {
-    const auto found = routes.find(destination);
-    if (found == routes.end()) return;
-    change(netlink::RemoveRoute{found->second.key}, {Purpose::Kind::clean_up});
-    routes.erase(found);
-}
-
 // Babel runs on a tunnel exactly while it can carry packets: its routes leave the moment it cannot.
 void Node::State::update_routing(Tunnel& tunnel) {
     const bool wanted = tunnel.may_route() && phase == Phase::running;

@@ -23,8 +23,8 @@ struct Purpose {
         sa,
         policies,
         sysctl,
+        restore,
         clean_up,
-        babel_route,
         snapshot,
         look_again,
         counters,
@@ -40,6 +40,21 @@ struct Ordinary {  // an interface beside the tunnels, while Babel runs on it
     babel::InterfaceId id = 0;
     babel::InterfaceConfig running;
     Instant since;
+};
+
+// What the kernel has yet to be told of Babel's routes. Which they are the speaker knows; here is only where
+// they changed, so that a burst costs little, and what flaps before the kernel can be told is told once.
+struct Forwarding {
+    std::map<babel::Destination, babel::Installed::Kind> untold;  // and what the kernel has there
+    struct Change {
+        babel::Destination about;
+        bool removes;
+    };
+    std::map<netlink::ChangeId, Change> in_flight;
+    // The keys of what the kernel was told, where rules of the configuration decide on them.
+    std::map<babel::Destination, netlink::RouteKey> keys;
+
+    bool idle() const { return untold.empty() && in_flight.empty(); }
 };
 
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
@@ -65,14 +80,30 @@ struct Node::State {
     void translate(ike::PeerMoved& action);
     void translate(ike::Silence&) { want_counters(); }
     void translate(babel::Send& action);
-    void translate(babel::InstallRoute& action);
-    void translate(babel::InstallUnreachable& action);
-    void translate(babel::RemoveRoute& action);
+    void translate(const babel::InstallRoute& action) { route_changed(action.destination, action.before); }
+    void translate(const babel::InstallUnreachable& action) {
+        route_changed(action.destination, action.before);
+    }
+    void translate(const babel::RemoveRoute& action) { route_changed(action.destination, action.before); }
     void translate(base::Note& action);
-    void install(const babel::Destination& destination, netlink::Route route);
-    void uninstall(const babel::Destination& destination);
     void update_routing(Tunnel& tunnel);
     void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
+
+    // --- Babel's routes on their way to the kernel (node_routes.cpp)
+    void route_changed(const babel::Destination& about, babel::Installed::Kind before);
+    void tell_routes();
+    void tell_all_routes();
+    void tell_route(const babel::Destination& about, babel::Installed::Kind had);
+    void change_route(const babel::Destination& about, netlink::Wish wish);
+    bool route_answered(const netlink::Done& done);
+    bool route_lost(const netlink::RouteKey& key);
+    netlink::RouteKey usual_key(const babel::Destination& about) const;
+    std::optional<netlink::RouteKey> told_key(const babel::Destination& about, babel::Installed::Kind had)
+        const;
+    std::optional<netlink::Route> wanted_route(
+        const babel::Destination& about, const std::optional<netlink::RouteKey>& told
+    ) const;
+    std::size_t routes_told() const;
 
     // --- the kernel (node_kernel.cpp)
     void change(netlink::Wish wish, Purpose purpose);
@@ -142,7 +173,6 @@ struct Node::State {
 
     Tunnel* find(const std::string& interface);
     const Tunnel* find(const std::string& interface) const;
-    netlink::Route babel_route(const babel::Destination& destination) const;
     void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
     void warn(base::Level level, const std::string& text);  // said once, and shown by status
 
@@ -154,9 +184,9 @@ struct Node::State {
     Registry registry;
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
-    std::set<std::string> lost_links;                     // to somebody else; asked for again
-    Objects objects;                                      // what the kernel was asked to have
-    std::map<babel::Destination, netlink::Route> routes;  // Babel's, installed
+    std::set<std::string> lost_links;  // to somebody else; asked for again
+    Objects objects;                   // what the kernel was asked to have
+    Forwarding forwarding;
     Sightings sightings;
     std::optional<Sightings> relearned;  // while everything is looked at again
     bool look_once_more = false;         // what was looked at has changed meanwhile

@@ -63,7 +63,7 @@ void Node::State::watch_links() {
 
 void Node::State::look_at_links() {
     watching.due.reset();
-    if (routes.empty() || phase != Phase::running) return;
+    if (speaker.installed_count() == 0 || phase != Phase::running) return;
     watching.in_flight = true;
     watching.traffic_flows = false;
     change(netlink::ReadLinkCounters{overlay_space(config)}, {Purpose::Kind::link_counters});
@@ -79,7 +79,7 @@ void Node::State::notice(const netlink::LinkCounters& counters) {
 
 void Node::State::links_answered() {
     watching.in_flight = false;
-    if (!routes.empty()) watching.due = now + (watching.traffic_flows ? kLookBusy : kLookIdle);
+    if (speaker.installed_count() > 0) watching.due = now + (watching.traffic_flows ? kLookBusy : kLookIdle);
 }
 
 }  // namespace aronet::overlay

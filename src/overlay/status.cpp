@@ -231,15 +231,14 @@ json info_json(const Node::State& s) {
 
 // Networks of other nodes that there is no way to.
 std::vector<std::string> unreached(const Node::State& s) {
-    std::set<Prefix> reached;
-    for (const auto& [destination, route] : s.routes) {
-        if (route.kind == netlink::RouteKind::unicast) reached.insert(destination.prefix);
-    }
+    const auto reached = [&](const Prefix& network) {
+        return s.speaker.installed(babel::Destination::of(network)).kind == babel::Installed::Kind::route;
+    };
     std::vector<std::string> names;
     for (const RegistryNode& node : s.registry.nodes) {
         const bool self =
             node.organization == s.config.organization && node.common_name == s.config.common_name;
-        if (self || !node.network || reached.contains(*node.network)) continue;
+        if (self || !node.network || reached(*node.network)) continue;
         names.push_back(node.organization + "/" + node.common_name);
     }
     return names;
@@ -263,7 +262,7 @@ json status_json(const Node::State& s) {
     answer["tunnels"] = {{"total", s.tunnels.size()}, {"up", up}};
     answer["interfaces"] = interfaces_json(s);
     answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
-    answer["routes"] = {{"installed", s.routes.size()}};
+    answer["routes"] = {{"installed", s.routes_told()}};
     answer["warnings"] = s.warnings;
     answer["drops"] = {{"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}};
     return answer;

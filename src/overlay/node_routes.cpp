@@ -1,0 +1,122 @@
+// Babel's routes on their way to the kernel. The speaker holds them; what netlink is to be told is made of
+// that and of the configuration when the kernel is ready for it.
+
+#include "overlay/node_state.hpp"
+
+namespace aronet::overlay {
+namespace {
+
+using babel::Destination;
+using Kind = babel::Installed::Kind;
+
+}  // namespace
+
+void Node::State::route_changed(const Destination& about, Kind before) {
+    forwarding.untold.try_emplace(about, before);
+    watch_links();
+}
+
+// The next when the last have been answered.
+void Node::State::tell_routes() {
+    if (!forwarding.in_flight.empty()) return;
+    while (!forwarding.untold.empty() && forwarding.in_flight.size() < netlink::kBurst) {
+        const auto next = forwarding.untold.extract(forwarding.untold.begin());
+        tell_route(next.key(), next.mapped());
+    }
+}
+
+void Node::State::tell_all_routes() {
+    for (const auto& [about, had] : std::exchange(forwarding.untold, {})) tell_route(about, had);
+}
+
+// Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
+void Node::State::tell_route(const Destination& about, Kind had) {
+    const auto told = told_key(about, had);
+    auto route = wanted_route(about, told);
+    const Kind wanted = !route                                           ? Kind::nothing
+                        : route->kind == netlink::RouteKind::unreachable ? Kind::unreachable
+                                                                         : Kind::route;
+    if (told && (wanted != had || route->key != *told)) change_route(about, netlink::RemoveRoute{*told});
+    if (!route) {
+        forwarding.keys.erase(about);
+        return;
+    }
+    if (!config.babel.install.empty()) forwarding.keys.insert_or_assign(about, route->key);
+    change_route(about, netlink::AddRoute{std::move(*route)});
+}
+
+void Node::State::change_route(const Destination& about, netlink::Wish wish) {
+    const bool removes = std::holds_alternative<netlink::RemoveRoute>(wish);
+    forwarding.in_flight.emplace(++last_change, Forwarding::Change{about, removes});
+    out->push_back(netlink::Change{last_change, std::move(wish)});
+}
+
+bool Node::State::route_answered(const netlink::Done& done) {
+    const auto change = forwarding.in_flight.extract(done.id);
+    if (change.empty()) return false;
+    const auto& [about, removes] = change.mapped();
+    // The link may just have gone: Babel is about to be told.
+    if (done.error != 0) {
+        say(removes ? base::Level::warning : base::Level::debug,
+            "the route to " + about.prefix.to_string() + ": " + done.text);
+    }
+    return true;
+}
+
+// True if it was Babel's.
+bool Node::State::route_lost(const netlink::RouteKey& key) {
+    const Destination about = destination_of(key);
+    const Kind kind = speaker.installed(about).kind;
+    if (kind == Kind::nothing || told_key(about, kind) != key) return false;
+    forwarding.untold.insert_or_assign(about, Kind::nothing);
+    return true;
+}
+
+netlink::RouteKey Node::State::usual_key(const Destination& about) const {
+    netlink::RouteKey key{
+        overlay_space(config), overlay_table(config), about.prefix, std::nullopt, kBabelMetric};
+    if (about.source_specific()) key.source = about.source;
+    return key;
+}
+
+// Of what the kernel has.
+std::optional<netlink::RouteKey> Node::State::told_key(const Destination& about, Kind had) const {
+    if (config.babel.install.empty())
+        return had == Kind::nothing ? std::nullopt : std::optional(usual_key(about));
+    const auto found = forwarding.keys.find(about);
+    return found == forwarding.keys.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<netlink::Route> Node::State::wanted_route(
+    const Destination& about, const std::optional<netlink::RouteKey>& told
+) const {
+    const babel::Installed now = speaker.installed(about);
+    if (now.kind == Kind::nothing) return std::nullopt;
+    netlink::Route route;
+    route.key = usual_key(about);
+    if (now.kind == Kind::unreachable) {
+        // In the place of what was there; where the rules let nothing in, nobody is misled.
+        if (!told && !config.babel.install.empty()) return std::nullopt;
+        route.key = told.value_or(route.key);
+        route.kind = netlink::RouteKind::unreachable;
+        return route;
+    }
+    route.link = link_of(now.on);
+    if (route.link.empty()) return std::nullopt;
+    route.via = now.next_hop;
+    route.onlink = now.next_hop.is_v4();
+    const auto* how = first_match(config.babel.install, {.about = about, .interface = route.link});
+    if (how == nullptr) return route;
+    if (how->refused) return std::nullopt;
+    route.key.table = how->table.value_or(route.key.table);
+    route.key.metric = how->metric.value_or(route.key.metric);
+    route.pref_src = how->preferred_source;
+    return route;
+}
+
+// As far as the rules let them in.
+std::size_t Node::State::routes_told() const {
+    return config.babel.install.empty() ? speaker.installed_count() : forwarding.keys.size();
+}
+
+}  // namespace aronet::overlay
