@@ -42,11 +42,13 @@ void Kernel::perform(netlink::Change change, base::Instant now) {
 
 void Kernel::tick(base::Instant now) {
     session_.tick(now, output_);
-    flush(now);
     advance(now);
 }
 
-std::vector<netlink::Notice> Kernel::take_notices() { return std::exchange(notices_, {}); }
+std::vector<netlink::Notice> Kernel::take_notices(base::Instant now) {
+    flush(now);
+    return std::exchange(notices_, {});
+}
 
 boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void()> woken) {
     if (channel == Channel::overlay_route)
@@ -59,7 +61,6 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
             if (channel == Channel::xfrm) socket(channel).forget();  // the kernel shows SAs with their keys
         }
         if (overrun) session_.lost(channel, now(), output_);
-        flush(now());
         advance(now());
         woken();
     }
@@ -76,7 +77,6 @@ void Kernel::advance(base::Instant now) {
         } else {
             session_.handle(std::move(waiting_.front()), now, output_);
             waiting_.pop_front();
-            flush(now);
         }
     }
 }
@@ -132,7 +132,7 @@ void Kernel::perform_in_datapath(netlink::Change change, base::Instant now) {
                 done(id, datapath_->set_outbound(p.if_id, p.spi_out, p.local, p.remote));
             },
             [&](ReadCounters&) {
-                notices_.push_back(read_counters());
+                output_.notices.push_back(read_counters());
                 done(id, 0);
             },
             [&](RemovePolicies& wish) { done(id, datapath_->remove_outbound(wish.if_id)); },
@@ -150,7 +150,7 @@ netlink::Counters Kernel::read_counters() const {
 }
 
 void Kernel::done(netlink::ChangeId id, int error) {
-    notices_.push_back(netlink::Done{id, error, error == 0 ? "" : std::strerror(error)});
+    output_.notices.push_back(netlink::Done{id, error, error == 0 ? "" : std::strerror(error)});
 }
 
 int Kernel::descriptor_of(netlink::Space space) const {
@@ -184,7 +184,6 @@ void Kernel::add_tunnel(netlink::Change change, base::Instant now) {
     tunnels_[link.name] = if_id;
     link.kind = netlink::Tun{};
     session_.handle(std::move(change), now, output_);
-    flush(now);
 }
 
 int Kernel::remove_tunnel(const std::string& name) {
@@ -198,7 +197,7 @@ int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
     base::Result<std::string, int> value = ENOENT;
     inside_namespace(descriptor_of(wish.space), [&] { value = read_sysctl(wish.key); });
     if (!value) return value.error();
-    notices_.push_back(netlink::SysctlValue{wish.space, wish.key, *value});
+    output_.notices.push_back(netlink::SysctlValue{wish.space, wish.key, *value});
     return 0;
 }
 

@@ -28,12 +28,12 @@ public:
     // With a datapath, tunnels are its TUN devices and SAs are its own. It outlives the kernel.
     Kernel(boost::asio::io_context& io, Datapath* datapath);
 
-    void perform(netlink::Change change, base::Instant now);
+    void perform(netlink::Change change, base::Instant now);  // with the next take_notices()
     void tick(base::Instant now);
     std::optional<base::Deadline> deadline() const { return session_.deadline(); }
 
-    // Notices since the last call, oldest first.
-    std::vector<netlink::Notice> take_notices();
+    // Sends what there is to send. Notices since the last call, oldest first.
+    std::vector<netlink::Notice> take_notices(base::Instant now);
 
     // Reads one channel for ever; `woken` is called after each batch of notices.
     boost::asio::awaitable<void> receive(netlink::Channel channel, std::function<void()> woken);

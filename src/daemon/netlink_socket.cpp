@@ -1,12 +1,17 @@
 #include "daemon/netlink_socket.hpp"
 
 #include "base/secret.hpp"
+#include "netlink/kernel.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -19,6 +24,24 @@ constexpr int kKernelBuffer = 8 << 20;
 
 void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
 
+// Nobody needs to hear what they have said: with ten thousand routes that is ten thousand datagrams, and room
+// for them. Dumps come through, whole.
+void be_deaf_to_own_routes(int fd) {
+    constexpr std::uint32_t kAll = ~0u;
+    std::array<sock_filter, 8> program{{
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_type)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 4),
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_flags)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htons(NLM_F_MULTI), 2, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, sizeof(nlmsghdr) + offsetof(rtmsg, rtm_protocol)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, netlink::kProtocol, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, kAll),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    }};
+    const sock_fprog filter{program.size(), program.data()};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
 }  // namespace
 
 base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups) {
@@ -27,6 +50,7 @@ base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups)
     set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kKernelBuffer);
     set(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, 1);
     set(fd.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    if (protocol == NETLINK_ROUTE) be_deaf_to_own_routes(fd.get());
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;
     if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {

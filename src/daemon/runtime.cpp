@@ -127,7 +127,7 @@ void Runtime::perform() {
 }
 
 void Runtime::collect_notices() {
-    for (netlink::Notice& notice : kernel_.take_notices()) {
+    for (netlink::Notice& notice : kernel_.take_notices(now())) {
         observe(notice);
         events_.push_back(std::move(notice));
     }

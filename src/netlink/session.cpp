@@ -41,30 +41,43 @@ struct Session::State {
         Request request;  // kept for a dump that has to be taken again
     };
 
+    // A route on its way: one request and no more. There may be tens of thousands, so they are no tasks.
+    struct RouteChange {
+        ChangeId id;
+        std::uint32_t sequence;
+        Channel channel;
+        bool removes;
+        base::Instant sent_at;
+    };
+
     KnownLinks links;
     std::set<std::uint32_t> watched_tables;
-    std::set<RouteKey> removing;  // by us, so that its notice is no loss
     int overlay_fd = -1;
-    std::deque<Task> waiting;
+    std::deque<Change> waiting;
     std::list<Task> running;
+    std::deque<RouteChange> routes;            // that have not been answered, in the order they were sent
     std::map<std::uint32_t, Pending> pending;  // by sequence number
     std::uint32_t next_sequence = 1;
-    std::map<Channel, Bytes> burst;
+    std::map<Channel, std::uint32_t> ports;  // the kernel's names for our sockets
 
-    void start_tasks(base::Instant now, SessionOutput& out);
-    bool may_start(const Task& task) const;
+    void start_changes(base::Instant now, SessionOutput& out);
+    bool may_start(const Wish& wish) const;
+    void start(Task task, base::Instant now, SessionOutput& out);
+    bool start_route(const Change& change, base::Instant now, SessionOutput& out);
+    std::optional<Bytes> route_request(const Wish& wish) const;
     void advance(std::list<Task>::iterator task, base::Instant now, SessionOutput& out);
-    void send(std::list<Task>::iterator task, Request request);
-    void flush(SessionOutput& out);
+    void send(std::list<Task>::iterator task, Request request, SessionOutput& out);
+    std::uint32_t append(Channel channel, ByteView request, bool may_stay_open, SessionOutput& out);
     void finish(std::list<Task>::iterator task, SessionOutput& out);
     void fail(std::list<Task>::iterator task, int error, std::string text);
 
     void receive(Channel channel, const nlmsghdr* message, base::Instant now, SessionOutput& out);
     void answered(Pending& pending, const Acknowledgement& answer, base::Instant now, SessionOutput& out);
+    void route_answered(Channel channel, std::uint32_t sequence, Acknowledgement answer, SessionOutput& out);
+    void end_routes(Channel channel, std::uint32_t last, SessionOutput& out);
     void dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out);
     void learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_route(Channel channel, const nlmsghdr* message, SessionOutput& out);
-    void learn_loss(const RouteKey& key, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
     void collect(Task& task, Channel channel, const nlmsghdr* message);
     bool is_being_made(Space space, const std::string& name) const;
@@ -77,20 +90,23 @@ Session::~Session() = default;
 void Session::use_overlay(int namespace_fd) { state_->overlay_fd = namespace_fd; }
 
 void Session::handle(Change change, base::Instant now, SessionOutput& out) {
-    state_->waiting.push_back(make_task(std::move(change)));
-    state_->start_tasks(now, out);
+    state_->waiting.push_back(std::move(change));
+    state_->start_changes(now, out);
 }
 
 void Session::handle(Channel channel, base::ByteView bytes, base::Instant now, SessionOutput& out) {
     for_each_message(bytes, [&](const nlmsghdr* message) { state_->receive(channel, message, now, out); });
-    state_->start_tasks(now, out);
+    state_->start_changes(now, out);
 }
 
 // What was lost may have been the answer to anything: everything in flight on the channel counts as
-// unanswered and is timed out by tick(); links are learned anew because their notices may be missing.
-void Session::lost(Channel channel, base::Instant, SessionOutput& out) {
+// unanswered and is timed out by tick(), but routes, which are all told again; links are learned anew because
+// their notices may be missing.
+void Session::lost(Channel channel, base::Instant now, SessionOutput& out) {
     if (channel != Channel::xfrm) state_->links.clear();
+    state_->end_routes(channel, state_->next_sequence, out);
     out.notices.push_back(Lost{});
+    state_->start_changes(now, out);
 }
 
 void Session::tick(base::Instant now, SessionOutput& out) {
@@ -103,7 +119,11 @@ void Session::tick(base::Instant now, SessionOutput& out) {
         state_->fail(task, ETIMEDOUT, "");
         state_->finish(task, out);
     }
-    if (!late.empty()) state_->start_tasks(now, out);
+    auto& routes = state_->routes;
+    for (; !routes.empty() && routes.front().sent_at + kAnswerTime <= now; routes.pop_front()) {
+        out.notices.push_back(Done{routes.front().id, ETIMEDOUT, std::strerror(ETIMEDOUT)});
+    }
+    state_->start_changes(now, out);
 }
 
 std::optional<base::Deadline> Session::deadline() const {
@@ -111,34 +131,63 @@ std::optional<base::Deadline> Session::deadline() const {
     for (const Task& task : state_->running) {
         if (!first || task.sent_at < *first) first = task.sent_at;
     }
+    const auto& routes = state_->routes;
+    if (!routes.empty() && (!first || routes.front().sent_at < *first)) first = routes.front().sent_at;
     if (!first) return std::nullopt;
     return base::Deadline{*first + kAnswerTime, "an answer from the kernel is overdue"};
 }
 
-bool Session::idle() const { return state_->running.empty() && state_->waiting.empty(); }
+bool Session::idle() const {
+    return state_->running.empty() && state_->routes.empty() && state_->waiting.empty();
+}
 
-void Session::State::start_tasks(base::Instant now, SessionOutput& out) {
-    while (!waiting.empty() && may_start(waiting.front())) {
-        running.push_back(std::move(waiting.front()));
+void Session::State::start_changes(base::Instant now, SessionOutput& out) {
+    while (!waiting.empty() && may_start(waiting.front().wish)) {
+        Change change = std::move(waiting.front());
         waiting.pop_front();
-        const auto task = std::prev(running.end());
-        if (task->removes) removing.insert(*task->removes);
-        if (task->snapshot) watched_tables = task->watched_tables;
-        std::vector<Request> first = std::move(task->requests);
-        task->requests.clear();
-        task->sent_at = now;
-        for (Request& request : first) send(task, std::move(request));
-        if (task->unanswered == 0) advance(task, now, out);
+        if (!start_route(change, now, out)) start(make_task(std::move(change)), now, out);
     }
-    flush(out);
 }
 
 // Requests go out in order and the kernel works on them in order, so changes may follow each other closely:
 // as soon as all requests of the one before are out, unless it changes links, whose names the others need.
-bool Session::State::may_start(const Task& task) const {
-    if (running.empty()) return true;
-    if (running.size() >= kWindow || task.is_exclusive) return false;
-    return !running.back().is_exclusive && running.back().is_all_sent();
+bool Session::State::may_start(const Wish& wish) const {
+    if (running.empty() && routes.empty()) return true;
+    if (running.size() + routes.size() >= kWindow || is_exclusive(wish)) return false;
+    return running.empty() || (!running.back().is_exclusive && running.back().is_all_sent());
+}
+
+void Session::State::start(Task started, base::Instant now, SessionOutput& out) {
+    running.push_back(std::move(started));
+    const auto task = std::prev(running.end());
+    if (task->snapshot) watched_tables = task->watched_tables;
+    std::vector<Request> first = std::move(task->requests);
+    task->requests.clear();
+    task->sent_at = now;
+    for (Request& request : first) send(task, std::move(request), out);
+    if (task->unanswered == 0) advance(task, now, out);
+}
+
+// False: it is none, or its link has to be looked up first.
+bool Session::State::start_route(const Change& change, base::Instant now, SessionOutput& out) {
+    const auto request = route_request(change.wish);
+    if (!request) return false;
+    const auto* add = std::get_if<AddRoute>(&change.wish);
+    const RouteKey& key = add != nullptr ? add->route.key : std::get<RemoveRoute>(change.wish).key;
+    const Channel channel = route_channel(key.space);
+    const std::uint32_t sequence = append(channel, *request, true, out);
+    routes.push_back({change.id, sequence, channel, add == nullptr, now});
+    return true;
+}
+
+std::optional<Bytes> Session::State::route_request(const Wish& wish) const {
+    if (const auto* remove = std::get_if<RemoveRoute>(&wish)) return remove_route(remove->key);
+    const auto* add = std::get_if<AddRoute>(&wish);
+    if (add == nullptr) return std::nullopt;
+    const Route& route = add->route;
+    if (route.link.empty()) return add_route(route, 0);
+    const LinkState* link = links.find(route.key.space, route.link);
+    return link == nullptr ? std::nullopt : std::optional(add_route(route, link->index));
 }
 
 void Session::State::advance(std::list<Task>::iterator task, base::Instant now, SessionOutput& out) {
@@ -150,17 +199,13 @@ void Session::State::advance(std::list<Task>::iterator task, base::Instant now, 
             break;
         }
         task->sent_at = now;
-        for (Request& request : *requests) send(task, std::move(request));
+        for (Request& request : *requests) send(task, std::move(request), out);
     }
     if (task->unanswered == 0) finish(task, out);
 }
 
-void Session::State::send(std::list<Task>::iterator task, Request request) {
-    const std::uint32_t sequence = next_sequence++;
-    std::memcpy(request.bytes.data() + offsetof(nlmsghdr, nlmsg_seq), &sequence, sizeof sequence);
-    Bytes& datagram = burst[request.channel];
-    datagram.insert(datagram.end(), request.bytes.begin(), request.bytes.end());
-    datagram.resize(MNL_ALIGN(datagram.size()));
+void Session::State::send(std::list<Task>::iterator task, Request request, SessionOutput& out) {
+    const std::uint32_t sequence = append(request.channel, request.bytes, false, out);
     if (!request.is_dump) {
         base::wipe(request.bytes);
         request.bytes.clear();
@@ -169,18 +214,24 @@ void Session::State::send(std::list<Task>::iterator task, Request request) {
     pending.emplace(sequence, Pending{task, std::move(request)});
 }
 
-void Session::State::flush(SessionOutput& out) {
-    for (auto& [channel, bytes] : burst) {
-        const bool joins = !out.send.empty() && out.send.back().channel == channel;
-        if (joins) {
-            Bytes& datagram = out.send.back().bytes;
-            datagram.insert(datagram.end(), bytes.begin(), bytes.end());
-            base::wipe(bytes);
-        } else {
-            out.send.push_back({channel, std::move(bytes)});
-        }
-    }
-    burst.clear();
+// The sequence number it got. The kernel tells of errors unasked, and works on one message after the other:
+// if another follows in the same datagram, the answer to that is an answer to this one.
+std::uint32_t Session::State::append(
+    Channel channel, ByteView request, bool may_stay_open, SessionOutput& out
+) {
+    constexpr std::size_t kFull = 32 * 1024;
+    const bool joins = !out.send.empty() && out.send.back().channel == channel &&
+                       out.send.back().bytes.size() + request.size() <= kFull;
+    if (!joins) out.send.push_back({channel, {}, {}});
+    Outgoing& datagram = out.send.back();
+    const auto header_at = [&](std::size_t start) {
+        return reinterpret_cast<nlmsghdr*>(datagram.bytes.data() + start);
+    };
+    if (datagram.open_end) header_at(*datagram.open_end)->nlmsg_flags &= static_cast<__u16>(~NLM_F_ACK);
+    const std::size_t start = datagram.bytes.size();
+    datagram.bytes.insert(datagram.bytes.end(), request.begin(), request.end());
+    datagram.open_end = may_stay_open ? std::optional(start) : std::nullopt;
+    return header_at(start)->nlmsg_seq = next_sequence++;
 }
 
 void Session::State::fail(std::list<Task>::iterator task, int error, std::string text) {
@@ -212,7 +263,10 @@ void Session::State::receive(
         message->nlmsg_seq != 0 && found != pending.end() && found->second.request.channel == channel;
     if (message->nlmsg_type == NLMSG_ERROR) {
         const auto answer = read_acknowledgement(message);
-        if (answer && is_answer) {
+        if (!answer) return;
+        ports[channel] = message->nlmsg_pid;
+        route_answered(channel, message->nlmsg_seq, *answer, out);
+        if (is_answer) {
             Pending done = std::move(found->second);
             pending.erase(found);
             answered(done, *answer, now, out);
@@ -237,8 +291,33 @@ void Session::State::answered(
     if (answer.error != 0 && std::find(fine.begin(), fine.end(), answer.error) == fine.end()) {
         fail(task, answer.error, answer.text);
     }
-    if (task->removes && answer.error != 0) removing.erase(*task->removes);
     if (task->unanswered == 0) advance(task, now, out);
+}
+
+void Session::State::route_answered(
+    Channel channel, std::uint32_t sequence, Acknowledgement answer, SessionOutput& out
+) {
+    end_routes(channel, sequence, out);
+    const auto route = std::find_if(routes.begin(), routes.end(), [&](const RouteChange& r) {
+        return r.sequence == sequence && r.channel == channel;
+    });
+    if (route == routes.end()) return;
+    // What is not there, maybe not even the table (ENETUNREACH, IPv6), has been removed.
+    const bool absent = answer.error == ESRCH || answer.error == ENOENT || answer.error == ENETUNREACH;
+    if (route->removes && absent) answer = {};
+    std::string text = answer.error != 0 && answer.text.empty() ? std::strerror(answer.error) : answer.text;
+    out.notices.push_back(Done{route->id, answer.error, std::move(text)});
+    routes.erase(route);
+}
+
+// Those sent before the `last` have succeeded.
+void Session::State::end_routes(Channel channel, std::uint32_t last, SessionOutput& out) {
+    std::erase_if(routes, [&](const RouteChange& route) {
+        const bool before = static_cast<std::int32_t>(route.sequence - last) < 0;
+        if (route.channel != channel || !before) return false;
+        out.notices.push_back(Done{route.id, 0, {}});
+        return true;
+    });
 }
 
 // EINTR among the errors that are fine marks a dump during which things changed: what it gave may be
@@ -252,8 +331,7 @@ void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, Sessi
     if (interrupted != fine.end()) {
         fine.erase(std::remove(fine.begin(), fine.end(), EINTR), fine.end());
         done.task->sent_at = now;
-        send(done.task, std::move(done.request));
-        return flush(out);
+        return send(done.task, std::move(done.request), out);
     }
     if (done.task->unanswered == 0) advance(done.task, now, out);
 }
@@ -309,12 +387,15 @@ void Session::State::learn_route(Channel channel, const nlmsghdr* message, Sessi
     const auto header = fixed_header<rtmsg>(message);
     const bool ours = header && header->rtm_protocol == kProtocol;
     const bool gone = message->nlmsg_type == RTM_DELROUTE;
-    if (ours ? !gone : watched_tables.empty()) return;
+    // What we asked for ourselves carries the name of our socket.
+    const auto port = ports.find(channel);
+    const bool asked_for = port != ports.end() && port->second != 0 && message->nlmsg_pid == port->second;
+    if (ours ? !gone || asked_for : watched_tables.empty()) return;
     auto found = read_route(message);
     if (!found) return;
     RouteKey& key = found->route.key;
     key.space = space_of(channel);
-    if (ours) return learn_loss(key, out);
+    if (ours) return out.notices.push_back(RouteLost{key});
     if (!found->leads_somewhere || !watched_tables.contains(key.table)) return;
     found->route.link = name_of(key.space, found->index);
     if (gone) {
@@ -322,16 +403,6 @@ void Session::State::learn_route(Channel channel, const nlmsghdr* message, Sessi
     } else {
         out.notices.push_back(ForeignRoute{std::move(found->route), found->protocol});
     }
-}
-
-// We may have asked with the metric left to the kernel.
-void Session::State::learn_loss(const RouteKey& key, SessionOutput& out) {
-    for (const std::uint32_t metric : {key.metric, 0u}) {
-        RouteKey asked = key;
-        asked.metric = metric;
-        if (removing.erase(asked) > 0) return;
-    }
-    out.notices.push_back(RouteLost{key});
 }
 
 void Session::State::collect(Task& task, Channel channel, const nlmsghdr* message) {

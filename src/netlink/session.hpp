@@ -9,6 +9,7 @@
 #include "netlink/change.hpp"
 
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace aronet::netlink {
@@ -21,7 +22,8 @@ std::span<const int> groups(Channel channel);
 
 struct Outgoing {
     Channel channel;
-    base::Bytes bytes;  // one datagram with one or more netlink messages
+    base::Bytes bytes;                    // one datagram with one or more netlink messages
+    std::optional<std::size_t> open_end;  // where its last message is, if that may do without an answer
 };
 
 struct SessionOutput {
@@ -35,7 +37,7 @@ struct SessionOutput {
 
 class Session {
 public:
-    static constexpr std::size_t kWindow = 32;
+    static constexpr std::size_t kWindow = kBurst;
     static constexpr base::Duration kAnswerTime = std::chrono::seconds(5);
 
     Session();

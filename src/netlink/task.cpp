@@ -71,7 +71,6 @@ Requests give_properties(const Link& link, const Surroundings& around) {
 
 void plan(Task& task, AddLink wish) {
     const Link& link = wish.link;
-    task.is_exclusive = true;
     task.announces = {link.space, link.name};
     task.phases.push_back(look_up(link.space, link.name, {ENODEV}));
     if (!link.master.empty()) task.phases.push_back(look_up(link.space, link.master, {}));
@@ -82,7 +81,6 @@ void plan(Task& task, AddLink wish) {
 }
 
 void plan(Task& task, RemoveLink wish) {
-    task.is_exclusive = true;
     task.requests = one(on(wish.space, delete_link(wish.name), {ENODEV}));
 }
 
@@ -126,21 +124,12 @@ void plan(Task& task, RemoveAddress wish) {
     );
 }
 
+// Over a link that is not known yet; all other changes of routes are single requests (session.cpp).
 void plan(Task& task, AddRoute wish) {
-    const Space space = wish.route.key.space;
-    if (wish.route.link.empty()) {
-        task.requests = one(on(space, add_route(wish.route, 0)));
-    } else {
-        plan_with_index(task, space, wish.route.link, {}, [route = wish.route](std::uint32_t index) {
-            return add_route(route, index);
-        });
-    }
-}
-
-void plan(Task& task, RemoveRoute wish) {
-    task.removes = wish.key;
-    // ENETUNREACH: IPv6 has not even that table.
-    task.requests = one(on(wish.key.space, remove_route(wish.key), {ESRCH, ENOENT, ENETUNREACH}));
+    const Route& route = wish.route;
+    plan_with_index(task, route.key.space, route.link, {}, [route](std::uint32_t index) {
+        return add_route(route, index);
+    });
 }
 
 void plan(Task& task, AddRule wish) {
@@ -173,7 +162,6 @@ void plan(Task& task, RemovePolicies wish) {
 
 // Links first: everything else is told by index. A socket answers one dump at a time.
 void plan(Task& task, TakeSnapshot wish) {
-    task.is_exclusive = true;
     task.snapshot.emplace();
     task.link_prefix = std::move(wish.link_prefix);
     task.watched_tables = std::move(wish.watched_tables);
@@ -199,13 +187,11 @@ void plan(Task& task, TakeSnapshot wish) {
 }
 
 void plan(Task& task, ReadCounters) {
-    task.is_exclusive = true;
     task.counters.emplace();
     task.requests.push_back({Channel::xfrm, dump(XFRM_MSG_GETSA), {}, true});
 }
 
 void plan(Task& task, ReadLinkCounters wish) {
-    task.is_exclusive = true;
     task.link_counters.emplace().space = wish.space;
     task.requests.push_back({route_channel(wish.space), dump_link_counters(), {}, true});
 }
@@ -225,9 +211,16 @@ Channel route_channel(Space space) {
     return space == Space::overlay ? Channel::overlay_route : Channel::underlay_route;
 }
 
+bool is_exclusive(const Wish& wish) {
+    return std::holds_alternative<AddLink>(wish) || std::holds_alternative<RemoveLink>(wish) ||
+           std::holds_alternative<TakeSnapshot>(wish) || std::holds_alternative<ReadCounters>(wish) ||
+           std::holds_alternative<ReadLinkCounters>(wish);
+}
+
 Task make_task(Change change) {
     Task task;
     task.id = change.id;
+    task.is_exclusive = is_exclusive(change.wish);
     std::visit([&](auto&& wish) { plan(task, std::move(wish)); }, std::move(change.wish));
     return task;
 }

@@ -68,13 +68,13 @@ struct Task {
     std::string link_prefix;                                 // of the snapshot
     std::set<std::uint32_t> watched_tables;                  // from the snapshot on
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done
-    std::optional<RouteKey> removes;
-    bool is_exclusive = false;  // changes links or asks in turns: nothing runs beside it
+    bool is_exclusive = false;
 
     bool is_all_sent() const { return next_phase == phases.size(); }
 };
 
 Task make_task(Change change);
+bool is_exclusive(const Wish& wish);  // changes links or asks in turns: nothing runs beside it
 Channel route_channel(Space space);
 
 }  // namespace aronet::netlink

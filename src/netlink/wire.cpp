@@ -5,27 +5,43 @@
 namespace aronet::netlink {
 namespace {
 
-// Larger than any request of ours: six attributes of a policy, or an SA with its keys and a window of 4096
-// packets.
-constexpr std::size_t kRequestMax = 8192;
+constexpr std::size_t kUsualRequest = 1024;  // an SA fits, so that no copies of its keys stay behind
 
 }  // namespace
 
-Builder::Builder(std::uint16_t type, std::uint16_t flags)
-    : buffer_(kRequestMax / sizeof(std::uint64_t)), message_(mnl_nlmsg_put_header(buffer_.data())) {
-    message_->nlmsg_type = type;
-    message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+Builder::Builder(std::uint16_t type, std::uint16_t flags) {
+    bytes_.reserve(kUsualRequest);
+    auto& message = header<nlmsghdr>();
+    message.nlmsg_type = type;
+    message.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+}
+
+Byte* Builder::append(std::size_t size) {
+    const std::size_t before = bytes_.size();
+    bytes_.resize(before + MNL_ALIGN(size));
+    return bytes_.data() + before;
+}
+
+void Builder::put(std::uint16_t type, const void* bytes, std::size_t size) {
+    const nlattr attribute{static_cast<std::uint16_t>(sizeof(nlattr) + size), type};
+    Byte* out = append(sizeof attribute + size);
+    std::memcpy(out, &attribute, sizeof attribute);
+    if (size > 0) std::memcpy(out + sizeof attribute, bytes, size);
 }
 
 void Builder::nest(std::uint16_t type, const std::function<void()>& inside) {
-    nlattr* start = mnl_attr_nest_start(message_, type);
+    const std::size_t start = bytes_.size();
+    append(sizeof(nlattr));
     inside();
-    mnl_attr_nest_end(message_, start);
+    const nlattr whole{
+        static_cast<std::uint16_t>(bytes_.size() - start), static_cast<std::uint16_t>(type | NLA_F_NESTED)};
+    std::memcpy(bytes_.data() + start, &whole, sizeof whole);
 }
 
 Bytes Builder::take() {
-    const auto* bytes = reinterpret_cast<const Byte*>(buffer_.data());
-    return {bytes, bytes + message_->nlmsg_len};
+    const auto size = static_cast<std::uint32_t>(bytes_.size());
+    std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_len), &size, sizeof size);
+    return std::move(bytes_);
 }
 
 Attributes::Attributes(const nlmsghdr* message, std::size_t header_size) {
@@ -60,10 +76,14 @@ std::string Attributes::text(std::uint16_t type) const {
 }
 
 void for_each_message(ByteView bytes, const std::function<void(const nlmsghdr*)>& each) {
-    std::vector<std::uint64_t> aligned((bytes.size() + 7) / 8);
-    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<Byte*>(aligned.data()));
+    std::vector<std::uint32_t> aligned;
+    const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
+    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(nlmsghdr) != 0) {
+        aligned.resize((bytes.size() + 3) / 4);
+        std::memcpy(aligned.data(), bytes.data(), bytes.size());
+        message = reinterpret_cast<const nlmsghdr*>(aligned.data());
+    }
     int left = static_cast<int>(bytes.size());
-    const auto* message = reinterpret_cast<const nlmsghdr*>(aligned.data());
     // libmnl compares lengths as signed numbers: one over 2^31 would pass.
     while (mnl_nlmsg_ok(message, left) && message->nlmsg_len <= static_cast<std::uint32_t>(left)) {
         each(message);

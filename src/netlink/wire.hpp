@@ -23,22 +23,20 @@ class Builder {
 public:
     Builder(std::uint16_t type, std::uint16_t flags);
 
-    // The fixed header of the message, zeroed.
+    // The fixed header of the message, zeroed; good until something is put behind it.
     template <class T>
     T& header() {
-        return *static_cast<T*>(mnl_nlmsg_put_extra_header(message_, sizeof(T)));
+        return *reinterpret_cast<T*>(append(sizeof(T)));
     }
-    void put(std::uint16_t type, ByteView bytes) { mnl_attr_put(message_, type, bytes.size(), bytes.data()); }
+    void put(std::uint16_t type, ByteView bytes) { put(type, bytes.data(), bytes.size()); }
     template <class T>
     void put_struct(std::uint16_t type, const T& value) {
-        mnl_attr_put(message_, type, sizeof value, &value);
+        put(type, &value, sizeof value);
     }
-    void put_u8(std::uint16_t type, std::uint8_t value) { mnl_attr_put_u8(message_, type, value); }
-    void put_u16(std::uint16_t type, std::uint16_t value) { mnl_attr_put_u16(message_, type, value); }
-    void put_u32(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(message_, type, value); }
-    void put_text(std::uint16_t type, const std::string& text) {
-        mnl_attr_put_strz(message_, type, text.c_str());
-    }
+    void put_u8(std::uint16_t type, std::uint8_t value) { put_struct(type, value); }
+    void put_u16(std::uint16_t type, std::uint16_t value) { put_struct(type, value); }
+    void put_u32(std::uint16_t type, std::uint32_t value) { put_struct(type, value); }
+    void put_text(std::uint16_t type, const std::string& text) { put(type, text.c_str(), text.size() + 1); }
     void nest(std::uint16_t type, const std::function<void()>& inside);
     // A fixed header in the middle of attributes, as the peer of a veth has it.
     template <class T>
@@ -48,8 +46,9 @@ public:
     Bytes take();
 
 private:
-    std::vector<std::uint64_t> buffer_;  // aligned
-    nlmsghdr* message_;
+    Byte* append(std::size_t size);  // so many zeros, and as many as make it aligned
+    void put(std::uint16_t type, const void* bytes, std::size_t size);
+    Bytes bytes_;
 };
 
 // The attributes behind a fixed header of `header_size` octets, by type; the last of a type wins.

@@ -101,6 +101,8 @@ private:
 
     static int open_socket(int protocol, std::span<const int> memberships) {
         const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), on = 1;
+        const int room = 8 << 20;  // as the daemon has it
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
         setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
         setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
         sockaddr_nl address{};
@@ -126,8 +128,8 @@ private:
             poll(ready.data(), 3, 10);
         for (std::size_t i = 0; i < 3; ++i) {
             if ((ready[i].revents & POLLIN) == 0) continue;
-            const ssize_t size = recv(sockets_[i], buffer_.data(), buffer_.size(), 0);
-            if (size > 0)
+            ssize_t size;
+            while ((size = recv(sockets_[i], buffer_.data(), buffer_.size(), MSG_DONTWAIT)) > 0)
                 session_.handle(static_cast<Channel>(i), {buffer_.data(), std::size_t(size)}, now(), output_);
         }
         for (auto& notice : output_.notices) notices_.push_back(std::move(notice));
