@@ -14,7 +14,7 @@ namespace aronet::daemon {
 namespace {
 
 constexpr std::uint16_t kPort = 6696;  // RFC 8966 section 5
-constexpr int kFair = 64;              // datagrams in a row before it is everybody else's turn
+constexpr int kFair = 4;               // datagrams in a row before the kernel is told what they brought
 const base::Address kGroup = *base::Address::parse("ff02::1:6");
 
 }  // namespace

@@ -182,7 +182,7 @@ base::Result<Descriptor> open_udp(const UdpOptions& options) {
 
 // Datagrams that were taken from the kernel with one call. A burst of updates is thousands of them.
 struct UdpSocket::Batch {
-    static constexpr std::size_t kSize = 32;
+    static constexpr std::size_t kSize = 8;
 
     std::unique_ptr<base::Byte[]> space = std::make_unique_for_overwrite<base::Byte[]>(kSize * kDatagramMax);
     std::array<sockaddr_storage, kSize> from;

@@ -90,21 +90,21 @@ std::optional<netlink::RouteKey> Node::State::told_key(const Destination& about,
 std::optional<netlink::Route> Node::State::wanted_route(
     const Destination& about, const std::optional<netlink::RouteKey>& told
 ) const {
-    const babel::Installed now = speaker.installed(about);
-    if (now.kind == Kind::nothing) return std::nullopt;
+    const babel::Installed best = speaker.installed(about);
+    if (best.kind == Kind::nothing) return std::nullopt;
     netlink::Route route;
     route.key = usual_key(about);
-    if (now.kind == Kind::unreachable) {
+    if (best.kind == Kind::unreachable) {
         // In the place of what was there; where the rules let nothing in, nobody is misled.
         if (!told && !config.babel.install.empty()) return std::nullopt;
         route.key = told.value_or(route.key);
         route.kind = netlink::RouteKind::unreachable;
         return route;
     }
-    route.link = link_of(now.on);
+    route.link = link_of(best.on);
     if (route.link.empty()) return std::nullopt;
-    route.via = now.next_hop;
-    route.onlink = now.next_hop.is_v4();
+    route.via = best.next_hop;
+    route.onlink = best.next_hop.is_v4();
     const auto* how = first_match(config.babel.install, {.about = about, .interface = route.link});
     if (how == nullptr) return route;
     if (how->refused) return std::nullopt;

@@ -8,6 +8,13 @@ namespace {
 using babel::Destination;
 using base::Prefix;
 
+// The kernel's limit.
+std::array<char, 16> short_name(const std::string& link) {
+    std::array<char, 16> name{};
+    std::copy_n(link.begin(), std::min(link.size(), name.size()), name.begin());
+    return name;
+}
+
 Destination host(const Address& address) { return Destination::of(Prefix::host(address)); }
 
 }  // namespace
@@ -33,12 +40,11 @@ bool Sightings::see(const netlink::LinkDown& notice) {
     if (notice.space != space_ || link == links_.end() || !std::exchange(link->second.up, false))
         return false;
     if (link->second.addresses.empty()) links_.erase(link);
-    for (auto it = routes_.begin(); it != routes_.end();) {
-        const auto gone =
-            std::erase_if(it->second, [&](const auto& entry) { return entry.second.link == notice.name; });
-        if (gone > 0) touched_.insert(it->first);
-        it = it->second.empty() ? routes_.erase(it) : std::next(it);
-    }
+    std::erase_if(routes_, [&](const auto& route) {
+        const bool goes = route.second.link == short_name(notice.name);
+        if (goes) touched_.insert(route.first.about);
+        return goes;
+    });
     return true;
 }
 
@@ -62,24 +68,30 @@ bool Sightings::see(const netlink::AddressVanished& notice) {
     return true;
 }
 
+Sightings::RouteId Sightings::id_of(const netlink::RouteKey& key) {
+    return {destination_of(key), key.table, key.metric};
+}
+
 bool Sightings::see(const netlink::ForeignRoute& notice) {
-    const netlink::RouteKey& key = notice.route.key;
-    if (key.space != space_) return false;
-    const Destination about = destination_of(key);
-    const Seen seen{notice.protocol, notice.route.link};
-    const auto [it, is_new] = routes_[about].try_emplace(key, seen);
-    if (!is_new && it->second == seen) return false;
-    it->second = seen;
-    touched_.insert(about);
+    const netlink::Route& route = notice.route;
+    if (route.key.space != space_) return false;
+    const RouteId id = id_of(route.key);
+    const babel::Metric* metric =
+        first_match(rules_, {.about = id.about, .interface = route.link, .protocol = notice.protocol});
+    if (metric == nullptr || *metric == babel::kInfinity) return forget(id);
+    const Offer offer{short_name(route.link), *metric};
+    if (std::exchange(routes_[id], offer) == offer) return false;
+    touched_.insert(id.about);
     return true;
 }
 
 bool Sightings::see(const netlink::ForeignRouteGone& notice) {
-    const Destination about = destination_of(notice.key);
-    const auto found = routes_.find(about);
-    if (found == routes_.end() || found->second.erase(notice.key) == 0) return false;
-    if (found->second.empty()) routes_.erase(found);
-    touched_.insert(about);
+    return notice.key.space == space_ && forget(id_of(notice.key));
+}
+
+bool Sightings::forget(const RouteId& id) {
+    if (routes_.erase(id) == 0) return false;
+    touched_.insert(id.about);
     return true;
 }
 
@@ -94,17 +106,15 @@ std::optional<babel::Metric> Sightings::offered(const Destination& about) const 
         for (const std::string& link : holders->second)
             consider({.about = about, .interface = link, .local = true});
     }
-    if (const auto routes = routes_.find(about); routes != routes_.end()) {
-        for (const auto& [key, seen] : routes->second)
-            consider({.about = about, .interface = seen.link, .protocol = seen.protocol});
-    }
+    for (auto it = routes_.lower_bound({about}); it != routes_.end() && it->first.about == about; ++it)
+        best = std::min(best, it->second.metric);
     return best == babel::kInfinity ? std::nullopt : std::optional(best);
 }
 
 std::set<Destination> Sightings::destinations() const {
     std::set<Destination> all;
     for (const auto& [address, links] : holders_) all.insert(host(address));
-    for (const auto& [about, routes] : routes_) all.insert(about);
+    for (const auto& [id, offer] : routes_) all.insert(id.about);
     return all;
 }
 

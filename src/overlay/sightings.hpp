@@ -1,11 +1,13 @@
 #pragma once
 
 // What the kernel said of the links where the overlay lives, of their addresses and of the routes of others,
-// and what of it Babel is to announce. Pure; it knows no speaker.
+// and what of it Babel is to announce; routes that no rule wants are not remembered. Pure; it knows no
+// speaker.
 
 #include "babel/filter.hpp"
 #include "netlink/change.hpp"
 
+#include <array>
 #include <map>
 #include <set>
 
@@ -41,16 +43,24 @@ public:
     bool wants_routes() const;                          // addresses alone need no attention to routes
 
 private:
-    struct Seen {
-        std::uint8_t protocol;
-        std::string link;
-        bool operator==(const Seen&) const = default;
+    struct RouteId {  // in one space
+        babel::Destination about;
+        std::uint32_t table = 0, metric = 0;
+        auto operator<=>(const RouteId&) const = default;
     };
+    struct Offer {  // there may be very many
+        std::array<char, 16> link{};
+        babel::Metric metric = babel::kInfinity;
+        bool operator==(const Offer&) const = default;
+    };
+    static RouteId id_of(const netlink::RouteKey& key);
+    bool forget(const RouteId& id);
+
     netlink::Space space_;
     babel::MetricRules rules_;
     std::map<std::string, LinkSight> links_;
     std::map<Address, std::set<std::string>> holders_;  // links by address
-    std::map<babel::Destination, std::map<netlink::RouteKey, Seen>> routes_;
+    std::map<RouteId, Offer> routes_;
     std::set<babel::Destination> touched_;
 };
 

@@ -6,8 +6,10 @@
 
 #include <arpa/inet.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 
+#include <algorithm>
 #include <cstring>
 
 using namespace aronet;
@@ -46,6 +48,55 @@ xfrm_usersa_info sa(std::uint32_t spi, std::uint64_t bytes, std::uint64_t packet
     info.curlft.packets = packets;
     return info;
 }
+
+// An unreachable route: it needs no link.
+Route nth_route(std::uint64_t n) {
+    Route route;
+    route.key.destination = Prefix(base::Address::parse("2001:db8::")->plus(n << 32), 96);
+    route.kind = RouteKind::unreachable;
+    return route;
+}
+
+std::vector<nlmsghdr> headers(const base::Bytes& datagram) {
+    std::vector<nlmsghdr> all;
+    for (std::size_t at = 0; at < datagram.size(); at += NLMSG_ALIGN(all.back().nlmsg_len)) {
+        std::memcpy(&all.emplace_back(), datagram.data() + at, sizeof(nlmsghdr));
+    }
+    return all;
+}
+
+// Ten routes asked for at once.
+struct Burst {
+    Burst() {
+        for (ChangeId id = 1; id <= 10; ++id) session.handle(Change{id, AddRoute{nth_route(id)}}, now, out);
+        REQUIRE(out.send.size() == 1);
+        asked = headers(out.send[0].bytes);
+        REQUIRE(asked.size() == 10);
+        out.clear();
+    }
+    void hear(std::uint16_t type, std::uint32_t sequence, const auto& body, std::uint32_t port = 4711) {
+        base::Bytes bytes = message(type, sequence, body);
+        std::memcpy(bytes.data() + offsetof(nlmsghdr, nlmsg_pid), &port, sizeof port);
+        session.handle(Channel::underlay_route, bytes, now, out);
+    }
+    void answer(std::size_t which, int error) {
+        nlmsgerr body{};
+        body.error = -error;
+        hear(NLMSG_ERROR, asked[which].nlmsg_seq, body);
+    }
+    std::vector<int> errors() const {
+        std::vector<int> all;
+        for (const Notice& notice : out.notices) {
+            if (const auto* done = std::get_if<Done>(&notice)) all.push_back(done->error);
+        }
+        return all;
+    }
+
+    Session session;
+    SessionOutput out;
+    base::Instant now{};
+    std::vector<nlmsghdr> asked;
+};
 
 struct Asked {
     Asked() {
@@ -89,4 +140,70 @@ TEST_CASE("counters that the kernel does not give are an error and no notice") {
     asked.hear(message(NLMSG_ERROR, asked.sequence, refusal));
     REQUIRE(asked.out.notices.size() == 1);
     CHECK(std::get<Done>(asked.out.notices[0]).error == EPERM);
+}
+
+TEST_CASE("a burst of routes is one datagram of which only the last message asks for an answer") {
+    Burst burst;
+    const auto asks = [](const nlmsghdr& header) { return (header.nlmsg_flags & NLM_F_ACK) != 0; };
+    CHECK(std::count_if(burst.asked.begin(), burst.asked.end(), asks) == 1);
+    CHECK(asks(burst.asked.back()));
+    burst.answer(9, 0);
+    CHECK(burst.errors() == std::vector<int>(10, 0));
+    CHECK(burst.session.idle());
+}
+
+TEST_CASE("an error within a burst says that those before went well and nothing of those behind") {
+    Burst burst;
+    burst.answer(3, EINVAL);
+    CHECK(burst.errors() == std::vector<int>{0, 0, 0, EINVAL});
+    burst.answer(9, 0);
+    CHECK(burst.errors() == std::vector<int>{0, 0, 0, EINVAL, 0, 0, 0, 0, 0, 0});
+}
+
+TEST_CASE("routes that the kernel never answers fail in time, and lost answers end them at once") {
+    Burst burst;
+    burst.session.lost(Channel::underlay_route, burst.now, burst.out);
+    CHECK(burst.errors() == std::vector<int>(10, 0));
+    CHECK(std::holds_alternative<Lost>(burst.out.notices.back()));
+    Burst late;
+    REQUIRE(late.session.deadline());
+    late.session.tick(late.session.deadline()->at, late.out);
+    CHECK(late.errors() == std::vector<int>(10, ETIMEDOUT));
+    CHECK_FALSE(late.session.deadline());
+}
+
+TEST_CASE("only what follows a route in the same datagram answers for it") {
+    Session session;
+    SessionOutput out;
+    session.handle(Change{1, AddRoute{nth_route(1)}}, {}, out);
+    session.handle(Change{2, AddRule{}}, {}, out);
+    session.handle(Change{3, AddRoute{nth_route(3)}}, {}, out);
+    REQUIRE(out.send.size() == 1);
+    const auto asked = headers(out.send[0].bytes);
+    REQUIRE(asked.size() == 3);
+    CHECK((asked[0].nlmsg_flags & NLM_F_ACK) == 0);
+    CHECK((asked[1].nlmsg_flags & NLM_F_ACK) != 0);
+    CHECK((asked[2].nlmsg_flags & NLM_F_ACK) != 0);
+}
+
+TEST_CASE("the notice of a removal that we asked for is known by the name of our socket") {
+    struct {
+        rtmsg header{};
+        rtattr attribute{};
+        std::array<base::Byte, 16> destination{};
+    } route;
+    route.header.rtm_family = AF_INET6;
+    route.header.rtm_dst_len = 96;
+    route.header.rtm_protocol = kProtocol;
+    route.header.rtm_table = RT_TABLE_MAIN;
+    route.attribute = {sizeof(rtattr) + 16, RTA_DST};
+    Burst burst;
+    burst.answer(9, 0);
+    burst.out.clear();
+    burst.hear(RTM_DELROUTE, 7, route, 4711);
+    CHECK(burst.out.notices.empty());
+    burst.hear(RTM_DELROUTE, 7, route, 4712);
+    burst.hear(RTM_DELROUTE, 0, route, 0);
+    REQUIRE(burst.out.notices.size() == 2);
+    CHECK(std::holds_alternative<RouteLost>(burst.out.notices[0]));
 }

@@ -1,10 +1,6 @@
 // A node on ordinary interfaces: what it does when the kernel says that they come, change and go.
 
-#include "overlay/node.hpp"
-#include "overlay/parse.hpp"
-
-#include <catch2/catch.hpp>
-#include <nlohmann/json.hpp>
+#include "overlay/router.hpp"
 
 using namespace aronet;
 using namespace aronet::overlay;
@@ -12,101 +8,6 @@ using namespace std::chrono_literals;
 using netlink::Space;
 
 namespace {
-
-// A router without tunnels whose kernel is the test itself.
-class Router {
-public:
-    explicit Router(const std::string& babel) : node_(config_of(babel), {}, random_) {
-        node_.start(now_, actions_);
-        settle();
-    }
-
-    void tell(netlink::Notice notice) {
-        node_.handle(std::move(notice), now_, actions_);
-        settle();
-    }
-    void up(const char* link, std::uint32_t mtu = 1500) {
-        tell(netlink::LinkUp{Space::underlay, link, 2, mtu});
-    }
-    void down(const char* link) { tell(netlink::LinkDown{Space::underlay, link}); }
-    void add(const char* link, const char* address) {
-        tell(netlink::AddressAppeared{Space::underlay, link, *Address::parse(address)});
-    }
-    void remove(const char* link, const char* address) {
-        tell(netlink::AddressVanished{Space::underlay, link, *Address::parse(address)});
-    }
-    // "eth0 as fe80::1", by what was sent last on each interface.
-    std::map<std::string, std::string> speaks() {
-        spoken.clear();
-        for (int i = 0; i < 100; ++i) {
-            now_ += 100ms;
-            node_.tick(now_, actions_);
-            settle();
-        }
-        return spoken;
-    }
-    nlohmann::json ask(const char* verb) {
-        node_.handle(Request{1, verb, {}}, now_, actions_);
-        settle();
-        return nlohmann::json::parse(answer);
-    }
-    std::string state_of(const char* link) {
-        const auto status = ask("status");
-        for (const auto& entry : status.at("interfaces")) {
-            if (entry.at("interface") == link) return entry.at("state");
-        }
-        return "unknown";
-    }
-
-    std::map<std::string, std::string> spoken;
-    std::set<std::string> listening;
-    std::string answer;
-    unsigned snapshots = 0;
-    std::vector<netlink::Notice> neighbourhood;  // what a snapshot tells
-
-private:
-    static Config config_of(const std::string& babel) {
-        Problems problems;
-        const auto no_files = [](const std::string&) -> base::Result<base::Secret> {
-            return base::Error{"no"};
-        };
-        auto config = parse_config(
-            R"({"daemon": {"mode": "none"}, "endpoints": [], "babel": {)" + babel + "}}",
-            "c",
-            no_files,
-            problems
-        );
-        REQUIRE(config);
-        return std::move(*config);
-    }
-
-    // The kernel obeys.
-    void settle() {
-        while (!actions_.empty()) {
-            Actions actions = std::exchange(actions_, {});
-            for (Action& action : actions) {
-                if (const auto* send = std::get_if<SendBabel>(&action))
-                    spoken[send->link] = send->from.to_string();
-                if (const auto* listen = std::get_if<ListenBabel>(&action)) listening.insert(listen->link);
-                if (const auto* said = std::get_if<Answer>(&action)) answer = said->body;
-                if (const auto* change = std::get_if<netlink::Change>(&action)) obey(*change);
-            }
-        }
-    }
-    void obey(const netlink::Change& change) {
-        if (std::holds_alternative<netlink::TakeSnapshot>(change.wish)) {
-            ++snapshots;
-            for (const netlink::Notice& notice : neighbourhood) node_.handle(notice, now_, actions_);
-            node_.handle(netlink::Notice(netlink::Snapshot{}), now_, actions_);
-        }
-        node_.handle(netlink::Notice(netlink::Done{change.id, 0, ""}), now_, actions_);
-    }
-
-    base::Random random_ = base::Random::from_number(7);
-    base::Instant now_{1000s};
-    Actions actions_;
-    Node node_;
-};
 
 using Spoken = std::map<std::string, std::string>;
 

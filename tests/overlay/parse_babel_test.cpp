@@ -76,8 +76,7 @@ TEST_CASE("everything of an interface can be said") {
         "mac": [{"algorithm": "hmac-sha256", "file": "mac.key"},
                 {"algorithm": "blake2s128", "key": "aabb", "sign": false}],
         "import": [{"neighbour": "fe80::1", "deny": true}],
-        "export": [{"prefix": "10.0.0.0/8", "metric": 5}]}])"
-    );
+        "export": [{"prefix": "10.0.0.0/8", "metric": 5}]}])");
     const babel::InterfaceConfig& as = first(config);
     CHECK(config->babel.interfaces.front().name == "wg*");
     CHECK(as.rxcost == 7);
@@ -108,8 +107,7 @@ TEST_CASE("rules are read in their order with all they ask for") {
             {"protocol": 250, "source": "2001:db8::/32", "source_max_length": 48}],
         "redistribute_tables": [100, 254],
         "install": [{"prefix": "10.9.0.0/16", "deny": true},
-            {"pref_src": "10.1.1.1", "table": 100, "metric": 5}])"
-    );
+            {"pref_src": "10.1.1.1", "table": 100, "metric": 5}])");
     REQUIRE(config);
     const BabelConfig& babel = config->babel;
     REQUIRE(babel.redistribute.size() == 3);

@@ -31,13 +31,23 @@ TEST_CASE("a route is offered while it is there, its link is up and a rule wants
     Sightings seen(Space::underlay, all_static());
     CHECK(seen.see(netlink::LinkUp{Space::underlay, "eth0", 2, 1500}));
     CHECK(seen.see(route("10.1.0.0/16", 4, "eth0")));
-    CHECK(seen.see(route("10.2.0.0/16", 2, "eth0")));
+    CHECK_FALSE(seen.see(route("10.2.0.0/16", 2, "eth0")));
     CHECK(seen.offered(to("10.1.0.0/16")) == 10);
     CHECK_FALSE(seen.offered(to("10.2.0.0/16")));
-    CHECK(seen.take_touched() == std::set{to("10.1.0.0/16"), to("10.2.0.0/16")});
+    CHECK(seen.take_touched() == std::set{to("10.1.0.0/16")});
     CHECK(seen.see(netlink::LinkDown{Space::underlay, "eth0"}));
     CHECK_FALSE(seen.offered(to("10.1.0.0/16")));
-    CHECK(seen.take_touched() == std::set{to("10.1.0.0/16"), to("10.2.0.0/16")});
+    CHECK(seen.take_touched() == std::set{to("10.1.0.0/16")});
+}
+
+TEST_CASE("a route that changes into one that no rule wants is offered no more") {
+    Sightings seen(Space::underlay, all_static());
+    seen.see(route("10.1.0.0/16", 4, "eth0"));
+    seen.take_touched();
+    CHECK(seen.see(route("10.1.0.0/16", 2, "eth0")));
+    CHECK(seen.take_touched() == std::set{to("10.1.0.0/16")});
+    CHECK_FALSE(seen.offered(to("10.1.0.0/16")));
+    CHECK_FALSE(seen.see(netlink::ForeignRouteGone{route("10.1.0.0/16", 2, "eth0").route.key}));
 }
 
 TEST_CASE("of several routes to one destination the best offer counts") {
