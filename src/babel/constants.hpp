@@ -36,6 +36,7 @@ inline constexpr Duration kNeighbourSilence = 60s;  // for one that did not yet 
 inline constexpr Duration kSourceLifetime = 180s;
 inline constexpr Duration kRequestTimeout = 2s;  // doubled with each resend
 inline constexpr unsigned kRequestResends = 3;
+inline constexpr SeqNo kChasedSeqnosMax = 64;        // an update further behind what is feasible is let go
 inline constexpr Duration kForwardMemory = 10s;      // how long a forwarded request waits for its answer
 inline constexpr Duration kForwardSuppression = 1s;  // how long the same request is not forwarded again
 inline constexpr Duration kUnreachableHoldMin = 2s;

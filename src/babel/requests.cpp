@@ -71,6 +71,15 @@ const Route* Speaker::State::way_to_forward(const Entry& entry, NeighbourId not_
     return best;
 }
 
+// Section 3.8.2.2: an unfeasible update that we would like to use. A seqno rises by one with each request,
+// and the answer brings the next one: with a router that lost its seqno that would go on for as long as its
+// feasibility distance is remembered.
+void Speaker::State::chase(const Entry& entry, Neighbour& by, const Announcement& update, const Turn& turn) {
+    const Source* source = entry.source(update.router_id);
+    if (source == nullptr || static_cast<SeqNo>(source->seqno - update.seqno) > kChasedSeqnosMax) return;
+    ask_for_feasible(entry, update.router_id, by, turn);
+}
+
 // One question to the neighbour with the unfeasible route, not repeated: its next update raises it again.
 void Speaker::State::ask_for_feasible(
     const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn

@@ -80,7 +80,7 @@ void Speaker::State::apply(
     const bool usable = feasible(entry, update.router_id, update.seqno, update.metric);
     Neighbour& by = *neighbours[route.neighbour];
     if (entry.selected == by.id && !usable && update.router_id == route.router_id) {
-        return ask_for_feasible(entry, update.router_id, by, turn);  // section 3.8.2.2
+        return chase(entry, by, update, turn);
     }
     const bool same = route.router_id == update.router_id && route.seqno == update.seqno &&
                       route.received == update.metric && route.next_hop == next_hop;
@@ -99,7 +99,7 @@ void Speaker::State::apply(
     const Route* present = entry.selected_route();
     const Metric offered = plus(update.metric, by.cost);
     if (offered < (present != nullptr ? metric(*present) : kInfinity)) {
-        ask_for_feasible(entry, update.router_id, by, turn);
+        chase(entry, by, update, turn);
     }
 }
 

@@ -187,6 +187,7 @@ struct Speaker::State {
     void receive_seqno_request(Neighbour& from, const SeqnoRequest& request, const Turn& turn);
     void forward(Entry& entry, Neighbour& from, const SeqnoRequest& request, const Turn& turn);
     const Route* way_to_forward(const Entry& entry, NeighbourId not_to) const;
+    void chase(const Entry& entry, Neighbour& by, const Announcement& update, const Turn& turn);
     void ask_for_feasible(const Entry& entry, RouterId router_id, Neighbour& to, const Turn& turn);
     void starve(Entry& entry, RouterId lost, const Turn& turn);
     void send_starvation_request(const Entry& entry, const PendingRequest& pending, const Turn& turn);

@@ -1,7 +1,8 @@
 // Networks of Speakers. No loop at any instant is checked by the Mesh itself, after every event.
 
-#include "babel/desk.hpp"
 #include "babel/mesh.hpp"
+
+#include "babel/desk.hpp"
 
 #include <cstdlib>
 
@@ -148,4 +149,20 @@ TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and ar
         mesh.run(60s);
         CHECK(mesh.whole());
     }
+}
+
+TEST_CASE("a router that lost its seqno is no storm, and reached again once its distance is forgotten") {
+    Mesh mesh(8);
+    mesh.config = four_seconds();
+    ring(mesh, 3);
+    mesh.run(30s);
+    REQUIRE(mesh.whole());
+    mesh.name(1, 0x1001, static_cast<SeqNo>(mesh.speaker(1).seqno() - 20000));
+    mesh.restart(1, true);
+    const std::size_t before = mesh.packets();
+    mesh.run(60s);
+    CAPTURE(mesh.packets() - before);
+    CHECK(mesh.packets() - before < 500);
+    mesh.run(200s);
+    CHECK(mesh.whole());
 }

@@ -212,6 +212,23 @@ TEST_CASE("asked again for a seqno, a neighbour is asked for the route as well"
     CHECK(desk.said<RouteRequest>().empty());
 }
 
+TEST_CASE("a seqno somewhat behind is chased answer by answer, one far behind is not") {
+    for (const bool far : {false, true}) {
+        Router desk;
+        desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1000, 60s});
+        desk.pass(2s);
+        desk.retract(1, kA, "fd00::/64");
+        desk.forget();
+        const auto seqno = static_cast<SeqNo>(far ? 500 : 980);
+        for (unsigned i = 0; i < 10; ++i)  // as a router says that raises its seqno by one for each request
+            desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, static_cast<SeqNo>(seqno + i), 60s});
+        CAPTURE(far);
+        CHECK(desk.said<SeqnoRequest>(1, kA).size() == (far ? 0 : 10));
+        desk.pass(20s);  // asked for at leisure
+        CHECK(desk.said<SeqnoRequest>(1, kA).size() == (far ? 3 : 13));
+    }
+}
+
 TEST_CASE("a request of one router does not displace that of another for the same prefix") {
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});
