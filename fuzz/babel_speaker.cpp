@@ -20,8 +20,9 @@ namespace {
 constexpr std::size_t kNodes = 3, kStrangers = 16;
 constexpr int kWildSeqnos = 0x1000;  // so far from where a router's seqnos began, comparing them is in doubt
 constexpr Duration kPlay = 1000s;    // an input lasts no longer
-constexpr Duration kForgotten = 700s;    // by then nothing the hostile one said counts any more
-constexpr std::size_t kOwnRoutes = 200;  // of the speakers among themselves, at most
+constexpr Duration kForgotten = 700s;          // by then nothing the hostile one said counts any more
+constexpr std::size_t kQuietPackets = 10'000;  // three times what that time takes
+constexpr std::size_t kOwnRoutes = 200;        // of the speakers among themselves, at most
 
 void require(bool condition, const char* what) {
     if (!condition) throw Broken(what);
@@ -70,7 +71,9 @@ public:
         for (std::size_t link = 0; link < mesh_.links(); ++link)
             link < kNodes ? mesh_.restore(link) : mesh_.cut(link);
         for (std::size_t i = 0; i < kNodes; ++i) suspect(i, 0);
+        const std::size_t before = mesh_.packets();
         mesh_.run(kForgotten);
+        require(mesh_.packets() - before < kQuietPackets, "quiet is quiet");
         check();
         require(mesh_.whole(), "once all is well everybody is reached");
     }
