@@ -59,6 +59,12 @@ class Host:
         self.children.append(child)
         return child  # nsenter executes the command in its own place: this is the daemon's process
 
+    def speaking(self, *command):
+        """A program in this host whose output is read by the caller."""
+        child = subprocess.Popen(self._inside(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.children.append(child)
+        return child
+
     @contextlib.contextmanager
     def entered(self):
         _enter(self.namespace)

@@ -12,7 +12,8 @@ SOURCE = 250  # the protocol number of the routes that routers announce
 
 
 class Router:
-    """A routing daemon in a host; `links` are names of interfaces."""
+    """A routing daemon in a host; `links` are names of interfaces. Without an update interval a router takes its own
+    choice: a fixed one for babeld and BIRD, ours grows with what there is to tell."""
 
     def __init__(self, host, number, links, hello=4, update=16):
         self.host, self.number, self.links = host, number, links
@@ -41,7 +42,7 @@ class Babeld(Router):
 
     def command(self):
         links = "\n".join(
-            f"interface {link} type wired hello-interval {self.hello} update-interval {self.update}"
+            f"interface {link} type wired hello-interval {self.hello} update-interval {self.update or 4 * self.hello}"
             for link in self.links)
         configuration = self.host.file("babeld.conf", f"""\
 skip-kernel-setup true
@@ -61,7 +62,7 @@ class Bird(Router):
     def command(self):
         links = "\n".join(
             f'    interface "{link}" {{ type wired; hello interval {self.hello * 1000} ms; '
-            f"update interval {self.update * 1000} ms; }};" for link in self.links)
+            f"update interval {(self.update or 4 * self.hello) * 1000} ms; }};" for link in self.links)
         configuration = self.host.file("bird.conf", f"""\
 log stderr {{ warning, error, fatal, bug }};
 router id 10.255.{self.number >> 8}.{self.number & 255};
@@ -81,8 +82,10 @@ class Aronet(Router):
     name = "aronet"
 
     def command(self):
-        interfaces = [{"name": link, "hello_interval": f"{self.hello}s", "update_interval": f"{self.update}s"}
-                      for link in self.links]
+        intervals = {"hello_interval": f"{self.hello}s"}
+        if self.update is not None:
+            intervals["update_interval"] = f"{self.update}s"
+        interfaces = [{"name": link, **intervals} for link in self.links]
         configuration = self.host.file("aronet.json", json.dumps({
             "daemon": {"mode": "none"}, "endpoints": [], "log": {"level": "warning"},
             "babel": {"interfaces": interfaces, "redistribute": [{"protocol": SOURCE}]}}))
