@@ -84,8 +84,17 @@ class Host:
 
     def bytes_sent(self, interfaces):
         """Bytes and packets that left through the interfaces."""
+        wanted, sums = set(interfaces), [0, 0]
         with self.entered():
-            return tuple(sum(_counter(i, what) for i in interfaces) for what in ("tx_bytes", "tx_packets"))
+            # /sys shows the namespace it was mounted in; /proc/thread-self/net that of the thread.
+            lines = pathlib.Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]
+        for line in lines:
+            name, _, numbers = line.partition(":")
+            if name.strip() in wanted:
+                columns = numbers.split()
+                sums[0] += int(columns[8])
+                sums[1] += int(columns[9])
+        return tuple(sums)
 
     def links_have_addresses(self):
         links = json.loads(self.run("ip", "-j", "addr"))
@@ -100,20 +109,6 @@ class Host:
         self.holder.wait()
         os.close(self.namespace)
         subprocess.run(["rm", "-rf", str(self.directory)], check=True)
-
-
-def _counter(interface, what):
-    # /sys shows the namespace it was mounted in; /proc/net/dev that of the thread.
-    column = {"tx_bytes": 8, "tx_packets": 9}[what]
-    for line in _device_lines():
-        name, _, numbers = line.partition(":")
-        if name.strip() == interface:
-            return int(numbers.split()[column])
-    raise KeyError(interface)
-
-
-def _device_lines():
-    return pathlib.Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]
 
 
 @contextlib.contextmanager
