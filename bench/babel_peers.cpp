@@ -117,6 +117,7 @@ int Peers::open_socket() const {
     };
     set(SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20);
     set(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 1);
+    set(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0);
     set(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1);
     sockaddr_in6 here{};
     here.sin6_family = AF_INET6;

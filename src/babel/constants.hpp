@@ -77,7 +77,8 @@ inline constexpr unsigned kHellosPerSecond = 50;
 inline constexpr unsigned kUpdatesPerSecond = 2000;
 inline constexpr Duration kHelloIntervalMin = 20s, kHelloIntervalMax = 60s;
 inline constexpr Duration kUpdateIntervalMax = 600s;
-inline constexpr std::size_t kTlvsAtOnce = 600;  // requests and acknowledgments; then a pause
+inline constexpr std::size_t kActionsAtOnce = 256;  // in a turn; on a busy hub there is no end of them
+inline constexpr std::size_t kTlvsAtOnce = 600;     // requests and acknowledgments; then a pause
 
 // Probes of the next hops while traffic flows.
 inline constexpr Duration kFlowMemory = 1s;     // a flow has ended when nothing was sent for so long

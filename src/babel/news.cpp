@@ -35,7 +35,7 @@ void Speaker::State::news_due(const Turn& turn) {
     const auto gap = kUrgentGapPerInterface * static_cast<std::int64_t>(interfaces.size());
     news_allowed_at = turn.now + std::clamp<Duration>(gap, kUrgentGap, kUrgentTimeout);
     for (auto& [id, interface] : interfaces) {
-        if (interface.told < journal.head()) flush(interface, turn);
+        if (interface.told < journal.head()) arm(Due::outbox, id, turn.now);
     }
     trim_journal(turn);
 }

@@ -16,8 +16,7 @@ public:
           writer_(interface.payload_max()),
           turn_(turn) {}
 
-    using Timers = base::Timers<std::pair<Due, std::uint32_t>>;
-    void acknowledged_by(std::vector<Neighbour*> listeners, Timers& timers) {
+    void acknowledged_by(std::vector<Neighbour*> listeners, Calendar& timers) {
         listeners_ = std::move(listeners);
         timers_ = &timers;
     }
@@ -43,7 +42,7 @@ private:
     PacketWriter writer_;
     const Turn& turn_;
     std::vector<Neighbour*> listeners_;
-    Timers* timers_ = nullptr;
+    Calendar* timers_ = nullptr;
     unsigned attempts_ = 0;
     Delivery::Parcel parcel_;  // the packet being filled
     bool asks_ = false;        // it has an acknowledgment request

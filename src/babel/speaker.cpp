@@ -194,14 +194,19 @@ void Speaker::handle(const Packet& packet, Instant now, Actions& out) {
     state_->run_due(turn);
 }
 
-void Speaker::tick(Instant now, Actions& out) { state_->run_due({now, out}); }
+void Speaker::tick(Instant now, Actions& out) {
+    state_->last_tick = now;
+    state_->run_due({now, out}, true);
+}
 
 std::optional<base::Deadline> Speaker::deadline() const {
     const auto event = state_->timers.next();
     const auto entry = state_->alarms.next(state_->last_turn);
     if (!event && !entry) return std::nullopt;
-    if (!event || (entry && *entry < *event)) return base::Deadline{*entry, "a route or a request"};
-    return base::Deadline{*event, "a Hello, an update or a neighbour"};
+    const Instant soonest = state_->last_tick + 1ns;
+    if (!event || (entry && *entry < *event))
+        return base::Deadline{std::max(*entry, soonest), "a route or a request"};
+    return base::Deadline{std::max(*event, soonest), "a Hello, an update or a neighbour"};
 }
 
 std::vector<NeighbourView> Speaker::neighbours() const {
@@ -323,17 +328,18 @@ void Speaker::State::drop(std::string_view reason, InterfaceId on, const Address
 
 // ---- time ----
 
-// The tables first, so that what is sent afterwards is what they say now.
-void Speaker::State::run_due(const Turn& turn) {
+// The tables first, so that what is sent afterwards is what they say now. Only so much in one turn: what is
+// said leaves after it, and answers should not count as late for that.
+void Speaker::State::run_due(const Turn& turn, bool all_heard) {
     last_turn = turn.now;
-    for (;;) {
+    for (const std::size_t enough = turn.out.size() + kActionsAtOnce; turn.out.size() < enough;) {
         if (const auto entry = alarms.expired(turn.now)) {
             tend(*table.at(*entry), turn);
-        } else if (const auto due = timers.expired(turn.now)) {
-            fire(due->first, due->second, turn);
-        } else {
-            return;
+            continue;
         }
+        const auto due = all_heard ? timers.expired(turn.now) : timers.expired_act(turn.now);
+        if (!due) return;
+        fire(due->first, due->second, turn);
     }
 }
 

@@ -134,6 +134,8 @@ public:
     );  // wildcard retractions and a last Hello on every interface (section 4.9)
 
     void handle(const Packet& packet, Instant now, Actions& out);
+    // Here conclusions are drawn from silence: hand over first what has arrived. Works off so much at most
+    // that its answers can be heard in time; the deadline tells if more waits.
     void tick(Instant now, Actions& out);
     std::optional<base::Deadline> deadline() const;
 

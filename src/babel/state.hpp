@@ -7,10 +7,10 @@
 // challenges. speaker.cpp: the door, packets in, time.
 
 #include "babel/alarms.hpp"
+#include "babel/calendar.hpp"
 #include "babel/mac.hpp"
 #include "babel/packet.hpp"
 #include "babel/table.hpp"
-#include "base/timers.hpp"
 
 #include <set>
 
@@ -53,20 +53,6 @@ struct Interface {
 };
 
 // At equal times what changes the tables comes first, then what tells of it.
-enum class Due : std::uint8_t {
-    multicast_hello,
-    unicast_hello,
-    ihu,
-    own_hello,
-    periodic,
-    delivery,
-    probe,
-    later,
-    news,
-    outbox,
-    neighbour_outbox,
-    challenge
-};
 
 struct Turn {  // one call from outside
     Instant now;
@@ -103,15 +89,17 @@ struct Speaker::State {
     Journal journal;
     std::vector<EntryId> later;  // changes that may wait for company
     Instant news_allowed_at{};
-    base::Timers<std::pair<Due, std::uint32_t>> timers;
+    Calendar timers;
     Alarms alarms;      // of entries
     Instant last_turn;  // alarms are near to it
+    Instant last_tick;
     std::optional<AllowedPrefixes> allowed;
     std::size_t installed_count = 0;  // entries with something in the forwarding table
     base::Drops drops;
 
     // speaker.cpp
-    void run_due(const Turn& turn);
+    // What follows from silence only where all that has arrived was heard.
+    void run_due(const Turn& turn, bool all_heard = false);
     void fire(Due what, std::uint32_t id, const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
     void take(const Event& event, Neighbour& from, const Turn& turn);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint16_t kPort = 6696;  // RFC 8966 section 5
 constexpr int kFair = 4;               // datagrams in a row before the kernel is told what they brought
+constexpr int kPatience = 4096;        // before time goes on
 const base::Address kGroup = *base::Address::parse("ff02::1:6");
 
 }  // namespace
@@ -100,16 +101,27 @@ bool BabelPort::send(
 }
 
 boost::asio::awaitable<void> BabelPort::receive(Received received) {
+    received_ = std::move(received);
     co_await opened_.async_receive(boost::asio::use_awaitable);
     for (;;) {
         co_await socket_->readable();
-        int taken = 0;
-        while (const auto arrival = socket_->receive()) {
-            const auto name = name_of_.find(arrival->interface_index);
-            if (name != name_of_.end()) received(name->second, *arrival);
-            if (++taken % kFair == 0) co_await boost::asio::post(io_, boost::asio::use_awaitable);
-        }
+        while (take(kFair)) co_await boost::asio::post(io_, boost::asio::use_awaitable);
     }
+}
+
+void BabelPort::take() {
+    if (socket_) take(kPatience);
+}
+
+// False once there is nothing more.
+bool BabelPort::take(int most) {
+    for (int taken = 0; taken < most; ++taken) {
+        const auto arrival = socket_->receive();
+        if (!arrival) return false;
+        const auto name = name_of_.find(arrival->interface_index);
+        if (name != name_of_.end()) received_(name->second, *arrival);
+    }
+    return true;
 }
 
 }  // namespace aronet::daemon

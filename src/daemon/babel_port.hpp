@@ -35,8 +35,10 @@ public:
     );
 
     boost::asio::awaitable<void> receive(Received received);  // for ever, from when it is open
+    void take();                                              // what is there by now, within reason
 
 private:
+    bool take(int most);
     std::string bind_again(const std::string& vrf);
     void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
@@ -46,6 +48,7 @@ private:
     boost::asio::experimental::channel<void(boost::system::error_code)> opened_;
     std::unique_ptr<UdpSocket> socket_;
     int namespace_fd_ = -1;
+    Received received_;
     std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
     std::set<std::string> wanted_;
     std::map<std::string, std::uint32_t> index_of_;

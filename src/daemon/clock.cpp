@@ -37,6 +37,8 @@ Alarm::Alarm(boost::asio::io_context& io) : timer_(io) {
 }
 
 void Alarm::set(std::optional<base::Instant> at) {
+    if (set_ && *set_ == at) return;
+    set_ = at;
     itimerspec spec{};
     if (at) {
         // An instant of zero would disarm the timer instead of firing it.
@@ -50,7 +52,9 @@ boost::asio::awaitable<void> Alarm::rings() {
     for (;;) {
         co_await timer_.async_wait(timer_.wait_read, boost::asio::use_awaitable);
         std::uint64_t expirations = 0;
-        if (::read(timer_.native_handle(), &expirations, sizeof expirations) > 0) co_return;
+        if (::read(timer_.native_handle(), &expirations, sizeof expirations) <= 0) continue;
+        set_.reset();
+        co_return;
     }
 }
 

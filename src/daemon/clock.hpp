@@ -32,6 +32,7 @@ public:
 
 private:
     boost::asio::posix::stream_descriptor timer_;
+    std::optional<std::optional<base::Instant>> set_;  // to what, until it rings
 };
 
 }  // namespace aronet::daemon
