@@ -230,7 +230,11 @@ void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
     const bool rested = turn.now - interface.hello_allowed_at >= kHelloGapMax;
     interface.hello_gap = rested ? kHelloGap : std::min(interface.hello_gap * 2, kHelloGapMax);
     interface.hello_allowed_at = turn.now + interface.hello_gap;
-    timers.set({Due::own_hello, interface.id}, turn.now + std::max(next, kHelloGap));
+    Instant at = turn.now + std::max(next, kHelloGap);
+    // Where there are many interfaces we wake for several at a time.
+    if (next > interface.hello_interval / 2)
+        at -= at.time_since_epoch() % (interface.hello_interval / kHelloSlots);
+    timers.set({Due::own_hello, interface.id}, at);
 }
 
 Ihu Speaker::State::ihu_for(Neighbour& n) {

@@ -146,9 +146,9 @@ bool Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Acti
     const auto it = state_->interfaces.find(id);
     if (it == state_->interfaces.end()) return false;
     const Turn turn{now, out};
-    const bool flows = state_->traffic_flows(it->second, counters, turn);
+    if (!state_->traffic_flows(it->second, counters, turn)) return false;
     state_->run_due(turn);
-    return flows;
+    return true;
 }
 
 // Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the

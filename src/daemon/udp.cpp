@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace aronet::daemon {
 namespace {
@@ -190,6 +191,7 @@ struct UdpSocket::Batch {
     std::array<Control, kSize> controls;
     std::array<mmsghdr, kSize> messages;
     std::size_t next = 0, end = 0;
+    bool drained = false;  // by the last call: it brought fewer than it could have
 
     bool refill(int descriptor);
     base::ByteView bytes(std::size_t i) const {
@@ -198,6 +200,8 @@ struct UdpSocket::Batch {
 };
 
 bool UdpSocket::Batch::refill(int descriptor) {
+    next = end = 0;
+    if (std::exchange(drained, false)) return false;
     for (std::size_t i = 0; i < kSize; ++i) {
         vectors[i] = {space.get() + i * kDatagramMax, kDatagramMax};
         msghdr& message = messages[i].msg_hdr = {};
@@ -208,11 +212,11 @@ bool UdpSocket::Batch::refill(int descriptor) {
         message.msg_control = controls[i].space.data();
         message.msg_controllen = controls[i].space.size();
     }
-    next = end = 0;
     for (;;) {
         const int count = recvmmsg(descriptor, messages.data(), kSize, MSG_DONTWAIT, nullptr);
         if (count > 0) {
             end = static_cast<std::size_t>(count);
+            drained = end < kSize;
             return true;
         }
         // An ICMP error of an earlier send is reported here once; it is no reason to stop reading.
