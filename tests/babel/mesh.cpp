@@ -5,8 +5,9 @@
 namespace aronet::babel {
 
 namespace {
-// How long two origins of a prefix, of which one is no more, may disagree.
-constexpr Duration kTwoOrigins = 20s;
+// How long two origins of a prefix, of which one is no more, may disagree: a route of the old one lives
+// for 3.5 of its update intervals (16 s) where nothing came through since.
+constexpr Duration kTwoOrigins = 60s;
 }  // namespace
 
 Destination Mesh::own(NodeId node) {
