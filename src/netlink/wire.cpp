@@ -76,6 +76,7 @@ std::string Attributes::text(std::uint16_t type) const {
 }
 
 void for_each_message(ByteView bytes, const std::function<void(const nlmsghdr*)>& each) {
+    if (bytes.empty()) return;
     std::vector<std::uint32_t> aligned;
     const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
     if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(nlmsghdr) != 0) {
