@@ -191,7 +191,7 @@ void Speaker::handle(const Packet& packet, Instant now, Actions& out) {
     } else if (packet.from != it->second.config.link_local) {  // our own multicast may come back
         state_->receive(packet, it->second, turn);
     }
-    state_->run_due(turn);
+    state_->last_turn = now;
 }
 
 void Speaker::tick(Instant now, Actions& out) {

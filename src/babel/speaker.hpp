@@ -133,6 +133,8 @@ public:
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)
 
+    // What follows from it, but for routes and drops, is left to the next tick, so that all that has arrived
+    // is heard before anything is said.
     void handle(const Packet& packet, Instant now, Actions& out);
     // Here conclusions are drawn from silence: hand over first what has arrived. Works off so much at most
     // that its answers can be heard in time; the deadline tells if more waits.

@@ -69,6 +69,7 @@ void Desk::say_raw(InterfaceId on, const Address& from, const base::Bytes& packe
 
 void Desk::deliver(const Packet& packet) {
     speaker.handle(packet, now, actions);
+    speaker.tick(now, actions);
     collect();
 }
 

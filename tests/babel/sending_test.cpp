@@ -137,6 +137,30 @@ TEST_CASE("a new neighbour is told everything as soon as it is reachable, at the
     }
 }
 
+TEST_CASE("nothing is said before everything that has arrived was heard") {
+    Desk desk;
+    desk.plug(1, Desk::link());
+    desk.plug(2, Desk::link("fe80::2"));
+    desk.befriend(1, kA);
+    desk.befriend(2, kB);
+    desk.pass(1s);
+    Actions out;
+    for (unsigned i = 0; i < 100; ++i) {
+        PacketWriter writer(1400);
+        REQUIRE(writer.add(Announcement{numbered(i), 0xaa, kA, 1, {1600}, 0}, Encoding::v4));
+        const base::Bytes bytes = writer.finish();
+        desk.speaker.handle(
+            {.bytes = bytes, .from = kA, .to = multicast_group(), .in = 1, .received_at = desk.now},
+            desk.now,
+            out
+        );
+    }
+    CHECK(out.size() == 100);
+    for (const Action& action : out) CHECK(std::holds_alternative<InstallRoute>(action));
+    REQUIRE(desk.speaker.deadline());
+    CHECK(desk.speaker.deadline()->at <= desk.now + 1ns);
+}
+
 TEST_CASE("no packet is larger than the interface carries, down to 512 octets") {
     for (const std::size_t mtu : {100u, 576u, 1280u, 1400u, 9000u}) {
         Desk desk;
