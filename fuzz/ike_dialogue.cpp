@@ -79,7 +79,7 @@ private:
         host.random.reset(new base::Random(base::Random::from_number(++starts_)));
         EngineConfig config;
         config.private_key = seed_of(index);
-        config.fragment_size = (choice() & 1) != 0 ? 256 : 1200;
+        config.fragment_size = (choice() & 1) != 0 ? 300 : 1280;
         config.cookie_threshold = (choice() & 1) != 0 ? 0 : 64;
         host.engine = std::make_unique<Engine>(std::move(config), *host.random);
         host.keys.clear();

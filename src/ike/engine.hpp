@@ -42,7 +42,8 @@ struct EngineConfig {
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
     Duration child_lifetime{};  // a CHILD SA is rekeyed in the last tenth of it; 0: only when rekey() asks
-    std::size_t fragment_size = 1200;  // larger IKE messages go in fragments where the peer can
+    // Of IP datagrams: messages that make larger ones go in fragments where the peer can. At least 256.
+    std::size_t fragment_size = 1280;
 };
 
 struct Peer {

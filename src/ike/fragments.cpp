@@ -2,30 +2,34 @@
 
 namespace aronet::ike {
 
+std::optional<Drop> Fragments::refuses(
+    std::uint32_t message_id, std::uint16_t number, std::uint16_t total
+) const {
+    if (number == 0 || number > total || total > kTotalMax) return Drop::bad_fragment;
+    if (message_id != message_id_ || total > total_) return std::nullopt;
+    if (total < total_) return Drop::bad_fragment;
+    return parts_.contains(number) ? std::optional(Drop::incomplete) : std::nullopt;
+}
+
 base::Result<Message, Drop> Fragments::add(const Header& header, Fragment fragment) {
-    if (fragment.total == 0 || fragment.total > kTotalMax || fragment.number == 0 ||
-        fragment.number > fragment.total) {
-        return Drop::bad_fragment;
-    }
+    if (const auto why = refuses(header.message_id, fragment.number, fragment.total)) return *why;
     if (header.message_id != message_id_ || fragment.total > total_) {
         clear();
         message_id_ = header.message_id;
         total_ = fragment.total;
-    } else if (fragment.total < total_) {
-        return Drop::bad_fragment;
     }
     if (bytes_ + fragment.content.size() > kBytesMax) {
         clear();
         return Drop::bad_fragment;
     }
-    const std::size_t size = fragment.content.size();
+    bytes_ += fragment.content.size();
     const std::uint16_t number = fragment.number;
-    if (parts_.try_emplace(number, std::move(fragment)).second) bytes_ += size;
+    parts_.emplace(number, std::move(fragment));
     if (parts_.size() < total_) return Drop::incomplete;
 
     Bytes chain;
-    for (const auto& part : parts_)
-        chain.insert(chain.end(), part.second.content.begin(), part.second.content.end());
+    chain.reserve(bytes_);
+    for (const auto& [at, part] : parts_) chain.insert(chain.end(), part.content.begin(), part.content.end());
     const std::uint8_t first_payload = parts_.begin()->second.first_payload;
     clear();
     auto message = decode_chain(header, first_payload, chain);
@@ -34,13 +38,10 @@ base::Result<Message, Drop> Fragments::add(const Header& header, Fragment fragme
 }
 
 void Fragments::clear() {
+    for (auto& [number, part] : parts_) base::wipe(part.content);
     parts_.clear();
     total_ = 0;
     bytes_ = 0;
-}
-
-bool Fragments::has(std::uint32_t message_id, std::uint16_t number, std::uint16_t total) const {
-    return message_id == message_id_ && total == total_ && parts_.contains(number);
 }
 
 }  // namespace aronet::ike

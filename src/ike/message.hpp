@@ -91,7 +91,7 @@ struct Sealer {
     base::Random* random;
 };
 Bytes seal(const Header& header, std::span<const Payload> payloads, const Sealer& with);
-// RFC 7383 2.5: several messages of at most `size` octets where one would be larger. `size` >= 256.
+// RFC 7383 2.5: several messages of at most `size` octets where one would be larger. `size` >= 192.
 std::vector<Bytes> seal_in_fragments(
     const Header& header, std::span<const Payload> payloads, const Sealer& with, std::size_t size
 );

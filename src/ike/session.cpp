@@ -8,6 +8,7 @@ namespace {
 
 constexpr Duration kHalfOpenLife = 30s;  // as long as an initiator tries
 constexpr Duration kLinger = 10s;        // how long an ended session repeats its last answer
+constexpr Duration kReassembly = 30s;    // RFC 7383 2.6: an incomplete message is kept no longer
 constexpr unsigned kExtensions = 3;      // while ESP comes in but no IKE answer
 constexpr unsigned kExtraTries = 3;
 
@@ -62,7 +63,7 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn&
             return end(Ending::failed, "unusable KE value", turn);  // it costs one key exchange, not many
         }
     }
-    const auto message = unprotect(raw);
+    const auto message = unprotect(raw, turn);
     if (!message) {
         if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
         if (!is_malformed(message.error())) return;
@@ -78,7 +79,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
     const bool expected = requester_.in_flight() && raw.header.message_id == requester_.next_id() &&
                           raw.header.exchange == asked_exchange_;
     if (!expected) return turn.drop("response that was not asked for", from);
-    const auto message = unprotect(raw);
+    const auto message = unprotect(raw, turn);
     if (!message) {
         if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
         const Ending ending = state_ == SessionState::auth_sent ? Ending::failed : Ending::lost;
@@ -92,7 +93,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
 }
 
 // The message, once its integrity held and, of fragments, all of them came.
-base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
+base::Result<Message, Drop> Session::unprotect(const RawMessage& raw, const Turn& turn) {
     const Opener opener{
         &suite_,
         initiator_ ? keys_->er.view() : keys_->ei.view(),
@@ -106,12 +107,18 @@ base::Result<Message, Drop> Session::unprotect(const RawMessage& raw) {
     Fragments& fragments = response ? response_fragments_ : request_fragments_;
     const auto numbers = fragment_numbers(raw);
     if (!numbers) return Drop::bad_fragment;
-    if (fragments.has(raw.header.message_id, numbers->first, numbers->second)) return Drop::incomplete;
+    const auto refused = fragments.refuses(raw.header.message_id, numbers->first, numbers->second);
+    if (refused) return *refused;
     auto fragment = open_fragment(raw, opener);
     if (!fragment) return fragment.error();
     if (!response && fragment->number == 1) first_fragment_ = fingerprint(raw.bytes);
     auto message = fragments.add(raw.header, std::move(*fragment));
     if (!response) request_print_ = first_fragment_;
+    if (request_fragments_.empty() && response_fragments_.empty()) {
+        fragments_until_.reset();
+    } else if (!fragments_until_) {
+        fragments_until_ = turn.now + kReassembly;
+    }
     return message;
 }
 
@@ -185,8 +192,15 @@ Datagrams Session::protect(
         initiator_ ? keys_->ai.view() : keys_->ar.view(),
         &next_iv_,
         &turn.ground.random};
-    if (fragmentation_) return seal_in_fragments(header, payloads, sealer, turn.ground.config.fragment_size);
+    if (fragmentation_) return seal_in_fragments(header, payloads, sealer, message_size_max(turn));
     return {seal(header, payloads, sealer)};
+}
+
+// What IP, UDP and the non-ESP marker leave of a datagram (RFC 7383 2.5.1).
+std::size_t Session::message_size_max(const Turn& turn) const {
+    const std::size_t ip = remote_.address.is_v4() ? 20 : 40, udp = 8;
+    const std::size_t marker = has_marker(local_.port, remote_.port) ? 4 : 0;
+    return turn.ground.config.fragment_size - ip - udp - marker;
 }
 
 void Session::send(const Datagrams& datagrams, const Endpoint& to, Turn& turn) {
@@ -292,6 +306,11 @@ void Session::tick(Turn& turn) {
 
 void Session::tick_established(Turn& turn) {
     tick_children(turn);
+    if (fragments_until_ && turn.now >= *fragments_until_) {
+        request_fragments_.clear();
+        response_fragments_.clear();
+        fragments_until_.reset();
+    }
     if (const auto at = doubt_at(); at && turn.now >= *at) doubt(turn);
     if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_)
         probe_wanted_ = true;
@@ -323,6 +342,7 @@ std::optional<Instant> Session::deadline() const {
     if (state_ == SessionState::lingering || state_ == SessionState::superseded) consider(linger_until_);
     if (state_ != SessionState::established) return first;
     if (behind_nat_) consider(sent_at_ + keepalive_interval_);
+    if (fragments_until_) consider(*fragments_until_);
     for (const Child& child : children_) {
         if (child.due) consider(*child.due);
     }

@@ -90,11 +90,12 @@ private:
     // session.cpp: messages in and out.
     void receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn);
     void receive_response(const RawMessage& raw, const Endpoint& from, Turn& turn);
-    base::Result<Message, Drop> unprotect(const RawMessage& raw);
+    base::Result<Message, Drop> unprotect(const RawMessage& raw, const Turn& turn);
     void on_request(const Message& message, Turn& turn);
     void on_response(const Message& message, Turn& turn);
     void heard(const Endpoint& from, Turn& turn);
     Datagrams protect(ExchangeType exchange, bool response, const std::vector<Payload>& payloads, Turn& turn);
+    std::size_t message_size_max(const Turn& turn) const;
     void send(const Datagrams& datagrams, const Endpoint& to, Turn& turn);
     void send_plain(const Bytes& message, const Endpoint& to, Turn& turn) const;
     void answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
@@ -180,6 +181,7 @@ private:
     Fingerprint first_fragment_{},
         request_print_{};         // of the request being reassembled; of the one just received
     bool fragmentation_ = false;  // the peer can (RFC 7383 2.3)
+    std::optional<Instant> fragments_until_;  // what is not whole by then never will be
 
     // The answer to a request that waits for its child: as it is with it, and without.
     struct Owed {

@@ -36,8 +36,8 @@ void add_nat_detection(
     );
 }
 
-void add_abilities(std::vector<Payload>& payloads) {
-    payloads.push_back(make_notify(notify::fragmentation_supported));
+void add_abilities(std::vector<Payload>& payloads, bool fragmentation) {
+    if (fragmentation) payloads.push_back(make_notify(notify::fragmentation_supported));
     payloads.push_back(make_notify(notify::signature_hash_algorithms, {0, kHashIdentity}));
 }
 
@@ -70,7 +70,7 @@ void Session::send_init(Turn& turn) {
     payloads.push_back(KePayload{static_cast<std::uint16_t>(hs.ke.group), hs.ke.public_value});
     payloads.push_back(NoncePayload{hs.nonces.initiator});
     add_nat_detection(payloads, spi_i_, 0, remote_, turn.ground);
-    add_abilities(payloads);
+    add_abilities(payloads, true);
     Header header;
     header.spi_i = spi_i_;
     header.flags = flag::initiator;
@@ -170,8 +170,8 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     if (opening.message.find_notify(notify::nat_detection_source_ip) != nullptr) {
         add_nat_detection(payloads, session->spi_i_, session->spi_r_, opening.remote, turn.ground);
     }
-    add_abilities(payloads);
-    payloads.push_back(make_notify(notify::childless_supported));
+    add_abilities(payloads, session->fragmentation_);
+    payloads.push_back(NotifyPayload{notify::childless_supported, Protocol::ike, {}, {}});  // RFC 6023 4
     Header header;
     header.spi_i = session->spi_i_;
     header.spi_r = session->spi_r_;

@@ -75,6 +75,7 @@ struct IkeConfig {
     Duration dpd_interval = std::chrono::seconds(10);
     Duration keepalive_interval = std::chrono::seconds(20);
     std::uint32_t replay_window = 128;
+    std::uint32_t fragment_size = 1280;  // of IP datagrams
     bool operator==(const IkeConfig&) const = default;
 };
 

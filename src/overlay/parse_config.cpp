@@ -181,10 +181,11 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
 
 void read_ike(const Value& ike, IkeConfig& config) {
     if (ike.is_absent() || !ike.is_object()) return;
-    ike.warn_of_unknown({"dpd_interval", "keepalive_interval", "replay_window"});
+    ike.warn_of_unknown({"dpd_interval", "keepalive_interval", "replay_window", "fragment_size"});
     read_duration(ike.member("dpd_interval"), 0s, 1h, config.dpd_interval);
     read_duration(ike.member("keepalive_interval"), 1s, 1h, config.keepalive_interval);
     read_number(ike.member("replay_window"), 32, 4096, config.replay_window);
+    read_number(ike.member("fragment_size"), 300, 65535, config.fragment_size);
 }
 
 void read_log(const Value& log, Config& config) {

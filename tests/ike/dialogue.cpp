@@ -289,10 +289,12 @@ void Dialogue::expect_tunnel(const char* where) const {
     REQUIRE(single());
 }
 
-void for_each_fault(const std::function<void(Dialogue&)>& script, std::uint64_t seed) {
+void for_each_fault(
+    const std::function<void(Dialogue&)>& script, std::uint64_t seed, const EngineConfig& config
+) {
     std::size_t count = 0;
     {
-        Dialogue plain(seed);
+        Dialogue plain(seed, copy(config), copy(config));
         script(plain);
         count = plain.sent.size();
     }
@@ -304,7 +306,7 @@ void for_each_fault(const std::function<void(Dialogue&)>& script, std::uint64_t 
                                : fault == Fate::doubled ? " doubled"
                                                         : " late")
             );
-            Dialogue faulty(seed);
+            Dialogue faulty(seed, copy(config), copy(config));
             faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
             script(faulty);
         }

@@ -98,7 +98,9 @@ EngineConfig copy(const EngineConfig& config);
 EngineConfig without_dpd();
 base::Secret key_of(const Side& side);  // its Ed25519 seed
 
-// Runs `script` untouched, then once per message and fault.
-void for_each_fault(const std::function<void(Dialogue&)>& script, std::uint64_t seed = 1);
+// Runs `script` untouched, then once per message and fault; both sides have the same configuration.
+void for_each_fault(
+    const std::function<void(Dialogue&)>& script, std::uint64_t seed = 1, const EngineConfig& config = {}
+);
 
 }  // namespace aronet::ike::test

@@ -288,26 +288,6 @@ TEST_CASE("every datagram carries the non-ESP marker, unless a port is 500") {
         CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) != Bytes(4, 0));
 }
 
-TEST_CASE("large messages go and come in fragments (RFC 7383), whichever fragment is lost, doubled or late") {
-    EngineConfig narrow;
-    narrow.fragment_size = 256;
-    std::size_t count_of_messages = 0;
-    const auto script = [&](Dialogue& d) {
-        d.both_connect().advance(12s).expect_tunnel();
-        count_of_messages = d.sent.size();
-    };
-    Dialogue plain(1, copy(narrow), copy(narrow));
-    script(plain);
-    CHECK(count_of_messages > 5);
-    for (std::size_t i = 0; i < count_of_messages; ++i) {
-        for (const Fate fault : {Fate::lost, Fate::doubled, Fate::late}) {
-            Dialogue faulty(1, copy(narrow), copy(narrow));
-            faulty.fate = [&](const Passing& message) { return message.number == i ? fault : Fate::arrives; };
-            script(faulty);
-        }
-    }
-}
-
 TEST_CASE("a child lost on both sides of one IKE SA comes back whatever is lost, doubled or late") {
     for_each_fault([](Dialogue& d) {
         d.b.refuses = true;

@@ -340,18 +340,8 @@ TEST_CASE("C10: a storm of one request gets one answer each, later fragments of 
     const auto first = t.s.deliver(request);
     for (int i = 0; i < 200; ++i) CHECK(t.s.deliver(request) == first);
 
-    Header header;
-    header.spi_i = t.s.spi_i;
-    header.spi_r = t.s.spi_r;
-    header.exchange = ExchangeType::informational;
-    header.flags = flag::initiator;
-    header.message_id = t.s.next_id++;
-    const std::vector<Payload> payloads{make_notify(40000, Bytes(900, 1))};
-    const auto fragments = seal_in_fragments(
-        header,
-        payloads,
-        Sealer{&t.s.suite, t.s.keys->ei.view(), t.s.keys->ai.view(), &t.s.next_iv, &t.s.random},
-        300
+    const auto fragments = t.s.seal_fragments(
+        ExchangeType::informational, {make_notify(40000, Bytes(900, 1))}, t.s.next_id++, 300
     );
     REQUIRE(fragments.size() > 2);
     for (std::size_t i = fragments.size(); i-- > 1;) CHECK(t.s.deliver(fragments[i]).empty());

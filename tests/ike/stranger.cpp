@@ -108,16 +108,28 @@ std::vector<Bytes> Stranger::answer(const std::vector<Payload>& payloads) {
     ));
 }
 
-Bytes Stranger::seal_request(
-    ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::uint8_t flags
-) {
+Header Stranger::request_header(ExchangeType exchange, std::uint32_t id, std::uint8_t flags) const {
     Header header;
     header.spi_i = spi_i;
     header.spi_r = spi_r;
     header.exchange = exchange;
     header.flags = flags;
     header.message_id = id;
-    return seal(header, payloads, Sealer{&suite, keys->ei.view(), keys->ai.view(), &next_iv, &random});
+    return header;
+}
+
+Sealer Stranger::sealer() { return {&suite, keys->ei.view(), keys->ai.view(), &next_iv, &random}; }
+
+Bytes Stranger::seal_request(
+    ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::uint8_t flags
+) {
+    return seal(request_header(exchange, id, flags), payloads, sealer());
+}
+
+std::vector<Bytes> Stranger::seal_fragments(
+    ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::size_t size
+) {
+    return seal_in_fragments(request_header(exchange, id, flag::initiator), payloads, sealer(), size);
 }
 
 std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from(d.a.endpoint, message); }

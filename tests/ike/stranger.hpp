@@ -36,6 +36,10 @@ public:
         std::uint32_t id,
         std::uint8_t flags = flag::initiator
     );
+    // The same in fragments of at most `size` octets.
+    std::vector<Bytes> seal_fragments(
+        ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::size_t size
+    );
     // Delivers a message from a's address and returns what b sent at once, without markers.
     std::vector<Bytes> deliver(const Bytes& message);
     std::vector<Bytes> deliver_from(const Endpoint& from, const Bytes& message);
@@ -53,11 +57,15 @@ public:
     IkeCipherSuite suite;
     std::optional<IkeKeys> keys;
     std::uint64_t next_iv = 0;
+
+private:
+    Header request_header(ExchangeType exchange, std::uint32_t id, std::uint8_t flags) const;
+    Sealer sealer();
 };
 
 // b waits for a stranger.
 struct Awaiting {
-    Awaiting() {
+    explicit Awaiting(EngineConfig for_b = {}) : d(1, {}, std::move(for_b)) {
         Peer peer = d.peer_of_b();
         peer.remote_endpoint.reset();
         d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });

@@ -143,7 +143,7 @@ TEST_CASE("every spelling of the original's versions means the same") {
         kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
         kEndpoint,
         R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10},)"
-        R"( "ike": {"dpd_interval": 5},)"
+        R"( "ike": {"dpd_interval": 5, "fragment_size": 576},)"
         R"("log": {"format": "json", "level": "debug"})"
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
@@ -151,6 +151,7 @@ TEST_CASE("every spelling of the original's versions means the same") {
     CHECK_FALSE(tuned.babel.hello_interval);
     CHECK(tuned.babel.update_interval == 2s);
     CHECK(tuned.ike.dpd_interval == 5s);
+    CHECK(tuned.ike.fragment_size == 576);
     CHECK(tuned.log_format == LogFormat::json);
 }
 
