@@ -230,3 +230,34 @@ TEST_CASE("childless initiation is accepted (RFC 6023) and the child is asked fo
     REQUIRE(desk.d.sent.size() > before);
     CHECK(desk.d.sent[before].exchange() == 36);
 }
+
+TEST_CASE("a childless initiator is told that it may be one, and makes its first child when it likes") {
+    Desk desk;
+    Stranger& s = desk.stranger;
+    REQUIRE(s.init());
+    const auto said = decode(*parse(s.init_response));
+    REQUIRE(said.has_value());
+    const NotifyPayload* able = said->find_notify(notify::childless_supported);
+    REQUIRE(able != nullptr);
+    CHECK(able->protocol == Protocol::ike);  // RFC 6023 4
+    CHECK(able->spi.empty());
+    auto payloads = s.auth_payloads();
+    payloads.resize(3);
+    const auto childless = s.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(childless);
+    CHECK(childless->find<SaPayload>() == nullptr);
+    CHECK(childless->find_error() == nullptr);
+    CHECK(desk.d.b.view().state == PeerState::connecting);
+    CHECK(s.request(ExchangeType::informational, {}).has_value());
+
+    const auto all = s.auth_payloads();
+    const std::vector<Payload> first{all[3], NoncePayload{s.random.bytes(32)}, all[4], all[5]};
+    const auto answer = s.request(ExchangeType::create_child_sa, first);
+    REQUIRE(answer);
+    CHECK(s.child_spi(*answer) != 0);
+    CHECK(desk.d.b.children.size() == 1);
+    CHECK(desk.d.b.view().state == PeerState::established);
+    const std::size_t before = desk.d.count(36, false);
+    desk.d.advance(9s);
+    CHECK(desk.d.count(36, false) == before);  // nobody asks for another
+}
