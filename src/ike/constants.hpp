@@ -78,15 +78,18 @@ inline constexpr std::uint16_t initial_contact = 16384, set_window_size = 16385,
                                esp_tfc_padding_not_supported = 16394, mobike_supported = 16396,
                                multiple_auth_supported = 16404, redirect_supported = 16406, redirect = 16407,
                                childless_supported = 16418, fragmentation_supported = 16430,
-                               signature_hash_algorithms = 16431, use_ppk = 16435,
-                               intermediate_supported = 16438;
+                               signature_hash_algorithms = 16431, use_ppk = 16435, ppk_identity = 16436,
+                               no_ppk_auth = 16437, intermediate_supported = 16438;
 }  // namespace notify
 
 namespace id_type {
 inline constexpr std::uint8_t der_asn1_dn = 9;
 }
 namespace auth_method {
-inline constexpr std::uint8_t digital_signature = 14;  // RFC 7427
+inline constexpr std::uint8_t shared_key = 2, digital_signature = 14;  // RFC 7296 3.8, RFC 7427
+}
+namespace ppk_id_type {
+inline constexpr std::uint8_t fixed = 2;  // RFC 8784 5.1
 }
 namespace ts_type {
 inline constexpr std::uint8_t ipv4_range = 7, ipv6_range = 8;

@@ -11,6 +11,7 @@
 #include "base/random.hpp"
 #include "base/sa.hpp"
 #include "base/time.hpp"
+#include "ike/credentials.hpp"
 #include "ike/crypto.hpp"
 #include "ike/identity.hpp"
 
@@ -50,6 +51,8 @@ struct Peer {
     PeerId id = 0;
     Identity local, remote;
     std::vector<PublicKey> remote_keys;  // any of them authenticates (roll-over)
+    SharedSecret psk;                    // not empty: both sides authenticate by it and by no key
+    std::optional<Ppk> ppk;
     std::uint16_t local_port = 12025;
     std::optional<Address> local_address;  // nullopt: whatever the route gives
     base::Family family = base::Family::v4;

@@ -117,7 +117,7 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
     if (ke->data.size() != public_value_size(choice->suite.group)) {
         return refuse("KE value of a wrong size", make_notify(notify::invalid_syntax));
     }
-    if (!can_ed25519(*message)) {
+    if (!can_ed25519(*message) && ground.with_psk == 0) {
         return refuse("SIGNATURE_HASH_ALGORITHMS without identity", make_notify(notify::no_proposal_chosen));
     }
     auto session = Session::respond({raw, *message, *choice, datagram.to, datagram.from}, turn);

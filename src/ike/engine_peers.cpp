@@ -17,7 +17,7 @@ bool fits(const Peer& before, const Peer& after) {
     return before.local == after.local && before.remote == after.remote &&
            before.local_port == after.local_port && before.local_address == after.local_address &&
            before.family == after.family && before.if_id == after.if_id && before.reqid == after.reqid &&
-           before.mark == after.mark;
+           before.mark == after.mark && before.psk == after.psk && before.ppk == after.ppk;
 }
 
 bool trusts(const Peer& peer, const PublicKey& key) {
@@ -40,7 +40,7 @@ void Engine::State::connect(const Peer& peer, Turn& turn) {
     bool stale = !fits(*before, peer);
     for (const Session* session : live(peer.id)) {
         const auto proven = session->proven_key();
-        if (proven ? !trusts(peer, *proven) : moved) stale = true;
+        if (proven ? !trusts(peer, *proven) : moved && !session->established()) stale = true;
     }
     if (stale) close_sessions(peer.id, "configuration changed", turn);
     if (!pursuit.sessions.empty()) return;

@@ -2,9 +2,8 @@
 
 namespace aronet::ike {
 
-std::optional<Drop> Fragments::refuses(
-    std::uint32_t message_id, std::uint16_t number, std::uint16_t total
-) const {
+std::optional<Drop> Fragments::refuses(std::uint32_t message_id, std::uint16_t number, std::uint16_t total)
+    const {
     if (number == 0 || number > total || total > kTotalMax) return Drop::bad_fragment;
     if (message_id != message_id_ || total > total_) return std::nullopt;
     if (total < total_) return Drop::bad_fragment;

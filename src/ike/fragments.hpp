@@ -1,7 +1,8 @@
 #pragma once
 
 // Reassembly of a fragmented message (RFC 7383 2.6) as a value: decrypted, authenticated fragments in, a
-// message out. One message at a time and bounded, whoever sends; knows no clock: its owner clears what is late.
+// message out. One message at a time and bounded, whoever sends; knows no clock: its owner clears what is
+// late.
 
 #include "ike/message.hpp"
 

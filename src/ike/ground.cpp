@@ -30,6 +30,8 @@ void Ground::add(const Peer& peer) {
     peers[peer.id] = peer;
     by_identity[{peer.local, peer.remote}] = peer.id;
     by_remote[peer.remote].insert(peer.id);
+    with_psk += peer.psk.empty() ? 0 : 1;
+    with_ppk += peer.ppk ? 1 : 0;
 }
 
 void Ground::remove(PeerId id) {
@@ -40,6 +42,8 @@ void Ground::remove(PeerId id) {
     const auto remote = by_remote.find(it->second.remote);
     remote->second.erase(id);
     if (remote->second.empty()) by_remote.erase(remote);
+    with_psk -= it->second.psk.empty() ? 0 : 1;
+    with_ppk -= it->second.ppk ? 1 : 0;
     peers.erase(it);
 }
 

@@ -57,6 +57,7 @@ struct Ground {
     std::map<PeerId, Peer> peers;
     std::map<std::pair<Identity, Identity>, PeerId> by_identity;  // (local, remote)
     std::map<Identity, std::set<PeerId>> by_remote;               // for a request without IDr
+    std::size_t with_psk = 0, with_ppk = 0;                       // peers
     std::set<SessionKey> ike_spis;
     std::set<std::uint32_t> esp_spis;
     ChildId last_child = 0;

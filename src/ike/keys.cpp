@@ -66,6 +66,11 @@ IkeKeys derive_rekeyed_keys(
     return expand(suite, skeyseed, nonces, spi_i, spi_r);
 }
 
+PpkKeys mix_ppk(Prf which, ByteView ppk, const IkeKeys& keys) {
+    const auto mix = [&](const Secret& key) { return prf_plus(which, ppk, {key.view()}, key.size()); };
+    return {mix(keys.d), mix(keys.pi), mix(keys.pr)};
+}
+
 ChildKeys derive_child_keys(
     Prf prf, const Secret& d, base::EspSuite suite, const Nonces& nonces, const Secret& dh
 ) {
@@ -101,6 +106,11 @@ bool verify_auth_data(const PublicKey& key, ByteView octets, ByteView auth_data)
                algorithm.begin(), algorithm.end(), kEd25519Algorithm.begin(), kEd25519Algorithm.end()
            ) &&
            signature.size() == 64 && verify(key, octets, signature);
+}
+
+Secret shared_key_auth_data(Prf which, ByteView shared_secret, ByteView octets) {
+    const Secret padded = prf(which, shared_secret, {base::as_bytes("Key Pad for IKEv2")});
+    return prf(which, padded.view(), {octets});
 }
 
 }  // namespace aronet::ike

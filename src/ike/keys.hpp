@@ -35,6 +35,12 @@ IkeKeys derive_rekeyed_keys(
     std::uint64_t spi_r
 );
 
+// The keys that a postquantum preshared key goes into (RFC 8784 3); only when the first IKE SA is made.
+struct PpkKeys {
+    Secret d, pi, pr;
+};
+PpkKeys mix_ppk(Prf prf, ByteView ppk, const IkeKeys& keys);
+
 struct ChildKeys {
     Secret initiator_to_responder,
         responder_to_initiator;  // of the exchange; base::key_size(suite) octets each
@@ -51,5 +57,7 @@ Bytes signed_octets(
 // The AUTH data of method 14: 07, the AlgorithmIdentifier of Ed25519, the signature.
 Bytes make_auth_data(const Secret& seed, ByteView octets);
 bool verify_auth_data(const PublicKey& key, ByteView octets, ByteView auth_data);
+// The AUTH data of method 2 (RFC 7296 2.15).
+Secret shared_key_auth_data(Prf prf, ByteView shared_secret, ByteView octets);
 
 }  // namespace aronet::ike

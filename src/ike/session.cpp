@@ -437,7 +437,7 @@ void Session::describe(PeerView& view) const {
     view.initiator = initiator_;
     view.behind_nat = behind_nat_;
     view.peer_behind_nat = peer_behind_nat_;
-    if (keys_) view.ike_suite = suite_.to_string();
+    if (keys_) view.ike_suite = suite_.to_string() + (ppk_ ? "-ppk" : "");
     const auto sending = sending_child();
     for (const Child& child : children_) {
         if (sending != child.id) continue;

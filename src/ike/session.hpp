@@ -28,6 +28,9 @@ struct Handshake {
     KeyPair ke;
     Bytes peer_ke;
     Nonces nonces;
+    bool peer_signs = false;            // with Ed25519, as far as it announced
+    bool ppk_agreed = false;            // both sides sent USE_PPK (RFC 8784 3)
+    std::optional<PpkKeys> ppk_keys;    // initiator: taken if the peer takes the PPK
     Bytes init_request, init_response;  // as on the wire, without marker: AUTH covers them (RFC 7296 2.15)
     SaPayload ike_offer, esp_offer;
     std::uint32_t esp_spi = 0;
@@ -78,7 +81,8 @@ public:
     bool closed() const { return state_ == SessionState::closed; }
     Instant established_at() const { return established_at_; }
     Instant heard_ike_at() const { return heard_ike_at_; }
-    std::optional<PublicKey> proven_key() const { return proven_key_; }  // with which the peer authenticated
+    // With which the peer authenticated; none before, or when it did by a shared secret.
+    std::optional<PublicKey> proven_key() const { return proven_key_; }
     std::optional<ChildId> sending_child() const;
     bool has_child(ChildId id) const;
     const std::string& trouble() const { return trouble_; }
@@ -117,6 +121,7 @@ private:
     void send_init(Turn& turn);
     void on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
     bool follow_init_advice(const Message& message, Turn& turn);
+    bool agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
     void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
     void derive_keys();
 
@@ -124,6 +129,11 @@ private:
     void send_auth(Turn& turn);
     void on_auth_request(const Message& message, Turn& turn);
     const Peer* authenticate(const Message& message, Turn& turn);
+    Bytes octets_of(bool initiator, const Secret& sk_p, ByteView id) const;
+    AuthPayload prove(const Peer& peer, const Secret& sk_p, ByteView id, const Turn& turn) const;
+    bool proves(const Peer& peer, const AuthPayload& auth, ByteView id);
+    std::optional<AuthPayload> settle_ppk(const Message& message, const Peer& peer);
+    void take(PpkKeys keys);
     void answer_auth(const Message& message, const Peer& peer, Turn& turn);
     void on_auth_response(const Message& message, Turn& turn);
     bool verify_responder(const Message& message, const Peer& peer);
@@ -171,6 +181,7 @@ private:
     std::uint64_t next_iv_ = 0;
     std::unique_ptr<Handshake> handshake_;
     std::optional<PublicKey> proven_key_;
+    bool ppk_ = false;  // SK_d has a postquantum preshared key in it
 
     Requester requester_;
     Asked asked_ = Asked::nothing;
@@ -179,8 +190,8 @@ private:
     Responder responder_;
     Fragments request_fragments_, response_fragments_;
     Fingerprint first_fragment_{},
-        request_print_{};         // of the request being reassembled; of the one just received
-    bool fragmentation_ = false;  // the peer can (RFC 7383 2.3)
+        request_print_{};                     // of the request being reassembled; of the one just received
+    bool fragmentation_ = false;              // the peer can (RFC 7383 2.3)
     std::optional<Instant> fragments_until_;  // what is not whole by then never will be
 
     // The answer to a request that waits for its child: as it is with it, and without.

@@ -1,5 +1,6 @@
-// IKE_AUTH (RFC 7296 1.2, 2.15; RFC 7427, RFC 8420): raw Ed25519 keys of the registry, identities compared by
-// value, AUTH verified over the bytes that came.
+// IKE_AUTH (RFC 7296 1.2, 2.15; RFC 7427, RFC 8420, RFC 8784): raw Ed25519 keys of the registry or a shared
+// secret, a postquantum preshared key where both have it, identities compared by value, AUTH verified over
+// the bytes that came.
 
 #include "ike/abilities.hpp"
 #include "ike/session.hpp"
@@ -22,16 +23,60 @@ std::optional<Identity> identity_of(const IdPayload& id) {
     return id.type() == id_type::der_asn1_dn ? Identity::decode(id.data()) : std::nullopt;
 }
 
-// The key of the peer's that made this signature.
-std::optional<PublicKey> signer(const Peer& peer, ByteView octets, const AuthPayload& auth) {
-    if (auth.method != auth_method::digital_signature) return std::nullopt;
-    for (const PublicKey& key : peer.remote_keys) {
-        if (verify_auth_data(key, octets, auth.data)) return key;
-    }
-    return std::nullopt;
+Bytes ppk_identity(const Ppk& ppk) {
+    Bytes data{ppk_id_type::fixed};
+    const ByteView id = base::as_bytes(ppk.id);
+    data.insert(data.end(), id.begin(), id.end());
+    return data;
 }
 
 }  // namespace
+
+// --- Both ---
+
+// What the AUTH of that side covers: its own IKE_SA_INIT message, the other one's nonce, its identity.
+Bytes Session::octets_of(bool initiator, const Secret& sk_p, ByteView id) const {
+    const Handshake& hs = *handshake_;
+    return signed_octets(
+        suite_.prf,
+        initiator ? hs.init_request : hs.init_response,
+        initiator ? hs.nonces.responder : hs.nonces.initiator,
+        sk_p,
+        id
+    );
+}
+
+AuthPayload Session::prove(const Peer& peer, const Secret& sk_p, ByteView id, const Turn& turn) const {
+    const Bytes octets = octets_of(initiator_, sk_p, id);
+    if (peer.psk.empty())
+        return {auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)};
+    const Secret data = shared_key_auth_data(suite_.prf, peer.psk.view(), octets);
+    return {auth_method::shared_key, Bytes(data.view().begin(), data.view().end())};
+}
+
+// Whether the peer is who it says: by the shared secret where there is one, else by any of its keys.
+bool Session::proves(const Peer& peer, const AuthPayload& auth, ByteView id) {
+    const Bytes octets = octets_of(!initiator_, initiator_ ? keys_->pr : keys_->pi, id);
+    if (!peer.psk.empty()) {
+        const Secret expected = shared_key_auth_data(suite_.prf, peer.psk.view(), octets);
+        return auth.method == auth_method::shared_key &&
+               base::equal_in_constant_time(expected.view(), auth.data);
+    }
+    if (auth.method != auth_method::digital_signature || !handshake_->peer_signs) return false;
+    for (const PublicKey& key : peer.remote_keys) {
+        if (!verify_auth_data(key, octets, auth.data)) continue;
+        proven_key_ = key;
+        return true;
+    }
+    return false;
+}
+
+void Session::take(PpkKeys keys) {
+    keys_->d = std::move(keys.d);
+    keys_->pi = std::move(keys.pi);
+    keys_->pr = std::move(keys.pr);
+    ppk_ = true;
+}
 
 // --- Initiator ---
 
@@ -40,18 +85,22 @@ void Session::send_auth(Turn& turn) {
     const Peer& peer = *turn.ground.peer(*peer_);
     hs.esp_spi = turn.ground.new_esp_spi();
     hs.esp_offer = offer_esp(hs.esp_spi);
+    if (hs.ppk_agreed) hs.ppk_keys = mix_ppk(suite_.prf, peer.ppk->secret.view(), *keys_);
     const IdPayload own{false, id_body(peer.local)};
-    const Bytes octets = signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, own.body);
-    ask(Asked::auth,
-        ExchangeType::ike_auth,
-        {own,
-         make_notify(notify::initial_contact),
-         IdPayload{true, id_body(peer.remote)},
-         AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)},
-         hs.esp_offer,
-         any_selectors(false),
-         any_selectors(true)},
-        turn);
+    std::vector<Payload> payloads{
+        own,
+        make_notify(notify::initial_contact),
+        IdPayload{true, id_body(peer.remote)},
+        prove(peer, hs.ppk_keys ? hs.ppk_keys->pi : keys_->pi, own.body, turn),
+        hs.esp_offer,
+        any_selectors(false),
+        any_selectors(true)};
+    if (hs.ppk_keys) {
+        payloads.push_back(make_notify(notify::ppk_identity, ppk_identity(*peer.ppk)));
+        if (!peer.ppk->required)
+            payloads.push_back(make_notify(notify::no_ppk_auth, prove(peer, keys_->pi, own.body, turn).data));
+    }
+    ask(Asked::auth, ExchangeType::ike_auth, payloads, turn);
 }
 
 void Session::on_auth_response(const Message& message, Turn& turn) {
@@ -85,13 +134,15 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
 
 bool Session::verify_responder(const Message& message, const Peer& peer) {
     const auto* id = message.find_id(true);
-    const auto* auth = message.find<AuthPayload>();
     if (id == nullptr || identity_of(*id) != peer.remote) return false;
-    const Handshake& hs = *handshake_;
-    proven_key_ = signer(
-        peer, signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, id->body), *auth
-    );
-    return proven_key_.has_value();
+    if (auto& mixed = handshake_->ppk_keys) {
+        if (message.find_notify(notify::ppk_identity) != nullptr) {
+            take(std::move(*mixed));
+        } else if (peer.ppk->required) {
+            return false;
+        }
+    }
+    return proves(peer, *message.find<AuthPayload>(), id->body);
 }
 
 // --- Responder ---
@@ -125,27 +176,41 @@ const Peer* Session::authenticate(const Message& message, Turn& turn) {
         turn.drop("IKE_AUTH by an unknown pair of identities", remote_, remote->to_string());
         return nullptr;
     }
-    const Handshake& hs = *handshake_;
-    const Bytes octets =
-        signed_octets(suite_.prf, hs.init_request, hs.nonces.responder, keys_->pi, idi->body);
-    proven_key_ = signer(*peer, octets, *auth);
-    if (!proven_key_) {
-        turn.drop("IKE_AUTH with a wrong signature", remote_, remote->to_string());
+    const auto counted = settle_ppk(message, *peer);
+    if (!counted) {
+        turn.drop("IKE_AUTH without the postquantum preshared key", remote_, remote->to_string());
+        return nullptr;
+    }
+    if (!proves(*peer, *counted, idi->body)) {
+        turn.drop("IKE_AUTH with a wrong AUTH payload", remote_, remote->to_string());
         return nullptr;
     }
     return peer;
 }
 
+// The table of RFC 8784 3: which proof of the initiator's counts, with the PPK in our keys where it is used.
+// Nothing where it cannot go on.
+std::optional<AuthPayload> Session::settle_ppk(const Message& message, const Peer& peer) {
+    const AuthPayload& auth = *message.find<AuthPayload>();
+    const bool required = peer.ppk && peer.ppk->required;
+    if (!handshake_->ppk_agreed) return required ? std::nullopt : std::optional(auth);
+    const auto* named = message.find_notify(notify::ppk_identity);
+    if (named == nullptr) return std::nullopt;
+    if (peer.ppk && named->data == ppk_identity(*peer.ppk)) {
+        take(mix_ppk(suite_.prf, peer.ppk->secret.view(), *keys_));
+        return auth;
+    }
+    const auto* without = message.find_notify(notify::no_ppk_auth);
+    if (required || without == nullptr) return std::nullopt;
+    return AuthPayload{auth.method, without->data};
+}
+
 // The child is decided now; the answer waits until it is installed (RFC 7296 1.2, ike.md 6.5).
 void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) {
-    const Handshake& hs = *handshake_;
     const auto* echoed = message.find_id(true);
     const IdPayload own{true, echoed == nullptr ? id_body(peer.local) : echoed->body};
-    const Bytes octets =
-        signed_octets(suite_.prf, hs.init_response, hs.nonces.initiator, keys_->pr, own.body);
-    std::vector<Payload> payloads{
-        own,
-        AuthPayload{auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)}};
+    std::vector<Payload> payloads{own, prove(peer, keys_->pr, own.body, turn)};
+    if (ppk_) payloads.push_back(make_notify(notify::ppk_identity));
     const auto finish = [&](std::optional<std::uint16_t> error) {
         if (error) payloads.push_back(make_notify(*error));
         answer(ExchangeType::ike_auth, payloads, turn);
@@ -164,7 +229,7 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
     const Accepted accepted{
         *offer.choice,
         spi,
-        derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, hs.nonces),
+        derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, handshake_->nonces),
         false,
         0};
     owed.child = raise_child(accepted, turn);

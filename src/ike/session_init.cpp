@@ -71,6 +71,8 @@ void Session::send_init(Turn& turn) {
     payloads.push_back(NoncePayload{hs.nonces.initiator});
     add_nat_detection(payloads, spi_i_, 0, remote_, turn.ground);
     add_abilities(payloads, true);
+    const Peer* peer = turn.ground.peer(*peer_);
+    if (peer != nullptr && peer->ppk) payloads.push_back(make_notify(notify::use_ppk));
     Header header;
     header.spi_i = spi_i_;
     header.flags = flag::initiator;
@@ -100,10 +102,7 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
         choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
     const auto secret = same_group ? shared_secret(hs.ke, ke->data) : std::nullopt;
     if (!secret) return turn.drop("unusable KE value", from);
-    if (!can_ed25519(*message)) {
-        hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
-        return turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
-    }
+    if (!agree_on_proof(*message, from, turn)) return;
     spi_r_ = raw.header.spi_r;
     suite_ = choice->suite;
     hs.nonces.responder = nonce->data;
@@ -114,6 +113,26 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     requester_.answered(0);
     state_ = SessionState::auth_sent;
     send_auth(turn);
+}
+
+// Whether IKE_AUTH can go on with what the responder announces. Anybody may have sent that: a hint, no end.
+bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn& turn) {
+    Handshake& hs = *handshake_;
+    const Peer* peer = turn.ground.peer(*peer_);
+    if (peer == nullptr) return false;
+    hs.peer_signs = can_ed25519(message);
+    hs.ppk_agreed = peer->ppk && message.find_notify(notify::use_ppk) != nullptr;
+    if (peer->psk.empty() && !hs.peer_signs) {
+        hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
+        turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
+        return false;
+    }
+    if (peer->ppk && peer->ppk->required && !hs.ppk_agreed) {
+        hs.hint = "the peer has no postquantum preshared key (no USE_PPK)";
+        turn.drop("no USE_PPK", from);
+        return false;
+    }
+    return true;
 }
 
 // True: the message was advice or an error, and nothing more is in it for us.
@@ -171,6 +190,9 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
         add_nat_detection(payloads, session->spi_i_, session->spi_r_, opening.remote, turn.ground);
     }
     add_abilities(payloads, session->fragmentation_);
+    hs.peer_signs = can_ed25519(opening.message);
+    hs.ppk_agreed = turn.ground.with_ppk != 0 && opening.message.find_notify(notify::use_ppk) != nullptr;
+    if (hs.ppk_agreed) payloads.push_back(make_notify(notify::use_ppk));
     payloads.push_back(NotifyPayload{notify::childless_supported, Protocol::ike, {}, {}});  // RFC 6023 4
     Header header;
     header.spi_i = session->spi_i_;

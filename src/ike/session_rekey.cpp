@@ -71,6 +71,7 @@ std::unique_ptr<Session> Session::bequeath(std::uint64_t peer_spi, Turn& turn) {
     heir->local_ = local_;
     heir->remote_ = remote_;
     heir->proven_key_ = proven_key_;
+    heir->ppk_ = ppk_;
     heir->fragmentation_ = fragmentation_;
     heir->dpd_interval_ = dpd_interval_;
     heir->keepalive_interval_ = keepalive_interval_;

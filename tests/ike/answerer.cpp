@@ -29,7 +29,7 @@ void Answerer::deliver(const Bytes& message) {
     d.deliver(datagram);
 }
 
-void Answerer::answer_init() {
+void Answerer::answer_init(const std::vector<Payload>& more) {
     const RawMessage raw = last();
     const auto message = decode(raw);
     REQUIRE(message.has_value());
@@ -45,11 +45,12 @@ void Answerer::answer_init() {
     Header header = raw.header;
     header.spi_r = spi_r;
     header.flags = flag::response;
-    const std::vector<Payload> payloads{
+    std::vector<Payload> payloads{
         SaPayload{{choice->answer}},
         KePayload{theirs->group, ke.public_value},
         NoncePayload{nonces.responder},
         make_notify(notify::signature_hash_algorithms, {0, 5})};
+    payloads.insert(payloads.end(), more.begin(), more.end());
     init_response = encode(header, payloads);
     deliver(init_response);
 }

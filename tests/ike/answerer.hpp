@@ -11,8 +11,8 @@ class Answerer {
 public:
     explicit Answerer(Dialogue& dialogue, std::uint64_t seed = 78);
 
-    // Answers the IKE_SA_INIT request that a sent last.
-    void answer_init();
+    // Answers the IKE_SA_INIT request that a sent last, with more payloads behind those that have to be.
+    void answer_init(const std::vector<Payload>& more = {});
     // What a sent last, opened.
     std::optional<Message> request() const;
     // Seals an answer to what a sent last and delivers it.

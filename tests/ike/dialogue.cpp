@@ -125,6 +125,14 @@ Dialogue& Dialogue::b_connects() {
 
 Dialogue& Dialogue::both_connect() { return b_connects().a_connects(); }
 
+Dialogue& Dialogue::connect(const std::function<void(Peer&)>& of_a, const std::function<void(Peer&)>& of_b) {
+    Peer peer_a = peer_of_a(), peer_b = peer_of_b();
+    of_a(peer_a);
+    of_b(peer_b);
+    call(b, [&](Engine& engine, Actions& out) { engine.connect(peer_b, now, out); });
+    return call(a, [&](Engine& engine, Actions& out) { engine.connect(peer_a, now, out); });
+}
+
 Dialogue& Dialogue::call(Side& side, const std::function<void(Engine&, Actions&)>& what) {
     what(*side.engine, side.actions);
     perform(side);

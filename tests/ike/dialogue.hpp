@@ -67,6 +67,8 @@ public:
     Dialogue& a_connects();
     Dialogue& b_connects();
     Dialogue& both_connect();
+    // Both, each with its peer changed before: b first, as it only waits.
+    Dialogue& connect(const std::function<void(Peer&)>& of_a, const std::function<void(Peer&)>& of_b);
     Dialogue& advance(Duration d);
     Dialogue& advance_until(Duration at_most, const std::function<bool()>& reached);
     Dialogue& call(Side& side, const std::function<void(Engine&, Actions&)>& what);

@@ -1,5 +1,5 @@
-// Fragments on the wire (RFC 7383): what we send where a message is too large for a datagram, and what others may
-// send us.
+// Fragments on the wire (RFC 7383): what we send where a message is too large for a datagram, and what others
+// may send us.
 
 #include "ike/fragments.hpp"
 
