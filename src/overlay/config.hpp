@@ -71,11 +71,20 @@ struct BabelConfig {
     bool operator==(const BabelConfig&) const = default;
 };
 
+// What we share with the nodes that both patterns fit (shell patterns, as for interfaces).
+struct IkePeer {
+    std::string organization = "*", common_name = "*";
+    ike::SharedSecret psk;  // not empty: authenticates instead of keys
+    std::optional<ike::Ppk> ppk;
+    bool operator==(const IkePeer&) const = default;
+};
+
 struct IkeConfig {
     Duration dpd_interval = std::chrono::seconds(10);
     Duration keepalive_interval = std::chrono::seconds(20);
     std::uint32_t replay_window = 128;
     std::uint32_t fragment_size = 1280;  // of IP datagrams
+    std::vector<IkePeer> peers;          // the first that fits a node
     bool operator==(const IkeConfig&) const = default;
 };
 

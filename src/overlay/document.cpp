@@ -256,6 +256,13 @@ std::optional<std::string> Value::string() const {
     return text;
 }
 
+std::optional<std::string> Value::secret() const {
+    auto text = is_string() ? json_->get<std::string>() : std::string();
+    if (!text.empty()) return text;
+    error(is_string() ? "is empty" : "expected a string");
+    return std::nullopt;
+}
+
 std::optional<std::uint64_t> Value::number(std::uint64_t low, std::uint64_t high) const {
     if (json_ != nullptr && json_->is_number_unsigned()) {
         const auto value = json_->get<std::uint64_t>();

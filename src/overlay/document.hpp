@@ -81,6 +81,7 @@ public:
     bool is_array() const { return json_ != nullptr && json_->is_array(); }
 
     std::optional<std::string> string() const;  // not empty, no control characters
+    std::optional<std::string> secret() const;  // not empty, and shown in no error
     std::optional<std::uint64_t> number(std::uint64_t low, std::uint64_t high) const;
     std::optional<bool> boolean() const;
     std::optional<std::size_t> one_of(const std::vector<std::string>& words) const;  // index of the word

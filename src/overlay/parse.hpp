@@ -26,7 +26,8 @@ Prefix reserved_range(const Prefix& network);
 
 void read_babel(
     const Value& babel, const ReadKey& read_key, bool has_tunnels, Config& config
-);  // parse_babel.cpp
+);                                                                                    // parse_babel.cpp
+void read_ike_peers(const Value& peers, const ReadKey& read_key, IkeConfig& config);  // parse_ike.cpp
 
 // Pieces that the files are made of. What is absent leaves `out` as it is.
 void read_duration(const Value& value, Duration low, Duration high, Duration& out);

@@ -179,13 +179,14 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
 }
 
-void read_ike(const Value& ike, IkeConfig& config) {
+void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     if (ike.is_absent() || !ike.is_object()) return;
-    ike.warn_of_unknown({"dpd_interval", "keepalive_interval", "replay_window", "fragment_size"});
+    ike.warn_of_unknown({"dpd_interval", "keepalive_interval", "replay_window", "fragment_size", "peers"});
     read_duration(ike.member("dpd_interval"), 0s, 1h, config.dpd_interval);
     read_duration(ike.member("keepalive_interval"), 1s, 1h, config.keepalive_interval);
     read_number(ike.member("replay_window"), 32, 4096, config.replay_window);
     read_number(ike.member("fragment_size"), 300, 65535, config.fragment_size);
+    read_ike_peers(ike.member("peers"), read_key, config);
 }
 
 void read_log(const Value& log, Config& config) {
@@ -230,7 +231,7 @@ std::optional<Config> parse_config(
     read_names(root, has_tunnels, config);
     read_daemon(root.member("daemon"), has_tunnels, config);
     read_babel(root.member("babel"), read_key, has_tunnels, config);
-    read_ike(root.member("ike"), config.ike);
+    read_ike(root.member("ike"), read_key, config.ike);
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
     if (!has_tunnels && config.babel.interfaces.empty()) {

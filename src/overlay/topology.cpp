@@ -64,6 +64,16 @@ void number(std::vector<Pairing>& list, const std::string& ifname) {
     }
 }
 
+void share(const RegistryNode& node, const std::vector<IkePeer>& rules, ike::Peer& peer) {
+    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const IkePeer& each) {
+        return babel::fits(each.organization, node.organization) &&
+               babel::fits(each.common_name, node.common_name);
+    });
+    if (rule == rules.end()) return;
+    peer.psk = rule->psk;
+    peer.ppk = rule->ppk;
+}
+
 Pairing pair_up(
     const Config& config,
     const EndpointConfig& own,
@@ -76,6 +86,7 @@ Pairing pair_up(
     peer.local = identity(config.organization, config.common_name, own);
     peer.remote = identity(node.organization, node.common_name, other);
     peer.remote_keys = node.keys;
+    share(node, config.ike.peers, peer);
     peer.local_port = own.port;
     peer.local_address = local_address(own, local_addresses);
     peer.family = own.family;
@@ -128,6 +139,8 @@ bool operator==(const Pairing& a, const Pairing& b) {
             p.peer.local,
             p.peer.remote,
             p.peer.remote_keys,
+            p.peer.psk,
+            p.peer.ppk,
             p.peer.local_port,
             p.peer.local_address,
             p.peer.family,
