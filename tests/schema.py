@@ -113,7 +113,7 @@ FINE = [
     (("daemon", "mode"), "netns"), (("daemon", "use_netns"), True), (("daemon", "mtu"), 1280), (("log", "level"), "debug"),
     (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
     (("babel", "rxcost"), 65534), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
-    (("ike", "fragment_size"), 576), (("ike", "peers"), [{"psk": "a secret of some length"}]),
+    (("ike", "fragment_size"), 576), (("ike", "esn"), True), (("ike", "peers"), [{"psk": "a secret of some length"}]),
     (("ike", "peers"), [{"organization": "ac*", "common_name": "n?", "ppk": "0x" + 32 * "5a", "ppk_id": "one", "ppk_required": True}]),
     (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
     (("daemon", "mode"), "none"), (("babel", "interfaces"), ["lan*", {"name": "wg0", "type": "tunnel", "rxcost": 9, "mac": [
@@ -129,7 +129,7 @@ WRONG = [
     (("daemon", "mode"), "both"), (("daemon", "use_netns"), "yes"), (("daemon", "mtu"), 1279), (("log", "level"), "loud"),
     (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
     (("babel", "rxcost"), 65535), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
-    (("ike", "fragment_size"), 299), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
+    (("ike", "fragment_size"), 299), (("ike", "esn"), 1), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
     (("ike", "peers"), [{"ppk": "0x" + 32 * "5a"}]), (("ike", "peers"), [{"psk": "a secret of some length", "ppk_id": "one"}]),
     (("ike", "peers"), [{"psk": "a secret of some length", "psk_file": "too"}]), (("ike", "peers"), [{"psk": ""}]),
     (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),

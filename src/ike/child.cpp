@@ -6,26 +6,42 @@ namespace aronet::ike {
 
 namespace {
 
-bool covers(const TrafficSelector& offered, const TrafficSelector& ours) {
-    return offered.ip_protocol == 0 && offered.start_port == 0 && offered.end_port == 65535 &&
-           offered.start == ours.start && offered.end == ours.end;
+constexpr std::size_t kSelectorsMax = 64;  // of one side, after narrowing
+
+std::optional<TrafficSelector> intersection(const TrafficSelector& a, const TrafficSelector& b) {
+    if (a.start.family() != b.start.family()) return std::nullopt;
+    if (a.ip_protocol != 0 && b.ip_protocol != 0 && a.ip_protocol != b.ip_protocol) return std::nullopt;
+    const TrafficSelector both{
+        std::max(a.ip_protocol, b.ip_protocol),
+        std::max(a.start_port, b.start_port),
+        std::min(a.end_port, b.end_port),
+        std::max(a.start, b.start),
+        std::min(a.end, b.end)};
+    if (both.start_port > both.end_port || both.start > both.end) return std::nullopt;
+    return both;
 }
 
 }  // namespace
 
-TsPayload any_selectors(bool responder) {
+TsPayload any_selectors(bool responder) { return selectors(responder, {}); }
+
+TsPayload selectors(bool responder, const std::vector<TrafficSelector>& ours) {
+    if (!ours.empty()) return {responder, ours};
     return {responder, {TrafficSelector::any(base::Family::v4), TrafficSelector::any(base::Family::v6)}};
 }
 
-TsPayload narrow(const TsPayload& offered) {
-    TsPayload narrowed = any_selectors(offered.responder);
-    std::erase_if(narrowed.selectors, [&](const TrafficSelector& ours) {
-        return std::none_of(
-            offered.selectors.begin(),
-            offered.selectors.end(),
-            [&](const TrafficSelector& theirs) { return covers(theirs, ours); }
-        );
-    });
+std::vector<TrafficSelector> narrow(
+    const TsPayload& offered, const std::vector<TrafficSelector>& ours, bool narrower
+) {
+    std::vector<TrafficSelector> narrowed;
+    for (const TrafficSelector& own : selectors(offered.responder, ours).selectors) {
+        for (const TrafficSelector& theirs : offered.selectors) {
+            const auto both = intersection(own, theirs);
+            const bool fits = both && (narrower || *both == own) && narrowed.size() < kSelectorsMax;
+            if (fits && std::find(narrowed.begin(), narrowed.end(), *both) == narrowed.end())
+                narrowed.push_back(*both);
+        }
+    }
     return narrowed;
 }
 

@@ -28,10 +28,14 @@ struct Child {
     std::optional<Instant> rekey_at;
 };
 
-// Any to any, both families: what we offer, and the most we accept.
+// Any to any, both families.
 TsPayload any_selectors(bool responder);
-// Those of our selectors that the peer's cover completely.
-TsPayload narrow(const TsPayload& offered);
+// Of one side (RFC 7296 2.9): `ours`, or any where there are none. What we offer, and the most we accept.
+TsPayload selectors(bool responder, const std::vector<TrafficSelector>& ours);
+// What of ours lies within the offered ones: whole selectors, or with `narrower` any part of them.
+std::vector<TrafficSelector> narrow(
+    const TsPayload& offered, const std::vector<TrafficSelector>& ours, bool narrower
+);
 
 const char* to_string(base::EspSuite suite);
 

@@ -62,6 +62,7 @@ inline constexpr std::uint16_t none = 0, ecp256 = 19, curve25519 = 31;
 namespace esn {
 inline constexpr std::uint16_t no = 0, yes = 1;
 }
+enum class Esn : std::uint8_t { no, preferred, required };  // what we want of RFC 4303 2.2.1
 
 namespace notify {
 inline constexpr std::uint16_t unsupported_critical_payload = 1, invalid_ike_spi = 4,

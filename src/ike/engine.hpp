@@ -14,6 +14,7 @@
 #include "ike/credentials.hpp"
 #include "ike/crypto.hpp"
 #include "ike/identity.hpp"
+#include "ike/payload.hpp"
 
 #include <array>
 #include <memory>
@@ -36,8 +37,7 @@ struct EngineConfig {
     Duration dpd_interval = std::chrono::seconds(10);  // probe when nothing came in for so long; 0: never
     Duration keepalive_interval = std::chrono::seconds(20);  // RFC 3948, only when we are behind NAT
     std::size_t half_open_max = 1024;
-    std::size_t cookie_threshold = 64;  // half-open SAs from which on cookies are asked for
-    std::uint32_t replay_window = 128;
+    std::size_t cookie_threshold = 64;            // half-open SAs from which on cookies are asked for
     std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
     std::size_t half_open_max_per_source = 64;    // with cookies, so that nobody takes all places
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
@@ -45,6 +45,16 @@ struct EngineConfig {
     Duration child_lifetime{};  // a CHILD SA is rekeyed in the last tenth of it; 0: only when rekey() asks
     // Of IP datagrams: messages that make larger ones go in fragments where the peer can. At least 256.
     std::size_t fragment_size = 1280;
+};
+
+// What the CHILD SA with a peer is to be.
+struct ChildTerms {
+    base::SaMode mode = base::SaMode::tunnel;    // this and no other
+    std::vector<TrafficSelector> local, remote;  // up to 64 each; empty: everything, both families
+    bool narrower = false;                       // parts of a selector will do, not only whole ones
+    Esn esn = Esn::no;
+    std::uint32_t replay_window = 128;  // packets
+    bool operator==(const ChildTerms&) const = default;
 };
 
 struct Peer {
@@ -60,6 +70,7 @@ struct Peer {
     bool initiate_first = true;  // false: waits 1-3 s for the other side, which must be able to come
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
+    ChildTerms child;
 };
 
 struct Datagram {
@@ -77,6 +88,7 @@ struct ChildUp {
     ChildId child;
     base::Sa in, out;
     bool replaces = false;
+    std::vector<TrafficSelector> local, remote;  // what both sides agreed on (RFC 7296 2.9)
 };
 // A responder's Switch follows installed(); with `replaces` it may come much later.
 struct Switch {

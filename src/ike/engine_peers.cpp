@@ -17,7 +17,8 @@ bool fits(const Peer& before, const Peer& after) {
     return before.local == after.local && before.remote == after.remote &&
            before.local_port == after.local_port && before.local_address == after.local_address &&
            before.family == after.family && before.if_id == after.if_id && before.reqid == after.reqid &&
-           before.mark == after.mark && before.psk == after.psk && before.ppk == after.ppk;
+           before.mark == after.mark && before.psk == after.psk && before.ppk == after.ppk &&
+           before.child == after.child;
 }
 
 bool trusts(const Peer& peer, const PublicKey& key) {

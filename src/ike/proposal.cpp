@@ -120,16 +120,29 @@ std::optional<std::uint32_t> esp_spi(const Proposal& proposal) {
     return spi;
 }
 
-std::optional<EspChoice> choose_from(const Proposal& offered, const EspRow& row, std::uint16_t ke_group) {
+// Nothing where what is offered is not what we want. A proposal that says nothing means "no" (RFC
+// 7296 3.3.3).
+std::optional<bool> choose_esn(const Proposal& offered, Esn wanted) {
+    const bool yes = contains(offered, TransformType::esn, esn::yes);
+    const bool no = contains(offered, TransformType::esn, esn::no) || !contains(offered, TransformType::esn);
+    if (wanted == Esn::required ? !yes : !yes && !no) return std::nullopt;
+    return wanted == Esn::no ? !no : yes;
+}
+
+std::optional<EspChoice> choose_from(
+    const Proposal& offered, const EspRow& row, std::uint16_t ke_group, Esn wanted_esn
+) {
     const auto spi = esp_spi(offered);
     if (!spi || !contains(offered, TransformType::encr, row.encryption, row.key_length)) return std::nullopt;
     const bool integrity_fits = row.integrity == integ::none
                                     ? allows_no(offered, TransformType::integ)
                                     : contains(offered, TransformType::integ, row.integrity);
-    if (!integrity_fits) return std::nullopt;
+    const auto extended = choose_esn(offered, wanted_esn);
+    if (!integrity_fits || !extended) return std::nullopt;
 
     EspChoice choice;
     choice.suite = row.suite;
+    choice.esn = *extended;
     choice.spi = *spi;
     choice.answer = {offered.number, Protocol::esp, {}, {}, false};
     auto& transforms = choice.answer.transforms;
@@ -147,11 +160,8 @@ std::optional<EspChoice> choose_from(const Proposal& offered, const EspRow& row,
         if (with_group) choice.group = group->value;
         transforms.push_back({TransformType::ke, with_group ? group->id : group::none, std::nullopt});
     }
-    if (contains(offered, TransformType::esn)) {
-        choice.esn = !contains(offered, TransformType::esn, esn::no);
-        if (choice.esn && !contains(offered, TransformType::esn, esn::yes)) return std::nullopt;
+    if (contains(offered, TransformType::esn))
         transforms.push_back({TransformType::esn, choice.esn ? esn::yes : esn::no, std::nullopt});
-    }
     return choice;
 }
 
@@ -202,7 +212,7 @@ SaPayload offer_ike(bool with_ecp256, Bytes spi) {
     return {{proposal}};
 }
 
-SaPayload offer_esp(std::uint32_t spi, bool with_pfs) {
+SaPayload offer_esp(std::uint32_t spi, bool with_pfs, Esn wanted_esn) {
     Proposal proposal{1, Protocol::esp, {}, {}, false};
     base::Writer(proposal.spi).u32(spi);
     proposal.transforms = {
@@ -213,7 +223,9 @@ SaPayload offer_esp(std::uint32_t spi, bool with_pfs) {
         proposal.transforms.push_back({TransformType::ke, group::curve25519, std::nullopt});
         proposal.transforms.push_back({TransformType::ke, group::none, std::nullopt});
     }
-    proposal.transforms.push_back({TransformType::esn, esn::no, std::nullopt});
+    if (wanted_esn != Esn::no) proposal.transforms.push_back({TransformType::esn, esn::yes, std::nullopt});
+    if (wanted_esn != Esn::required)
+        proposal.transforms.push_back({TransformType::esn, esn::no, std::nullopt});
     return {{proposal}};
 }
 
@@ -242,11 +254,11 @@ std::optional<IkeChoice> choose_ike_again(const SaPayload& offered, std::uint16_
     return choose_ike(offered, ke_group);
 }
 
-std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group) {
+std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group, Esn wanted_esn) {
     for (const EspRow& row : kEspSuites) {
         for (const Proposal& proposal : offered.proposals) {
             if (proposal.unusable || proposal.protocol != Protocol::esp) continue;
-            if (auto choice = choose_from(proposal, row, ke_group)) return choice;
+            if (auto choice = choose_from(proposal, row, ke_group, wanted_esn)) return choice;
         }
     }
     return std::nullopt;
@@ -261,13 +273,17 @@ std::optional<IkeChoice> accept_ike(const SaPayload& offered, const SaPayload& a
 }
 
 std::optional<EspChoice> accept_esp(const SaPayload& offered, const SaPayload& answer) {
-    if (chosen_proposal(offered, answer) == nullptr) return std::nullopt;
+    const Proposal* proposal = chosen_proposal(offered, answer);
+    if (proposal == nullptr) return std::nullopt;
     const Proposal& chosen = answer.proposals.front();
     const auto ke =
         std::find_if(chosen.transforms.begin(), chosen.transforms.end(), [](const Transform& transform) {
             return transform.type == TransformType::ke;
         });
-    return choose_esp(answer, ke == chosen.transforms.end() ? group::none : ke->id);
+    auto choice = choose_esp(answer, ke == chosen.transforms.end() ? group::none : ke->id);
+    // An answer that says nothing means "no", which may not have been on offer.
+    if (choice && !choice->esn && !contains(*proposal, TransformType::esn, esn::no)) return std::nullopt;
+    return choice;
 }
 
 }  // namespace aronet::ike

@@ -25,12 +25,13 @@ struct EspChoice {
 // `with_ecp256` adds group 19 behind 31: offered only after a NO_PROPOSAL_CHOSEN, since some peers would
 // prefer it and cost a round trip. `spi` is empty in IKE_SA_INIT and the new SPI in a rekey.
 SaPayload offer_ike(bool with_ecp256, Bytes spi = {});
-SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false);
+SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false, Esn esn = Esn::no);
 
 // Our preference over all of the peer's proposals; the group of its KE payload wins where it is in the
 // proposal.
 std::optional<IkeChoice> choose_ike(const SaPayload& offered, std::uint16_t ke_group);
-std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group = 0);
+// Extended sequence numbers are taken unasked where nothing else is offered.
+std::optional<EspChoice> choose_esp(const SaPayload& offered, std::uint16_t ke_group = 0, Esn esn = Esn::no);
 
 // In a rekeying the present PRF stays where it is offered: with another one, RFC 7296 2.18 derives the new
 // keys by the new PRF but strongSwan by the old, and nobody could read the other.

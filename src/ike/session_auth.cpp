@@ -84,7 +84,7 @@ void Session::send_auth(Turn& turn) {
     Handshake& hs = *handshake_;
     const Peer& peer = *turn.ground.peer(*peer_);
     hs.esp_spi = turn.ground.new_esp_spi();
-    hs.esp_offer = offer_esp(hs.esp_spi);
+    hs.esp_offer = offer_esp(hs.esp_spi, false, peer.child.esn);
     if (hs.ppk_agreed) hs.ppk_keys = mix_ppk(suite_.prf, peer.ppk->secret.view(), *keys_);
     const IdPayload own{false, id_body(peer.local)};
     std::vector<Payload> payloads{
@@ -92,9 +92,8 @@ void Session::send_auth(Turn& turn) {
         make_notify(notify::initial_contact),
         IdPayload{true, id_body(peer.remote)},
         prove(peer, hs.ppk_keys ? hs.ppk_keys->pi : keys_->pi, own.body, turn),
-        hs.esp_offer,
-        any_selectors(false),
-        any_selectors(true)};
+        hs.esp_offer};
+    add_terms(payloads, peer.child);
     if (hs.ppk_keys) {
         payloads.push_back(make_notify(notify::ppk_identity, ppk_identity(*peer.ppk)));
         if (!peer.ppk->required)
@@ -124,10 +123,14 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     }
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     become_established(turn);
-    const auto choice = accepted(hs->esp_offer, message);
-    if (!choice) return no_child(message, hs->esp_spi, turn);
+    const auto agreed = accepted(hs->esp_offer, peer->child, message);
+    if (!agreed) return no_child(message, hs->esp_spi, turn);
     raise_child(
-        {*choice, hs->esp_spi, derive_child_keys(suite_.prf, keys_->d, choice->suite, hs->nonces), true, 0},
+        {*agreed,
+         hs->esp_spi,
+         derive_child_keys(suite_.prf, keys_->d, agreed->choice.suite, hs->nonces),
+         true,
+         0},
         turn
     );
 }
@@ -219,17 +222,17 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
         plan_child(turn);
     };
     if (message.find<SaPayload>() == nullptr) return finish(std::nullopt);  // childless, RFC 6023
-    Offer offer = examine(message);
+    const Offer offer = examine(message, peer.child);
     if (offer.error) return finish(offer.error);
 
     const std::uint32_t spi = turn.ground.new_esp_spi();
     Owed owed{ExchangeType::ike_auth, 0, payloads, payloads};
-    add_child(owed.with, offer, spi);
+    add_child(owed.with, offer.agreed, spi);
     owed.without.emplace_back(make_notify(notify::no_proposal_chosen));
     const Accepted accepted{
-        *offer.choice,
+        offer.agreed,
         spi,
-        derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, handshake_->nonces),
+        derive_child_keys(suite_.prf, keys_->d, offer.agreed.choice.suite, handshake_->nonces),
         false,
         0};
     owed.child = raise_child(accepted, turn);

@@ -23,35 +23,57 @@ Bytes spi_bytes(std::uint32_t spi) {
 
 }  // namespace
 
-Offer examine(const Message& message) {
+Offer examine(const Message& message, const ChildTerms& terms) {
     Offer offer;
+    Agreement& agreed = offer.agreed;
     const auto* tsi = message.find_ts(false);
     const auto* tsr = message.find_ts(true);
     if (tsi == nullptr || tsr == nullptr) return offer.error = notify::ts_unacceptable, offer;
-    offer.tsi = narrow(*tsi);
-    offer.tsr = narrow(*tsr);
-    if (offer.tsi.selectors.empty() || offer.tsr.selectors.empty()) offer.error = notify::ts_unacceptable;
+    agreed.remote = narrow(*tsi, terms.remote, terms.narrower);
+    agreed.local = narrow(*tsr, terms.local, terms.narrower);
+    agreed.mode = terms.mode;
+    if (agreed.remote.empty() || agreed.local.empty()) offer.error = notify::ts_unacceptable;
     const auto* ke = message.find<KePayload>();
-    offer.choice = choose_esp(*message.find<SaPayload>(), ke == nullptr ? std::uint16_t{0} : ke->group);
-    if (!offer.choice) offer.error = notify::no_proposal_chosen;
+    const std::uint16_t group = ke == nullptr ? std::uint16_t{0} : ke->group;
+    const auto choice = choose_esp(*message.find<SaPayload>(), group, terms.esn);
+    const bool fits = terms.mode == base::SaMode::tunnel || message.find_notify(notify::use_transport_mode);
+    if (!choice || !fits) return offer.error = notify::no_proposal_chosen, offer;
+    agreed.choice = *choice;
     return offer;
 }
 
-std::optional<EspChoice> accepted(const SaPayload& offer, const Message& answer) {
-    const auto* sa = answer.find<SaPayload>();
-    for (const bool responder : {false, true}) {
-        const auto* selectors = answer.find_ts(responder);
-        if (selectors == nullptr || narrow(*selectors).selectors.empty()) return std::nullopt;
-    }
-    return sa == nullptr ? std::nullopt : accept_esp(offer, *sa);
+void add_terms(std::vector<Payload>& request, const ChildTerms& terms) {
+    if (terms.mode == base::SaMode::transport) request.push_back(make_notify(notify::use_transport_mode));
+    request.push_back(selectors(false, terms.local));
+    request.push_back(selectors(true, terms.remote));
 }
 
-void add_child(std::vector<Payload>& answer, const Offer& offer, std::uint32_t spi) {
-    Proposal chosen = offer.choice->answer;
+std::optional<Agreement> accepted(const SaPayload& offer, const ChildTerms& terms, const Message& answer) {
+    const auto* sa = answer.find<SaPayload>();
+    const auto* tsi = answer.find_ts(false);
+    const auto* tsr = answer.find_ts(true);
+    if (sa == nullptr || tsi == nullptr || tsr == nullptr) return std::nullopt;
+    const bool transport = terms.mode == base::SaMode::transport;
+    if (transport && answer.find_notify(notify::use_transport_mode) == nullptr) return std::nullopt;
+    const auto choice = accept_esp(offer, *sa);
+    if (!choice) return std::nullopt;
+    Agreement agreed{
+        *choice,
+        terms.mode,
+        narrow(*tsi, terms.local, terms.narrower),
+        narrow(*tsr, terms.remote, terms.narrower)};
+    if (agreed.local.empty() || agreed.remote.empty()) return std::nullopt;
+    return agreed;
+}
+
+// The answer is the responder's, so the initiator's selectors are those of the remote side.
+void add_child(std::vector<Payload>& answer, const Agreement& agreed, std::uint32_t spi) {
+    Proposal chosen = agreed.choice.answer;
     chosen.spi = spi_bytes(spi);
     answer.push_back(SaPayload{{chosen}});
-    answer.push_back(offer.tsi);
-    answer.push_back(offer.tsr);
+    answer.push_back(TsPayload{false, agreed.remote});
+    answer.push_back(TsPayload{true, agreed.local});
+    if (agreed.mode == base::SaMode::transport) answer.push_back(make_notify(notify::use_transport_mode));
 }
 
 ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
@@ -60,9 +82,10 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
     for (base::Sa* sa : {&in, &out}) {
         sa->reqid = peer.reqid;
         sa->if_id = peer.if_id;
-        sa->esn = accepted.choice.esn;
-        sa->suite = accepted.choice.suite;
-        sa->replay_window = turn.ground.config.replay_window;
+        sa->mode = accepted.agreed.mode;
+        sa->esn = accepted.agreed.choice.esn;
+        sa->suite = accepted.agreed.choice.suite;
+        sa->replay_window = peer.child.replay_window;
     }
     const Secret& ours =
         accepted.by_us ? accepted.keys.initiator_to_responder : accepted.keys.responder_to_initiator;
@@ -76,7 +99,7 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
     out.direction = base::Direction::out;
     out.source = local_;
     out.destination = remote_;
-    out.spi = accepted.choice.spi;
+    out.spi = accepted.agreed.choice.spi;
     out.mark = peer.mark;
     out.key = ours.copy();
     const ChildId id = ++turn.ground.last_child;
@@ -86,7 +109,14 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
     child.lowest_nonce = accepted.lowest_nonce;
     children_.push_back(std::move(child));
     child_due_.reset();
-    turn.out.emplace_back(ChildUp{peer.id, id, std::move(in), std::move(out), accepted.replaces != 0});
+    turn.out.emplace_back(ChildUp{
+        peer.id,
+        id,
+        std::move(in),
+        std::move(out),
+        accepted.replaces != 0,
+        accepted.agreed.local,
+        accepted.agreed.remote});
     return id;
 }
 
@@ -208,7 +238,7 @@ void Session::on_create_child(const Message& message, Turn& turn) {
     const bool crossed = replaced == 0 && initiator_ && wanted_ && wanted_->replaces == 0;
     if (crossed || children_.size() >= kChildrenMax)
         return answer_error(message, notify::temporary_failure, {}, turn);
-    Offer offer = examine(message);
+    const Offer offer = examine(message, turn.ground.peer(*peer_)->child);
     if (offer.error) return answer_error(message, *offer.error, {}, turn);
     agree(message, offer, replaced, turn);
 }
@@ -218,14 +248,15 @@ void Session::agree(const Message& message, const Offer& offer, ChildId replaced
     const Nonces nonces{message.find<NoncePayload>()->data, turn.ground.random.bytes(kNonceSize)};
     std::vector<Payload> tail{NoncePayload{nonces.responder}};
     Secret secret;
-    if (offer.choice->group) {
-        const auto wanted = static_cast<std::uint16_t>(*offer.choice->group);
+    const EspChoice& choice = offer.agreed.choice;
+    if (choice.group) {
+        const auto wanted = static_cast<std::uint16_t>(*choice.group);
         const auto* ke = message.find<KePayload>();
         if (ke == nullptr || ke->group != wanted) {
             const Bytes advice{static_cast<base::Byte>(wanted >> 8), static_cast<base::Byte>(wanted)};
             return answer_error(message, notify::invalid_ke_payload, advice, turn);
         }
-        const KeyPair own = generate(*offer.choice->group, turn.ground.random);
+        const KeyPair own = generate(*choice.group, turn.ground.random);
         auto shared = shared_secret(own, ke->data);
         if (!shared) return answer_error(message, notify::invalid_syntax, {}, turn);
         secret = std::move(*shared);
@@ -233,12 +264,12 @@ void Session::agree(const Message& message, const Offer& offer, ChildId replaced
     }
     const std::uint32_t spi = turn.ground.new_esp_spi();
     Owed owed{ExchangeType::create_child_sa, 0, {}, {make_notify(notify::no_proposal_chosen)}};
-    add_child(owed.with, offer, spi);
+    add_child(owed.with, offer.agreed, spi);
     owed.with.insert(owed.with.begin() + 1, tail.begin(), tail.end());  // SA, Nr, [KEr], TSi, TSr
     owed.child = raise_child(
-        {*offer.choice,
+        {offer.agreed,
          spi,
-         derive_child_keys(suite_.prf, keys_->d, offer.choice->suite, nonces, secret),
+         derive_child_keys(suite_.prf, keys_->d, choice.suite, nonces, secret),
          false,
          replaced,
          std::min(nonces.initiator, nonces.responder)},

@@ -13,7 +13,7 @@ namespace {
 constexpr Duration kRetryFrom = 6s, kRetryTo = 15s;  // until the next try of a rekeying
 
 // The secret of the key exchange that the answer chose, empty where it chose none.
-std::optional<Secret> agreed(const EspChoice& choice, const KeyPair& own, const Message& answer) {
+std::optional<Secret> exchanged(const EspChoice& choice, const KeyPair& own, const Message& answer) {
     if (!choice.group) return Secret();
     const auto* ke = answer.find<KePayload>();
     const bool fits = ke != nullptr && *choice.group == own.group && ke->group == std::uint16_t(own.group);
@@ -25,7 +25,9 @@ std::optional<Secret> agreed(const EspChoice& choice, const KeyPair& own, const 
 // Without `old` a first one.
 void Session::ask_for_child(Child* old, Turn& turn) {
     const std::uint32_t spi = turn.ground.new_esp_spi();
-    wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi, old != nullptr), {}, 0};
+    const ChildTerms& terms = turn.ground.peer(*peer_)->child;
+    wanted_ =
+        Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi, old != nullptr, terms.esn), {}, 0};
     std::vector<Payload> payloads{wanted_->offer, NoncePayload{wanted_->nonce}};
     if (old != nullptr) {
         wanted_->replaces = old->id;
@@ -37,8 +39,7 @@ void Session::ask_for_child(Child* old, Turn& turn) {
         payloads.push_back(KePayload{static_cast<std::uint16_t>(wanted_->ke.group), wanted_->ke.public_value}
         );
     }
-    payloads.push_back(any_selectors(false));
-    payloads.push_back(any_selectors(true));
+    add_terms(payloads, terms);
     ask(Asked::child, ExchangeType::create_child_sa, payloads, turn);
 }
 
@@ -46,8 +47,9 @@ void Session::on_child_response(const Message& message, Turn& turn) {
     if (!wanted_) return;
     const Wanted wanted = *std::exchange(wanted_, std::nullopt);
     const auto* nonce = message.find<NoncePayload>();
-    const auto choice = accepted(wanted.offer, message);
-    const auto secret = choice ? agreed(*choice, wanted.ke, message) : std::nullopt;
+    const Peer* peer = turn.ground.peer(*peer_);  // it may have been removed while the answer was under way
+    const auto agreed = peer == nullptr ? std::nullopt : accepted(wanted.offer, peer->child, message);
+    const auto secret = agreed ? exchanged(agreed->choice, wanted.ke, message) : std::nullopt;
     if (!secret || nonce == nullptr || state_ != SessionState::established) {
         no_child(message, wanted.spi, turn);
         return rekey_failed(wanted.replaces, message, turn);
@@ -58,8 +60,8 @@ void Session::on_child_response(const Message& message, Turn& turn) {
         turn.ground.esp_spis.erase(wanted.spi);
         return to_delete_.push_back(wanted.spi);
     }
-    ChildKeys keys = derive_child_keys(suite_.prf, keys_->d, choice->suite, nonces, *secret);
-    raise_child({*choice, wanted.spi, std::move(keys), true, wanted.replaces, lowest}, turn);
+    ChildKeys keys = derive_child_keys(suite_.prf, keys_->d, agreed->choice.suite, nonces, *secret);
+    raise_child({*agreed, wanted.spi, std::move(keys), true, wanted.replaces, lowest}, turn);
 }
 
 // The peer rekeyed the same child meanwhile, and its exchange has no nonce as low as ours.

@@ -83,6 +83,7 @@ struct IkeConfig {
     Duration dpd_interval = std::chrono::seconds(10);
     Duration keepalive_interval = std::chrono::seconds(20);
     std::uint32_t replay_window = 128;
+    bool esn = false;                    // asked for; without where the peer cannot
     std::uint32_t fragment_size = 1280;  // of IP datagrams
     std::vector<IkePeer> peers;          // the first that fits a node
     bool operator==(const IkeConfig&) const = default;

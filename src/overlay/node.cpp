@@ -16,7 +16,6 @@ ike::EngineConfig engine_config(const Config& config) {
     out.private_key = config.private_key.copy();
     out.dpd_interval = config.ike.dpd_interval;
     out.keepalive_interval = config.ike.keepalive_interval;
-    out.replay_window = config.ike.replay_window;
     out.fragment_size = config.ike.fragment_size;
     return out;
 }

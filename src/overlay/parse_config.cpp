@@ -181,10 +181,14 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
 
 void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     if (ike.is_absent() || !ike.is_object()) return;
-    ike.warn_of_unknown({"dpd_interval", "keepalive_interval", "replay_window", "fragment_size", "peers"});
+    ike.warn_of_unknown(
+        {"dpd_interval", "keepalive_interval", "replay_window", "esn", "fragment_size", "peers"}
+    );
     read_duration(ike.member("dpd_interval"), 0s, 1h, config.dpd_interval);
     read_duration(ike.member("keepalive_interval"), 1s, 1h, config.keepalive_interval);
     read_number(ike.member("replay_window"), 32, 4096, config.replay_window);
+    const Value esn = ike.member("esn");
+    if (!esn.is_absent()) config.esn = esn.boolean().value_or(false);
     read_number(ike.member("fragment_size"), 300, 65535, config.fragment_size);
     read_ike_peers(ike.member("peers"), read_key, config);
 }

@@ -87,6 +87,8 @@ Pairing pair_up(
     peer.remote = identity(node.organization, node.common_name, other);
     peer.remote_keys = node.keys;
     share(node, config.ike.peers, peer);
+    peer.child.esn = config.ike.esn ? ike::Esn::preferred : ike::Esn::no;
+    peer.child.replay_window = config.ike.replay_window;
     peer.local_port = own.port;
     peer.local_address = local_address(own, local_addresses);
     peer.family = own.family;

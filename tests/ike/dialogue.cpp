@@ -40,7 +40,6 @@ EngineConfig copy(const EngineConfig& config) {
     out.half_open_max_per_source = config.half_open_max_per_source;
     out.child_lifetime = config.child_lifetime;
     out.concurrent_per_address = config.concurrent_per_address;
-    out.replay_window = config.replay_window;
     out.retry_cap = config.retry_cap;
     out.fragment_size = config.fragment_size;
     return out;
@@ -209,10 +208,14 @@ void Dialogue::perform(Side& side) {
                     to->spi = from->spi;
                     to->suite = from->suite;
                     to->if_id = from->if_id;
+                    to->mode = from->mode;
+                    to->esn = from->esn;
+                    to->replay_window = from->replay_window;
                     to->key = from->key.copy();
                 }
                 side.children.insert_or_assign(up->child, std::pair(std::move(in), std::move(out)));
                 side.replacing[up->child] = up->replaces;
+                side.selectors[up->child] = {up->local, up->remote};
                 if (side.refuses) {
                     side.engine->refused(up->child, now, side.actions);
                 } else if (side.obedient) {
