@@ -3,6 +3,9 @@
 # To be sourced after peers.sh and four_nodes.sh.
 
 mkdir -p "$work/pids"
+# Of a peer's connection: how both sides authenticate (pubkey); further lines of it and of its child. Of charon: one more.
+declare -A auth_of=() connection_keys=() child_keys=()
+charon_key=
 
 # run_foreign HOST PROGRAM ARGUMENT...: in the background, noted for the end.
 run_foreign() {
@@ -46,6 +49,7 @@ write_strongswan() {
 charon {
   load = random nonce openssl pem pkcs1 pkcs8 pubkey kdf kernel-netlink socket-default vici
   cookie_threshold = 1
+  $charon_key
   port = 0
   port_nat_t = 12025
   install_routes = no
@@ -79,7 +83,11 @@ CONFIG
 
 # add_connection HOST PEER IF_ID FORM START [PROPOSAL]: START is none (it answers) or start (it initiates).
 add_connection() {
-    local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default}
+    local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default} auth=${auth_of[$2]:-pubkey} of_host= of_peer=
+    if [ "$auth" = pubkey ]; then
+        of_host="pubkeys = $(organization "$host").pem"
+        of_peer="pubkeys = $(organization "$peer").pem"
+    fi
     cat >>"$work/$host-strongswan/swanctl/swanctl.conf" <<CONFIG
   $peer {
     version = 2
@@ -95,18 +103,20 @@ add_connection() {
     unique = replace
     if_id_in = $if_id
     if_id_out = $if_id
+    ${connection_keys[$peer]:-}
     local {
-      auth = pubkey
+      auth = $auth
       id = "$(identity "$form" "$host" 0)"
-      pubkeys = $(organization "$host").pem
+      $of_host
     }
     remote {
-      auth = pubkey
+      auth = $auth
       id = "$(identity "$form" "$peer" 0)"
-      pubkeys = $(organization "$peer").pem
+      $of_peer
     }
     children {
       $peer {
+        ${child_keys[$peer]:-}
         local_ts = 0.0.0.0/0,::/0
         remote_ts = 0.0.0.0/0,::/0
         mode = tunnel
