@@ -48,8 +48,12 @@ public:
             host.peer.local = {"acme", i == 0 ? "alpha" : "bravo", "0", false};
             host.peer.remote = {"acme", i == 0 ? "bravo" : "alpha", "0", false};
             host.peer.remote_keys = {public_key_of(seed_of(1 - i))};
-            host.peer.initiate_first = (choice() & 1) != 0;
+            const unsigned kind = choice();
+            host.peer.initiate_first = (kind & 1) != 0;
+            host.peer.child.esn = (kind & 2) != 0 ? Esn::preferred : Esn::no;
+            if ((kind & 4) != 0) host.peer.ppk = Ppk{"one", secret_of(1), false};
         }
+        share(choice());
         hosts_[0].peer.remote_endpoint = hosts_[1].endpoint;
         hosts_[1].peer.remote_endpoint = hosts_[0].endpoint;
         for (int i = 0; i < 2; ++i) start(i);
@@ -71,6 +75,17 @@ public:
     }
 
 private:
+    static SharedSecret secret_of(int number) { return SharedSecret(seed_of(100 + number).view()); }
+
+    // What both sides have to have alike.
+    void share(unsigned kind) {
+        for (Host& host : hosts_) {
+            if ((kind & 1) != 0) host.peer.psk = secret_of(0);
+            if ((kind & 2) != 0) host.peer.child.mode = base::SaMode::transport;
+            if ((kind & 4) != 0) host.peer.ppk = Ppk{"one", secret_of(1), true};
+        }
+    }
+
     unsigned choice() { return input_.left() == 0 ? 0 : input_.u8(); }
 
     void start(int index) {

@@ -245,7 +245,9 @@ void Session::become_established(Turn& turn) {
     handshake_.reset();
     trouble_ = "no CHILD SA yet";
     turn.ground.events.emplace_back(Established{key()});
-    turn.note(base::Level::info, name(turn) + " established, " + suite_.to_string());
+    turn.note(
+        base::Level::info, name(turn) + " established, " + suite_.to_string() + (ppk_ ? " and a PPK" : "")
+    );
 }
 
 }  // namespace aronet::ike
