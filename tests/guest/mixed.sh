@@ -1,11 +1,13 @@
 #!/bin/bash
-# A node with the kernel's data plane and one with ours, in either mode of the first.
+# A node with the kernel's data plane and one with ours, in either mode of the first; the second time with extended sequence
+# numbers and the widest replay window.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 nodes=(athens dakar)
 
 run() {
-    local mode=$1 node
+    local mode=$1 node window=128
+    [ -z "${ike_keys[athens]:-}" ] || window=4096
     write_config athens "$mode" kernel
     write_config dakar netns user
     write_registry "$work/registry.json" "${nodes[@]}"
@@ -13,6 +15,8 @@ run() {
     check "athens ($mode, kernel) and dakar (netns, user) reach each other within 40 s" wait_for 40 all_reach 4 6 ||
         show_logs
     check_pairs
+    check "athens has the replay window of its configuration" in_host athens sh -c \
+        'ip xfrm state | grep -q "replay-window $1\|replay_window $1"' sh "$window"
     check "1 MB of IPv4 from athens ($mode) to dakar" transfer athens dakar "${v4_of[dakar]}" 1000000
     check "1 MB of IPv4 from dakar to athens ($mode)" transfer dakar athens "${v4_of[athens]}" 1000000
     check "1 MB of IPv6 between the hosts behind athens ($mode) and dakar" \
@@ -28,5 +32,6 @@ write_config athens vrf kernel
 write_config dakar netns user
 build_hosts
 run vrf
+for node in "${nodes[@]}"; do ike_keys[$node]='"esn": true, "replay_window": 4096,'; done
 run netns
 [ "$failures" = 0 ] || { show_logs; exit 1; }
