@@ -3,8 +3,8 @@
 # address of each family, dakar sits behind a translating router without a known address. To be sourced after peers.sh.
 
 nodes=(athens berlin cairo dakar)
-# Another private key; further lines in the parts "daemon" and "ike", each with its comma.
-declare -A key_of=() daemon_keys=() ike_keys=()
+declare -A key_of=()  # another private key
+declare -A daemon_keys=() ike_keys=()  # further lines in the parts "daemon" and "ike", each with its comma
 underlay4() { case $1 in athens) echo 192.0.2.1 ;; berlin) echo 192.0.2.2 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; esac; }
 organization() { case $1 in athens | berlin) echo olive ;; *) echo maple ;; esac; }
 number() { case $1 in athens) echo 1 ;; berlin) echo 2 ;; cairo) echo 3 ;; dakar) echo 4 ;; esac; }

@@ -113,14 +113,14 @@ FINE = [
     (("daemon", "mode"), "netns"), (("daemon", "use_netns"), True), (("daemon", "mtu"), 1280), (("log", "level"), "debug"),
     (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
     (("babel", "rxcost"), 65534), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
-    (("ike", "fragment_size"), 576), (("ike", "esn"), True), (("ike", "peers"), [{"psk": "a secret of some length"}]),
-    (("ike", "peers"), [{"organization": "ac*", "common_name": "n?", "ppk": "0x" + 32 * "5a", "ppk_id": "one", "ppk_required": True}]),
     (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
     (("daemon", "mode"), "none"), (("babel", "interfaces"), ["lan*", {"name": "wg0", "type": "tunnel", "rxcost": 9, "mac": [
         {"algorithm": "blake2s128", "key": "00ff", "sign": False}], "import": [{"neighbour": "fe80::1", "deny": True}]}]),
     (("babel", "redistribute"), [{"protocol": "static", "min_length": 8, "metric": 7}, {"protocol": 250}, {"local": True}]),
     (("babel", "install"), [{"pref_src": "10.0.0.1", "table": 100, "metric": 5}]), (("babel", "redistribute_tables"), [254]),
     (("babel", "export"), [{"interface": "lan?", "prefix": "10.0.0.0/8", "max_length": 24, "deny": True}]),
+    (("ike", "fragment_size"), 576), (("ike", "esn"), True), (("ike", "peers"), [{"psk": "a secret of some length"}]),
+    (("ike", "peers"), [{"organization": "ac*", "common_name": "n?", "ppk": "0x" + 32 * "5a", "ppk_id": "one", "ppk_required": True}]),
 ]
 for path, value in FINE:
     document = with_change(sample, path, value)
@@ -129,9 +129,6 @@ WRONG = [
     (("daemon", "mode"), "both"), (("daemon", "use_netns"), "yes"), (("daemon", "mtu"), 1279), (("log", "level"), "loud"),
     (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
     (("babel", "rxcost"), 65535), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
-    (("ike", "fragment_size"), 299), (("ike", "esn"), 1), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
-    (("ike", "peers"), [{"ppk": "0x" + 32 * "5a"}]), (("ike", "peers"), [{"psk": "a secret of some length", "ppk_id": "one"}]),
-    (("ike", "peers"), [{"psk": "a secret of some length", "psk_file": "too"}]), (("ike", "peers"), [{"psk": ""}]),
     (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
     (("endpoints",), "none"), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
     (("babel", "interfaces"), [{"type": "wired"}]), (("babel", "interfaces"), ["a/b"]), (("babel", "import"), [{"metric": -1}]),
@@ -139,6 +136,9 @@ WRONG = [
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "md5", "key": "00"}]}]),
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "blake2s128"}]}]), (("babel", "install"), [{"table": 0}]),
     (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),
+    (("ike", "fragment_size"), 299), (("ike", "esn"), 1), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
+    (("ike", "peers"), [{"ppk": "0x" + 32 * "5a"}]), (("ike", "peers"), [{"psk": "a secret of some length", "ppk_id": "one"}]),
+    (("ike", "peers"), [{"psk": "a secret of some length", "psk_file": "too"}]), (("ike", "peers"), [{"psk": ""}]),
 ]
 for path, value in WRONG:
     document = with_change(sample, path, value)
