@@ -83,7 +83,7 @@ CONFIG
 
 # add_connection HOST PEER IF_ID FORM START [PROPOSAL]: START is none (it answers) or start (it initiates).
 add_connection() {
-    local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default} auth=${auth_of[$2]:-pubkey} of_host= of_peer=
+    local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default} auth=${auth_of[$2]:-pubkey} of_host='' of_peer=''
     if [ "$auth" = pubkey ]; then
         of_host="pubkeys = $(organization "$host").pem"
         of_peer="pubkeys = $(organization "$peer").pem"

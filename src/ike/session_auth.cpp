@@ -24,9 +24,10 @@ std::optional<Identity> identity_of(const IdPayload& id) {
 }
 
 Bytes ppk_identity(const Ppk& ppk) {
-    Bytes data{ppk_id_type::fixed};
-    const ByteView id = base::as_bytes(ppk.id);
-    data.insert(data.end(), id.begin(), id.end());
+    Bytes data;
+    base::Writer out(data);
+    out.u8(ppk_id_type::fixed);
+    out.put(base::as_bytes(ppk.id));
     return data;
 }
 

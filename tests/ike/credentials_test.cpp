@@ -77,7 +77,10 @@ struct Desk {
         return answer && answer->find<AuthPayload>() != nullptr && answer->find_error() == nullptr;
     }
     bool told_failure() const {
-        return answer && answer->find_notify(notify::authentication_failed) != nullptr && d.b.ups == 0;
+        const NotifyPayload* error = answer ? answer->find_error() : nullptr;
+        const bool told = error != nullptr && (error->type == notify::authentication_failed ||
+                                               error->type == notify::invalid_syntax);
+        return told && d.b.ups == 0;
     }
     // As RFC 8784 has the initiator sign, with the PPK or without.
     AuthPayload signed_auth(bool with_ppk) {
@@ -94,9 +97,10 @@ struct Desk {
 };
 
 NotifyPayload names(const char* id) {
-    Bytes data{2};
-    const base::ByteView text = base::as_bytes(id);
-    data.insert(data.end(), text.begin(), text.end());
+    Bytes data;
+    base::Writer out(data);
+    out.u8(2);
+    out.put(base::as_bytes(id));
     return make_notify(notify::ppk_identity, data);
 }
 
