@@ -118,6 +118,12 @@ private:
             case 3:
                 host.engine->traffic_seen(1, now_);
                 break;
+            case 4:
+                host.engine->renew(1, now_, host.actions);
+                break;
+            case 5:
+                if (host.sending) host.engine->rekey(*host.sending, now_, host.actions);
+                break;
             default:
                 return;
         }

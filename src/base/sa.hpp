@@ -63,10 +63,11 @@ struct Sa {
     std::uint32_t reqid = 0;  // one number per pair of endpoints: ties SAs and policies together
     std::uint32_t if_id = 0;  // the tunnel interface it serves
     SaMode mode = SaMode::tunnel;
-    bool udp_encapsulation = true;      // RFC 3948
-    bool esn = false;                   // RFC 4303 2.2.1
-    std::uint32_t replay_window = 128;  // packets; inbound only
-    std::optional<std::uint32_t> mark;  // fwmark on the outer packet; outbound only
+    bool udp_encapsulation = true;                   // RFC 3948
+    bool esn = false;                                // RFC 4303 2.2.1
+    std::uint32_t replay_window = 128;               // packets; inbound only
+    std::optional<std::uint32_t> mark;               // fwmark on the outer packet; outbound only
+    std::uint64_t soft_bytes = 0, soft_packets = 0;  // a notice is wanted after so many; 0: after none
     EspSuite suite = EspSuite::aes_gcm_256;
     Secret key;  // key_size(suite) bytes
 

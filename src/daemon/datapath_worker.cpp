@@ -194,6 +194,7 @@ std::size_t DatapathWorker::sort_out(const DatapathPlan::Socket& socket, std::si
 void DatapathWorker::deliver(std::span<const esp::Packet> opened) {
     for (const esp::Packet& packet : opened) {
         if (packet.peer_moved) tell(netlink::Mapping{packet.id, packet.peer});
+        if (packet.expiring) tell(netlink::SaExpiring{packet.id, false});
         if (packet.drop != esp::Drop::none) continue;
         if (const auto* tunnel = plan_->tunnel(packet.if_id))
             write_to(*tunnel, packet);

@@ -30,6 +30,7 @@ OutboundSa::OutboundSa(const base::Sa& sa, Cipher cipher, base::Random& random)
     : spi_(sa.spi),
       esn_(sa.esn),
       cipher_(std::move(cipher)),
+      limits_(sa),
       iv_mask_(random.u64()),
       iv_source_(fresh_seed(random)) {}
 
@@ -74,7 +75,7 @@ std::unique_ptr<InboundSa> InboundSa::make(const base::Sa& sa) {
 }
 
 InboundSa::InboundSa(const base::Sa& sa, Cipher cipher)
-    : cipher_(std::move(cipher)), window_(sa.replay_window, sa.esn) {}
+    : cipher_(std::move(cipher)), window_(sa.replay_window, sa.esn), limits_(sa) {}
 
 void InboundSa::open(Packet& packet, std::uint32_t sequence, const base::Endpoint& peer, base::Instant now) {
     packet.peer_moved = false;
@@ -82,6 +83,7 @@ void InboundSa::open(Packet& packet, std::uint32_t sequence, const base::Endpoin
     if (packet.drop == Drop::none && newest_) locate(packet, peer);
     if (packet.drop == Drop::none) packet.drop = unwrap(packet);
     count(tally_, packet.drop, packet.size, now);
+    packet.expiring = limits_.take_reached(tally_);
 }
 
 // RFC 4303 3.4.3 and 3.4.4: the window is asked first, because that is cheap, and moved last.

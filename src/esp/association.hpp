@@ -24,6 +24,21 @@ struct Tally {
     std::atomic<std::int64_t> last_used{0};  // nanoseconds of base::Instant; 0: never
 };
 
+// Says once that an SA has carried as much as it should.
+class SoftLimits {
+public:
+    explicit SoftLimits(const base::Sa& sa) : bytes_(sa.soft_bytes), packets_(sa.soft_packets) {}
+    bool take_reached(const Tally& tally, bool numbers_run_out = false) {
+        const bool reached = numbers_run_out || (bytes_ != 0 && tally.bytes.value() >= bytes_) ||
+                             (packets_ != 0 && tally.packets.value() >= packets_);
+        return reached && !std::exchange(told_, true);
+    }
+
+private:
+    std::uint64_t bytes_, packets_;
+    bool told_ = false;
+};
+
 class OutboundSa {
 public:
     // Without ESN a new SA must be in place long before the counter ends.
@@ -34,8 +49,8 @@ public:
 
     // On success the packet is ESP; otherwise packet.drop says why not. Counts either.
     void seal(Packet& packet, base::Instant now);
-    // True once: the soft limit has been reached.
-    bool take_expiring() { return !esn_ && sequence_ >= kSoftLimit && !std::exchange(expiry_told_, true); }
+    // True once: a soft limit has been reached, of the SA or of its sequence numbers.
+    bool take_expiring() { return limits_.take_reached(tally_, !esn_ && sequence_ >= kSoftLimit); }
     void skip_to(std::uint64_t sequence) { sequence_ = sequence; }  // forward, before it is published
 
     const Tally& tally() const { return tally_; }
@@ -49,7 +64,7 @@ private:
     bool esn_;
     Cipher cipher_;
     std::uint64_t sequence_ = 0;  // of the packet sent last (RFC 4303 3.3.3)
-    bool expiry_told_ = false;
+    SoftLimits limits_;
     std::uint64_t
         iv_mask_;  // IV = sequence number xor this: unique per key, unlike in a second SA of that key
     base::Random iv_source_;  // CBC only
@@ -74,6 +89,7 @@ private:
 
     Cipher cipher_;
     ReplayWindow window_;
+    SoftLimits limits_;
     bool newest_ = false;                 // the packet at hand is the newest so far
     std::optional<base::Endpoint> told_;  // where we said that the peer is, while nobody believes it
     Tally tally_;

@@ -39,6 +39,7 @@ struct Packet {
     std::uint32_t if_id = 0;         // in: the tunnel it belongs to, set by open
     base::SaId id;                   // in: the SA it came by
     bool peer_moved = false;         // in: authentic, newest and from another endpoint than the one before
+    bool expiring = false;           // in: with it the SA has carried as much as it should
     Drop drop = Drop::none;
 
     std::span<Byte> bytes() const { return room.subspan(at, size); }

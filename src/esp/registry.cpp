@@ -22,6 +22,8 @@ base::Sa without_key(const base::Sa& sa) {
     copy.esn = sa.esn;
     copy.replay_window = sa.replay_window;
     copy.mark = sa.mark;
+    copy.soft_bytes = sa.soft_bytes;
+    copy.soft_packets = sa.soft_packets;
     copy.suite = sa.suite;
     return copy;
 }

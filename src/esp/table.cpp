@@ -42,7 +42,7 @@ void Table::open(std::span<Packet> batch, base::Instant now, DropCounters& drops
 }
 
 void Table::open(Packet& packet, base::Instant now) const {
-    packet.peer_moved = false;
+    packet.peer_moved = packet.expiring = false;
     const auto header = decode_header(packet.bytes());
     if (!header) {
         packet.drop = Drop::too_short;

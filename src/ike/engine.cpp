@@ -49,6 +49,14 @@ void Engine::rekey(ChildId child, Instant now, Actions& out) {
     state_->with_owner(child, turn, [&](Session& session) { session.rekey(child, turn); });
 }
 
+void Engine::renew(PeerId id, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    if (!state_->pursuits.contains(id)) return;
+    for (const Session* session : state_->established(id)) {
+        state_->with(session->key(), turn, [&](Session& each) { each.renew(turn); });
+    }
+}
+
 void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
     if (!state_->pursuits.contains(id)) return;
@@ -99,6 +107,8 @@ std::vector<PeerView> Engine::peers() const {
     for (const auto& [id, peer] : state_->ground.peers) views.push_back(state_->view(peer));
     return views;
 }
+
+std::size_t Engine::sessions() const { return state_->sessions.size(); }
 
 const base::Drops& Engine::drops() const { return state_->ground.drops; }
 

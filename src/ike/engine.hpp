@@ -43,6 +43,9 @@ struct EngineConfig {
     std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
     Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
     Duration child_lifetime{};  // a CHILD SA is rekeyed in the last tenth of it; 0: only when rekey() asks
+    std::uint64_t child_bytes = 0, child_packets = 0;  // or when one of its SAs carried so much; 0: no limit
+    Duration ike_lifetime = std::chrono::hours(4);     // the same for the IKE SA; 0: only when renew() asks
+    std::uint32_t ike_requests = 1u << 31;  // or after so many requests of ours: IDs are not unlimited
     // Of IP datagrams: messages that make larger ones go in fragments where the peer can. At least 256.
     std::size_t fragment_size = 1280;
 };
@@ -127,6 +130,7 @@ struct PeerView {
     std::uint32_t spi_in, spi_out;
     bool behind_nat, peer_behind_nat;
     std::uint64_t attempts;
+    std::uint64_t rekeyings;  // of the IKE SA, by either side
 };
 
 class Engine {
@@ -140,6 +144,7 @@ public:
     void installed(ChildId child, Instant now, Actions& out);
     void refused(ChildId child, Instant now, Actions& out);  // the kernel would not: the exchange fails
     void rekey(ChildId child, Instant now, Actions& out);    // its bytes, packets or numbers run out
+    void renew(PeerId id, Instant now, Actions& out);        // rekeys its IKE SA, with all children
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void traffic_seen(PeerId id, Instant at);  // authentic ESP came in then: puts the probe off
     void stop(Instant now, Actions& out);      // DELETE for every SA, then stopped()
@@ -150,6 +155,7 @@ public:
     bool stopped() const;
 
     std::vector<PeerView> peers() const;
+    std::size_t sessions() const;  // IKE SAs that are held, half-open ones and those on their way out too
     const base::Drops& drops() const;
 
 private:

@@ -94,6 +94,7 @@ void Engine::State::on(const ChildrenChanged& event, Turn& turn) {
 }
 
 void Engine::State::on(const Ended& event, Turn& turn) {
+    if (event.rival) with(*event.rival, turn, [&](Session& rival) { rival.close(event.why, turn); });
     if (!event.peer || !pursuits.contains(*event.peer)) return;
     const PeerId id = *event.peer;
     Pursuit& pursuit = pursuits[id];
@@ -112,13 +113,45 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     plan_next(id, pause, event.why, turn);
 }
 
-void Engine::State::on(Succeeded& event, Turn& turn) {
-    const SessionKey key = event.heir->key();
-    const PeerId id = *event.heir->peer();
-    sessions.emplace(key, std::move(event.heir));
-    Pursuit& pursuit = pursuits[id];
-    std::replace(pursuit.sessions.begin(), pursuit.sessions.end(), event.session, key);
+void Engine::State::on(Born& event, Turn&) {
+    const SessionKey key = event.session->key();
+    sessions.emplace(key, std::move(event.session));
     tidy(key);
+}
+
+void Engine::State::on(const Succeeded& event, Turn& turn) {
+    hand_over(event.session, event.heir, turn);
+    if (event.ending) with(event.session, turn, [&](Session& old) { old.finish(*event.ending, turn); });
+}
+
+// RFC 7296 2.8.2: of two rekeyings at once the one with the lowest of all nonces made a session too many, and
+// whoever began it deletes that; the other one deletes the old session.
+void Engine::State::on(const Renewed& event, Turn& turn) {
+    const auto old = sessions.find(event.session), ours = sessions.find(event.heir);
+    if (old == sessions.end() || ours == sessions.end()) return;
+    const auto rival = event.rival ? sessions.find(*event.rival) : sessions.end();
+    const bool crossed = rival != sessions.end() && rival->second->spare();
+    const bool lost = crossed && ours->second->lowest_nonce() < rival->second->lowest_nonce();
+    if (lost) hand_over(event.session, *event.rival, turn);
+    const bool wanted = old->second->established();
+    if (wanted) hand_over(event.session, event.heir, turn);
+    const SessionKey redundant = wanted ? event.session : event.heir;
+    with(redundant, turn, [&](Session& session) { session.discard(turn); });
+    if (wanted && crossed) with(*event.rival, turn, [&](Session& session) { session.retire(turn); });
+}
+
+// Does nothing unless the one is in use and the other still spare.
+void Engine::State::hand_over(SessionKey from, SessionKey to, Turn& turn) {
+    const auto old = sessions.find(from), heir = sessions.find(to);
+    if (old == sessions.end() || heir == sessions.end()) return;
+    if (!old->second->established() || !heir->second->spare()) return;
+    heir->second->inherit(*old->second, turn);
+    const PeerId id = *heir->second->peer();
+    Pursuit& pursuit = pursuits[id];
+    std::replace(pursuit.sessions.begin(), pursuit.sessions.end(), from, to);
+    ++pursuit.rekeyings;
+    tidy(from);
+    tidy(to);
     choose_sender(id, turn);
 }
 

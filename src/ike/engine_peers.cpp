@@ -122,6 +122,7 @@ PeerView Engine::State::view(const Peer& peer) const {
     view.since = pursuit.since;
     view.reason = pursuit.reason;
     view.attempts = pursuit.attempts;
+    view.rekeyings = pursuit.rekeyings;
     view.remote = peer.remote_endpoint;
     const Session* shown = nullptr;
     for (const Session* session : live(peer.id)) {

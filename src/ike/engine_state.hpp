@@ -34,7 +34,10 @@ struct Engine::State {
     void on(const Established& event, Turn& turn);
     void on(const ChildrenChanged& event, Turn& turn);
     void on(const Ended& event, Turn& turn);
-    void on(Succeeded& event, Turn& turn);
+    void on(Born& event, Turn& turn);
+    void on(const Succeeded& event, Turn& turn);
+    void on(const Renewed& event, Turn& turn);
+    void hand_over(SessionKey from, SessionKey to, Turn& turn);
     void start_anew(const Session& newcomer, Turn& turn);
     std::vector<Session*> live(PeerId id) const;  // neither over nor on their way out; oldest first
     std::vector<Session*> established(PeerId id) const;

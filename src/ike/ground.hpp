@@ -38,12 +38,24 @@ struct Ended {
     Ending ending;
     std::string why;
     bool proposal_refused = false;
+    std::optional<SessionKey> rival = std::nullopt;  // a spare session that ends with it
 };
+struct Born {
+    std::unique_ptr<Session> session;
+};  // a rekeying made a spare session
+// The heir, a spare session, takes the children and the place; then the old one ends, where an ending is
+// given.
 struct Succeeded {
-    SessionKey session;
-    std::unique_ptr<Session> heir;
-};  // rekeyed: the heir has the children
-using SessionEvent = std::variant<Authenticated, Established, ChildrenChanged, Ended, Succeeded>;
+    SessionKey session, heir;
+    std::optional<Ending> ending;
+};
+// Our rekeying made the heir, the peer's the rival meanwhile.
+struct Renewed {
+    SessionKey session, heir;
+    std::optional<SessionKey> rival;
+};
+using SessionEvent =
+    std::variant<Authenticated, Established, ChildrenChanged, Ended, Born, Succeeded, Renewed>;
 
 struct Ground {
     Ground(EngineConfig engine_config, base::Random& engine_random);

@@ -81,6 +81,11 @@ const Known<T>* first_in(const Proposal& proposal, TransformType type, const std
     return nullptr;
 }
 
+template <class T, std::size_t N>
+const Known<T>& row_of(T value, const std::array<Known<T>, N>& rows) {
+    return *std::find_if(rows.begin(), rows.end(), [&](const Known<T>& row) { return row.value == value; });
+}
+
 // A type may be left out when NONE would do, and NONE may be said (RFC 7296 3.3.3).
 bool allows_no(const Proposal& proposal, TransformType type) {
     return !contains(proposal, type) || contains(proposal, type, 0);
@@ -212,6 +217,18 @@ SaPayload offer_ike(bool with_ecp256, Bytes spi) {
     return {{proposal}};
 }
 
+SaPayload offer_ike_again(const IkeCipherSuite& present, Bytes spi) {
+    Proposal proposal{1, Protocol::ike, std::move(spi), {}, false};
+    const auto& cipher = row_of(present.cipher, kCiphers);
+    proposal.transforms.push_back({TransformType::encr, cipher.id, cipher.key_length});
+    if (!is_aead(present.cipher)) {
+        proposal.transforms.push_back({TransformType::integ, row_of(present.integrity, kIntegrities).id, {}});
+    }
+    proposal.transforms.push_back({TransformType::prf, row_of(present.prf, kPrfs).id, {}});
+    proposal.transforms.push_back({TransformType::ke, row_of(present.group, kGroups).id, {}});
+    return {{proposal}};
+}
+
 SaPayload offer_esp(std::uint32_t spi, bool with_pfs, Esn wanted_esn) {
     Proposal proposal{1, Protocol::esp, {}, {}, false};
     base::Writer(proposal.spi).u32(spi);
@@ -227,6 +244,23 @@ SaPayload offer_esp(std::uint32_t spi, bool with_pfs, Esn wanted_esn) {
     if (wanted_esn != Esn::required)
         proposal.transforms.push_back({TransformType::esn, esn::no, std::nullopt});
     return {{proposal}};
+}
+
+SaPayload offer_esp_again(std::uint32_t spi, base::EspSuite present, Esn wanted_esn) {
+    SaPayload offer = offer_esp(spi, true, wanted_esn);
+    const auto row = std::find_if(kEspSuites.begin(), kEspSuites.end(), [&](const EspRow& each) {
+        return each.suite == present;
+    });
+    if (contains(offer.proposals.front(), TransformType::encr, row->encryption, row->key_length))
+        return offer;
+    Proposal second = offer.proposals.front();
+    second.number = 2;
+    std::erase_if(second.transforms, [](const Transform& each) { return each.type == TransformType::encr; });
+    second.transforms.push_back({TransformType::encr, row->encryption, row->key_length});
+    if (row->integrity != integ::none)
+        second.transforms.push_back({TransformType::integ, row->integrity, std::nullopt});
+    offer.proposals.push_back(std::move(second));
+    return offer;
 }
 
 std::optional<IkeChoice> choose_ike(const SaPayload& offered, std::uint16_t ke_group) {

@@ -25,7 +25,11 @@ struct EspChoice {
 // `with_ecp256` adds group 19 behind 31: offered only after a NO_PROPOSAL_CHOSEN, since some peers would
 // prefer it and cost a round trip. `spi` is empty in IKE_SA_INIT and the new SPI in a rekey.
 SaPayload offer_ike(bool with_ecp256, Bytes spi = {});
+// What an IKE SA uses now and nothing else, for its rekeying: the peer has agreed to it before.
+SaPayload offer_ike_again(const IkeCipherSuite& present, Bytes spi);
 SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false, Esn esn = Esn::no);
+// With a key exchange, and with the present suite where the peer had chosen another than we offer at first.
+SaPayload offer_esp_again(std::uint32_t spi, base::EspSuite present, Esn esn = Esn::no);
 
 // Our preference over all of the peer's proposals; the group of its KE payload wins where it is in the
 // proposal.

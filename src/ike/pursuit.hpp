@@ -19,8 +19,9 @@ struct Pursuit {
     Instant since{};
     std::string reason;  // why there is no tunnel, or ""
     std::uint64_t attempts = 0;
-    unsigned failures = 0;  // since the last success
-    bool wide = false;      // the last attempt's proposal was refused: offer more
+    std::uint64_t rekeyings = 0;  // of its IKE SA
+    unsigned failures = 0;        // since the last success
+    bool wide = false;            // the last attempt's proposal was refused: offer more
 
     void enter(PeerState next, std::string why, Instant now);
 };

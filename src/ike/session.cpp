@@ -70,6 +70,7 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn&
     }
     responder_.accept(request_print_);
     heard(from, turn);
+    if (message && comes_early(*message, turn)) return;
     if (message) return on_request(*message, turn);
     answer(raw.header.exchange, {make_notify(notify::invalid_syntax)}, turn);
     end_after_answer("the peer sent a malformed request", turn);
@@ -87,9 +88,11 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
         return;
     }
     requester_.answered(raw.header.message_id);
+    if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
     heard(from, turn);
+    const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);
-    next_wish(turn);
+    if (!renewed) next_wish(turn);  // else nothing is begun that would better be said on the new SA
 }
 
 // The message, once its integrity held and, of fragments, all of them came.
@@ -146,6 +149,8 @@ void Session::on_response(const Message& message, Turn& turn) {
             return on_auth_response(message, turn);
         case Asked::child:
             return on_child_response(message, turn);
+        case Asked::renewal:
+            return on_renewal_response(message, turn);
         case Asked::delete_session:
             return end(Ending::by_us, trouble_, turn);
         case Asked::delete_children:
@@ -262,6 +267,8 @@ void Session::next_wish(Turn& turn) {
         ask_for_child(nullptr, turn);
     } else if (Child* old = child_to_rekey(turn.now)) {
         ask_for_child(old, turn);
+    } else if (const auto at = renewal_due(); at && turn.now >= *at) {
+        ask_for_renewal(turn);
     } else if (probe_wanted_) {
         probe_wanted_ = false;
         ask(Asked::liveness, ExchangeType::informational, {}, turn);
@@ -350,6 +357,7 @@ std::optional<Instant> Session::deadline() const {
     if (dpd_interval_ > 0s) consider(heard_at_ + dpd_interval_);
     if (const auto at = doubt_at()) consider(*at);
     if (child_due_) consider(*child_due_);
+    if (const auto at = renewal_due()) consider(*at);
     for (const Child& child : children_) {
         if (tired(child)) consider(*child.rekey_at);
     }
@@ -369,6 +377,10 @@ void Session::on_silence(Turn& turn) {
     if (state_ == SessionState::auth_sent)
         return end(Ending::failed, "no answer to IKE_AUTH from " + where, turn);
     if (state_ == SessionState::closing) return end(Ending::by_us, trouble_, turn);
+    if (state_ == SessionState::superseded) {
+        forget_renewal(turn);
+        return requester_.forget();
+    }
     if (heard_at_ > asked_at_ && extensions_ < kExtensions) {
         ++extensions_;
         asked_at_ = turn.now;
@@ -376,12 +388,13 @@ void Session::on_silence(Turn& turn) {
         requester_.tick(turn.now, turn.ground.random);
         return send(requester_.datagrams(), remote_, turn);
     }
-    end(Ending::lost, "the peer does not answer any more", turn);
+    give_way(Ending::lost, turn);
 }
 
 // --- The end ---
 
 void Session::close(const std::string& why, Turn& turn) {
+    if (state_ == SessionState::spare) return discard(turn);
     if (state_ != SessionState::established) {
         if (!over()) end(Ending::by_us, why, turn);
         if (state_ == SessionState::superseded) state_ = SessionState::closed;
@@ -391,7 +404,8 @@ void Session::close(const std::string& why, Turn& turn) {
     turn.note(base::Level::info, name(turn) + " closed: " + why);
     trouble_ = why;
     state_ = SessionState::closing;
-    turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why});
+    const auto rival = renewal_ ? std::exchange(renewal_->rival, std::nullopt) : std::nullopt;
+    turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why, false, rival});
     next_wish(turn);
 }
 
@@ -403,7 +417,10 @@ void Session::end(Ending ending, const std::string& why, Turn& turn) {
     take_down_all(turn);
     if (established()) turn.note(base::Level::info, name(turn) + " ended: " + why);
     const bool refused = handshake_ && handshake_->proposal_refused;
-    if (!over()) turn.ground.events.emplace_back(Ended{key(), peer_, ending, why, refused});
+    const auto rival = renewal_ ? renewal_->rival : std::nullopt;
+    if (!over()) turn.ground.events.emplace_back(Ended{key(), peer_, ending, why, refused, rival});
+    forget_renewal(turn);
+    origin_.reset();
     if (handshake_) turn.ground.esp_spis.erase(handshake_->esp_spi);
     if (wanted_) turn.ground.esp_spis.erase(wanted_->spi);
     wanted_.reset();

@@ -16,8 +16,9 @@ enum class SessionState : std::uint8_t {
     auth_sent,      // initiator: IKE_AUTH is out
     half_open,      // responder: IKE_SA_INIT is answered
     authenticated,  // responder: IKE_AUTH verified; its answer waits for the child
+    spare,          // made by a rekeying: has keys, and no children until it takes over
     established,
-    superseded,  // rekeyed by the peer, whose DELETE is awaited
+    superseded,  // rekeyed, or made by a rekeying too many; the peer's DELETE is awaited
     closing,     // our DELETE is out, or waits for the request before it
     lingering,   // over; repetitions of the last request still get their answer
     closed,
@@ -63,18 +64,27 @@ public:
     void installed(ChildId child, Turn& turn);
     void refused(ChildId child, Turn& turn);
     void rekey(ChildId child, Turn& turn);
+    void renew(Turn& turn);                           // rekeys the IKE SA as soon as that is possible
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
     void follow(const Endpoint& remote, Turn& turn);  // the peer's endpoint is another
     void heard_esp(Instant at);
     void repeat_init_response(const Endpoint& to, Turn& turn) const;
+    // What the engine makes of a rekeying. A spare session takes the children and all that waits; the old one
+    // then awaits the peer's DELETE.
+    void inherit(Session& old, Turn& turn);
+    void retire(const Turn& turn);           // no children, not to be used: the peer deletes it
+    void discard(Turn& turn);                // the same, and we delete it
+    void finish(Ending ending, Turn& turn);  // lost, or deleted by the peer
+    const Bytes& lowest_nonce() const;       // of the exchange that made this spare session
 
     SessionKey key() const { return initiator_ ? spi_i_ : spi_r_; }
     std::optional<PeerId> peer() const { return peer_; }
     bool initiator() const { return initiator_; }
     bool awaits_init() const { return state_ == SessionState::init_sent; }
     bool half_open() const { return state_ == SessionState::half_open; }
+    bool spare() const { return state_ == SessionState::spare; }
     bool established() const { return state_ == SessionState::established; }
     bool closing() const { return state_ == SessionState::closing; }
     bool over() const { return state_ >= SessionState::superseded; }
@@ -106,7 +116,16 @@ private:
     void answer_error(const Message& request, std::uint16_t type, Bytes data, Turn& turn);
 
     // What our request in flight is about.
-    enum class Asked : std::uint8_t { nothing, init, auth, liveness, child, delete_children, delete_session };
+    enum class Asked : std::uint8_t {
+        nothing,
+        init,
+        auth,
+        liveness,
+        child,
+        renewal,
+        delete_children,
+        delete_session
+    };
     void ask(Asked what, ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
     void next_wish(Turn& turn);
     void on_silence(Turn& turn);
@@ -169,7 +188,19 @@ private:
 
     // session_rekey.cpp: the IKE SA itself.
     void on_rekey_session(const Message& message, Turn& turn);
-    std::unique_ptr<Session> bequeath(std::uint64_t peer_spi, Turn& turn);
+    void plan_renewal(Turn& turn);
+    bool settled() const;
+    std::optional<Instant> renewal_due() const;
+    void ask_for_renewal(Turn& turn);
+    void on_renewal_response(const Message& message, Turn& turn);
+    void renewal_failed(Turn& turn);
+    void give_way(Ending ending, Turn& turn);
+    void forget_renewal(Turn& turn);
+    std::unique_ptr<Session> make_spare(
+        bool by_us, std::uint64_t spi_i, std::uint64_t spi_r, const Turn& turn
+    ) const;
+    void take_keys(const Session& old, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh);
+    bool comes_early(const Message& message, Turn& turn);
 
     SessionState state_ = SessionState::closed;
     bool initiator_ = false;
@@ -208,6 +239,7 @@ private:
         SaPayload offer;
         KeyPair ke;  // of a rekeying
         ChildId replaces;
+        std::vector<std::uint32_t> gone = {};  // SPIs the peer deleted before its answer told us of them
     };
     std::optional<Wanted> wanted_;
     std::vector<Child> children_;           // oldest first
@@ -215,6 +247,25 @@ private:
     std::optional<Instant> child_due_;      // ask for a child again
     unsigned child_failures_ = 0;
     bool probe_wanted_ = false;
+
+    // Our rekeying of this SA that is under way.
+    struct Renewal {
+        std::uint64_t spi;
+        Bytes nonce;
+        SaPayload offer;
+        KeyPair ke;
+        std::optional<SessionKey> rival;  // what the peer's rekeying made meanwhile
+    };
+    std::unique_ptr<Renewal> renewal_;
+    // What a spare session knows of where it comes from.
+    struct Origin {
+        SessionKey precursor = 0;
+        Bytes lowest_nonce;
+        std::optional<Message> early;  // a request that came before the children
+    };
+    std::unique_ptr<Origin> origin_;
+    std::optional<Instant> renew_at_;
+    unsigned renewal_failures_ = 0;
 
     Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{},
         linger_until_{};

@@ -244,6 +244,7 @@ void Session::become_established(Turn& turn) {
     state_ = SessionState::established;
     established_at_ = turn.now;
     handshake_.reset();
+    plan_renewal(turn);
     trouble_ = "no CHILD SA yet";
     turn.ground.events.emplace_back(Established{key()});
     turn.note(

@@ -21,6 +21,11 @@ Bytes spi_bytes(std::uint32_t spi) {
     return bytes;
 }
 
+// Both ends count the same, and are not to rekey at the same moment.
+std::uint64_t less_a_tenth(std::uint64_t limit, base::Random& random) {
+    return limit == 0 ? 0 : limit - random.below(limit / 10 + 1);
+}
+
 }  // namespace
 
 Offer examine(const Message& message, const ChildTerms& terms) {
@@ -78,6 +83,7 @@ void add_child(std::vector<Payload>& answer, const Agreement& agreed, std::uint3
 
 ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
     const Peer& peer = *turn.ground.peer(*peer_);
+    const EngineConfig& config = turn.ground.config;
     base::Sa in, out;
     for (base::Sa* sa : {&in, &out}) {
         sa->reqid = peer.reqid;
@@ -86,6 +92,8 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
         sa->esn = accepted.agreed.choice.esn;
         sa->suite = accepted.agreed.choice.suite;
         sa->replay_window = peer.child.replay_window;
+        sa->soft_bytes = less_a_tenth(config.child_bytes, turn.ground.random);
+        sa->soft_packets = less_a_tenth(config.child_packets, turn.ground.random);
     }
     const Secret& ours =
         accepted.by_us ? accepted.keys.initiator_to_responder : accepted.keys.responder_to_initiator;
@@ -219,6 +227,7 @@ void Session::on_create_child(const Message& message, Turn& turn) {
     if (state_ != SessionState::established)
         return answer_error(message, notify::temporary_failure, {}, turn);
     if (sa->proposals.front().protocol == Protocol::ike) return on_rekey_session(message, turn);
+    if (renewal_) return answer_error(message, notify::temporary_failure, {}, turn);
 
     ChildId replaced = 0;
     if (const auto* rekey = message.find_notify(notify::rekey_sa)) {
@@ -296,7 +305,7 @@ void Session::on_informational(const Message& message, Turn& turn) {
                                             error->type == notify::invalid_syntax ||
                                             error->type == notify::unsupported_critical_payload);
     if (fatal) return end_after_answer("the peer says " + notify_name(error->type), turn);
-    if (session_deleted) return end_after_answer("the peer closed the IKE SA", turn);
+    if (session_deleted) give_way(Ending::by_peer, turn);
 }
 
 // The peer's inbound SPIs go; ours of the same children are what the answer deletes. A child that we are
@@ -308,7 +317,10 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         const auto it = std::find_if(children_.begin(), children_.end(), [&](const Child& child) {
             return child.spi_out == spi && child.state != ChildState::dying;
         });
-        if (it == children_.end()) continue;
+        if (it == children_.end()) {
+            if (wanted_ && wanted_->gone.size() < kChildrenMax) wanted_->gone.push_back(spi);
+            continue;
+        }
         const bool crossed = it->state == ChildState::deleting;
         const bool replaced = it->state == ChildState::replaced;
         const ChildId id = it->id;

@@ -11,6 +11,7 @@ namespace aronet::ike {
 namespace {
 
 constexpr Duration kRetryFrom = 6s, kRetryTo = 15s;  // until the next try of a rekeying
+constexpr std::size_t kCrowd = 4;  // children of which old ones go first, however small the limits are
 
 // The secret of the key exchange that the answer chose, empty where it chose none.
 std::optional<Secret> exchanged(const EspChoice& choice, const KeyPair& own, const Message& answer) {
@@ -26,8 +27,9 @@ std::optional<Secret> exchanged(const EspChoice& choice, const KeyPair& own, con
 void Session::ask_for_child(Child* old, Turn& turn) {
     const std::uint32_t spi = turn.ground.new_esp_spi();
     const ChildTerms& terms = turn.ground.peer(*peer_)->child;
-    wanted_ =
-        Wanted{spi, turn.ground.random.bytes(kNonceSize), offer_esp(spi, old != nullptr, terms.esn), {}, 0};
+    const SaPayload offer =
+        old == nullptr ? offer_esp(spi, false, terms.esn) : offer_esp_again(spi, old->suite, terms.esn);
+    wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer, {}, 0, {}};
     std::vector<Payload> payloads{wanted_->offer, NoncePayload{wanted_->nonce}};
     if (old != nullptr) {
         wanted_->replaces = old->id;
@@ -52,6 +54,11 @@ void Session::on_child_response(const Message& message, Turn& turn) {
     const auto secret = agreed ? exchanged(agreed->choice, wanted.ke, message) : std::nullopt;
     if (!secret || nonce == nullptr || state_ != SessionState::established) {
         no_child(message, wanted.spi, turn);
+        return rekey_failed(wanted.replaces, message, turn);
+    }
+    if (std::find(wanted.gone.begin(), wanted.gone.end(), agreed->choice.spi) != wanted.gone.end()) {
+        turn.ground.esp_spis.erase(wanted.spi);
+        child_failed("the peer deleted the CHILD SA", turn);
         return rekey_failed(wanted.replaces, message, turn);
     }
     const Nonces nonces{wanted.nonce, nonce->data};
@@ -94,7 +101,7 @@ void Session::rekey(ChildId id, Turn& turn) {
 
 // It has a time to be rekeyed, and nothing that replaces the child is under way.
 bool Session::tired(const Child& child) const {
-    return child.state == ChildState::installed && child.rekey_at &&
+    return child.state == ChildState::installed && child.rekey_at && children_.size() < kCrowd &&
            std::none_of(children_.begin(), children_.end(), [&](const Child& other) {
                return other.replaces == child.id &&
                       (other.state == ChildState::installing || other.state == ChildState::standby);

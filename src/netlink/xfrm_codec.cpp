@@ -24,6 +24,7 @@ constexpr std::uint32_t kPriority =
     399999;  // what others on the same host use for 0/0 policies: any constant would do
 constexpr unsigned kIcvAead = 128;  // bits
 constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t kHalfOfTheNumbers = std::uint64_t{1} << 31;
 
 std::uint16_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
 
@@ -40,6 +41,17 @@ Address address_of(const xfrm_address_t& address, std::uint16_t family) {
 void set_no_limits(xfrm_lifetime_cfg& limits) {
     limits.soft_byte_limit = limits.hard_byte_limit = kForever;
     limits.soft_packet_limit = limits.hard_packet_limit = kForever;
+}
+
+// The kernel tells of a soft limit once (XFRM_MSG_EXPIRE). Sequence numbers of 32 bits end the SA, so half of
+// them are a limit by themselves.
+void set_soft_limits(const Sa& sa, xfrm_lifetime_cfg& limits) {
+    set_no_limits(limits);
+    if (sa.soft_bytes != 0) limits.soft_byte_limit = sa.soft_bytes;
+    if (sa.soft_packets != 0) limits.soft_packet_limit = sa.soft_packets;
+    const bool numbers_end = !sa.esn && sa.direction == base::Direction::out;
+    if (numbers_end)
+        limits.soft_packet_limit = std::min<std::uint64_t>(limits.soft_packet_limit, kHalfOfTheNumbers);
 }
 
 // The names the kernel's crypto API gives the transforms, and where the key material is cut.
@@ -179,7 +191,7 @@ Bytes add_sa(const Sa& sa) {
     info.flags = static_cast<__u8>(
         (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0)
     );
-    set_no_limits(info.lft);
+    set_soft_limits(sa, info.lft);
     put_replay_state(out, sa, info);
     put_algorithms(out, sa);
     if (sa.udp_encapsulation) {

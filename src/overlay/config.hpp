@@ -86,6 +86,9 @@ struct IkeConfig {
     bool esn = false;                    // asked for; without where the peer cannot
     std::uint32_t fragment_size = 1280;  // of IP datagrams
     std::vector<IkePeer> peers;          // the first that fits a node
+    // Keys are changed after so long or so much; 0: not because of that.
+    Duration ike_lifetime = std::chrono::hours(4), child_lifetime = std::chrono::hours(1);
+    std::uint64_t child_bytes = 0, child_packets = 0;
     bool operator==(const IkeConfig&) const = default;
 };
 

@@ -17,6 +17,10 @@ ike::EngineConfig engine_config(const Config& config) {
     out.dpd_interval = config.ike.dpd_interval;
     out.keepalive_interval = config.ike.keepalive_interval;
     out.fragment_size = config.ike.fragment_size;
+    out.ike_lifetime = config.ike.ike_lifetime;
+    out.child_lifetime = config.ike.child_lifetime;
+    out.child_bytes = config.ike.child_bytes;
+    out.child_packets = config.ike.child_packets;
     return out;
 }
 

@@ -47,6 +47,7 @@ void Node::State::translate(ike::Switch& action) {
     Tunnel& tunnel = found->second;
     const auto child = tunnel.children.find(action.child);
     if (child == tunnel.children.end()) return;
+    if (tunnel.current) ++tunnel.rekeyings;
     tunnel.current = action.child;
     const Child& c = child->second;
     change(

@@ -179,10 +179,31 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
 }
 
+// Often enough to be tested, and no more often than old SAs leave.
+void read_lifetime(const Value& value, Duration& out) {
+    read_duration(value, 0s, 24h * 30, out);
+    if (out > 0s && out < 10s) value.expected("0, or a time of at least 10s");
+}
+
+// Smaller ones would be reached again before the keys are changed.
+void read_limit(const Value& value, std::uint64_t least, std::uint64_t& out) {
+    read_number(value, 0, std::uint64_t{1} << 53, out);
+    if (out > 0 && out < least) value.expected("0, or at least " + std::to_string(least));
+}
+
 void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     if (ike.is_absent() || !ike.is_object()) return;
     ike.warn_of_unknown(
-        {"dpd_interval", "keepalive_interval", "replay_window", "esn", "fragment_size", "peers"}
+        {"dpd_interval",
+         "keepalive_interval",
+         "replay_window",
+         "esn",
+         "fragment_size",
+         "peers",
+         "ike_lifetime",
+         "child_lifetime",
+         "child_bytes",
+         "child_packets"}
     );
     read_duration(ike.member("dpd_interval"), 0s, 1h, config.dpd_interval);
     read_duration(ike.member("keepalive_interval"), 1s, 1h, config.keepalive_interval);
@@ -191,6 +212,10 @@ void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     if (!esn.is_absent()) config.esn = esn.boolean().value_or(false);
     read_number(ike.member("fragment_size"), 300, 65535, config.fragment_size);
     read_ike_peers(ike.member("peers"), read_key, config);
+    read_lifetime(ike.member("ike_lifetime"), config.ike_lifetime);
+    read_lifetime(ike.member("child_lifetime"), config.child_lifetime);
+    read_limit(ike.member("child_bytes"), 1'000'000, config.child_bytes);
+    read_limit(ike.member("child_packets"), 1000, config.child_packets);
 }
 
 void read_log(const Value& log, Config& config) {

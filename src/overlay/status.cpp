@@ -109,6 +109,7 @@ json tunnels_json(const Node::State& s) {
             {"packets_out", tunnel.sent.packets},
             {"attempts", peer.attempts},
             {"came_up", tunnel.came_up},
+            {"rekeyings", {{"ike", peer.rekeyings}, {"child", tunnel.rekeyings}}},
         });
     }
     return {{"schema", "aronet.tunnels/1"}, {"tunnels", list}};

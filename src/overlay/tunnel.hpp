@@ -31,6 +31,7 @@ struct Tunnel {
     std::optional<ike::ChildId> current;  // the one we send on
     base::Instant since;                  // of the present stage
     std::uint64_t came_up = 0;            // times
+    std::uint64_t rekeyings = 0;          // of the child
     Traffic received, sent;               // as of the last reading
 
     Stage stage() const;

@@ -101,6 +101,23 @@ TEST_CASE("32-bit sequence numbers end, extended ones go on") {
     CHECK_FALSE(extended.out->take_expiring());
 }
 
+TEST_CASE("each side of an SA says once that it has carried as many packets or bytes as it should") {
+    for (const bool by_packets : {true, false}) {
+        auto value = sa(aronet::base::Direction::out, EspSuite::aes_gcm_128);
+        (by_packets ? value.soft_packets : value.soft_bytes) = by_packets ? 3 : 3 * ipv4(10).size();
+        Pair pair(EspSuite::aes_gcm_128);
+        pair.out = OutboundSa::make(value, pair.random);
+        pair.in = InboundSa::make(value);
+        for (int i = 1; i <= 5; ++i) {
+            Boxed received(pair.seal(ipv4(10)));
+            pair.in->open(received.packet, static_cast<std::uint32_t>(i), received.packet.peer, kNow);
+            CHECK(received.packet.drop == Drop::none);
+            CHECK(received.packet.expiring == (i == 3));
+            CHECK(pair.out->take_expiring() == (i == 3));
+        }
+    }
+}
+
 TEST_CASE("what is no IP packet, and what has no room, is not sealed and costs no sequence number") {
     Pair pair(EspSuite::aes_cbc_256_sha512);
     pair.seal(Bytes(60, 0));

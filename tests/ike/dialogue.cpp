@@ -39,6 +39,10 @@ EngineConfig copy(const EngineConfig& config) {
     out.cookie_threshold_per_source = config.cookie_threshold_per_source;
     out.half_open_max_per_source = config.half_open_max_per_source;
     out.child_lifetime = config.child_lifetime;
+    out.child_bytes = config.child_bytes;
+    out.child_packets = config.child_packets;
+    out.ike_lifetime = config.ike_lifetime;
+    out.ike_requests = config.ike_requests;
     out.concurrent_per_address = config.concurrent_per_address;
     out.retry_cap = config.retry_cap;
     out.fragment_size = config.fragment_size;
@@ -211,6 +215,8 @@ void Dialogue::perform(Side& side) {
                     to->mode = from->mode;
                     to->esn = from->esn;
                     to->replay_window = from->replay_window;
+                    to->soft_bytes = from->soft_bytes;
+                    to->soft_packets = from->soft_packets;
                     to->key = from->key.copy();
                 }
                 side.children.insert_or_assign(up->child, std::pair(std::move(in), std::move(out)));

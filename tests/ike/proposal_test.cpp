@@ -25,6 +25,40 @@ TEST_CASE("a rekeying of the IKE SA keeps the present PRF where it is offered") 
     CHECK(choose_ike_again(both, group::curve25519, Prf::hmac_sha2_384)->suite.prf == Prf::hmac_sha2_512);
 }
 
+TEST_CASE("a rekeying offers what is in use, so that a peer who agreed to it agrees again") {
+    for (const Cipher cipher :
+         {Cipher::aes_gcm_128, Cipher::aes_gcm_256, Cipher::chacha20_poly1305, Cipher::aes_cbc_192}) {
+        for (const Prf prf : {Prf::hmac_sha2_256, Prf::hmac_sha2_384, Prf::hmac_sha2_512}) {
+            const auto integrity = is_aead(cipher) ? Integrity::none : Integrity::hmac_sha2_384_192;
+            const IkeCipherSuite suite{cipher, integrity, prf, DhGroup::ecp256};
+            const auto choice = choose_ike(offer_ike_again(suite, aronet::base::Bytes(8, 1)), group::ecp256);
+            REQUIRE(choice.has_value());
+            CHECK(choice->suite == suite);
+        }
+    }
+    for (const auto suite :
+         {aronet::base::EspSuite::aes_gcm_256,
+          aronet::base::EspSuite::chacha20_poly1305,
+          aronet::base::EspSuite::aes_gcm_192,
+          aronet::base::EspSuite::aes_cbc_256_sha512}) {
+        SaPayload narrowed = offer_esp_again(0x1000, suite);
+        const SaPayload whole = narrowed;
+        for (Proposal& proposal : narrowed.proposals) {  // a peer that knows only this suite
+            std::erase_if(proposal.transforms, [&](const Transform& transform) {
+                const auto alone =
+                    choose_esp({{Proposal{1, Protocol::esp, {0, 0, 16, 0}, {transform}, false}}});
+                return transform.type == TransformType::encr && alone && alone->suite != suite;
+            });
+        }
+        auto choice = choose_esp(narrowed, group::curve25519);
+        REQUIRE(choice.has_value());
+        CHECK(choice->suite == suite);
+        CHECK(choice->group == DhGroup::curve25519);
+        choice->answer.spi = {0, 0, 32, 0};
+        CHECK(accept_esp(whole, {{choice->answer}}).has_value());
+    }
+}
+
 namespace {
 
 SaPayload ike_offer(std::vector<Transform> transforms) {

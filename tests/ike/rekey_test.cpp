@@ -1,8 +1,7 @@
 // Rekeying of children by us (RFC 7296 1.3.3, 2.8, 2.25): make before break, and every way in which it can
 // cross with what the peer does.
 
-#include "ike/child.hpp"
-#include "stranger.hpp"
+#include "rekeying.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -20,87 +19,6 @@ EngineConfig rekeying(Duration lifetime) {
     config.child_lifetime = lifetime;
     return config;
 }
-
-void rekey(Dialogue& d, Side& side) {
-    REQUIRE(side.sending);
-    const ChildId child = *side.sending;
-    d.call(side, [&](Engine& engine, Actions& out) { engine.rekey(child, d.now, out); });
-}
-
-// Advances; at every moment each side sends on what the other can open.
-void advance_without_a_gap(Dialogue& d, Duration time) {
-    d.advance_until(time, [&] {
-        CHECK(d.tunnel());
-        return false;
-    });
-}
-
-Bytes spi_bytes(std::uint32_t spi) {
-    Bytes bytes;
-    base::Writer(bytes).u32(spi);
-    return bytes;
-}
-
-// b and a stranger with one child between them, which b is about to rekey or rekeys.
-struct Pair {
-    Pair() {
-        Peer peer = d.peer_of_b();
-        peer.remote_endpoint.reset();
-        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
-        REQUIRE(s.establish());
-        first = *d.b.sending;
-    }
-    void rekeys() {
-        rekey(d, d.b);
-        const auto asked = s.asked();
-        REQUIRE(asked.has_value());
-        REQUIRE(asked->header.exchange == ExchangeType::create_child_sa);
-    }
-    // Answers b's rekeying with a child of this SPI.
-    void agrees(std::uint32_t spi, base::Byte nonce) {
-        const auto asked = s.asked();
-        auto choice = choose_esp(*asked->find<SaPayload>());
-        REQUIRE(choice.has_value());
-        choice->answer.spi = spi_bytes(spi);
-        s.answer(
-            {SaPayload{{choice->answer}},
-             NoncePayload{Bytes(32, nonce)},
-             any_selectors(false),
-             any_selectors(true)}
-        );
-    }
-    // The stranger rekeys the first child itself.
-    std::optional<Message> crosses(std::uint32_t spi, base::Byte nonce) {
-        return s.request(
-            ExchangeType::create_child_sa,
-            {NotifyPayload{notify::rekey_sa, Protocol::esp, spi_bytes(s.esp_spi), {}},
-             offer_esp(spi),
-             NoncePayload{Bytes(32, nonce)},
-             any_selectors(false),
-             any_selectors(true)}
-        );
-    }
-    std::vector<std::uint32_t> deletes(std::uint32_t spi) {
-        const auto answer = s.request(ExchangeType::informational, {DeletePayload{Protocol::esp, {spi}}});
-        REQUIRE(answer.has_value());
-        const auto* named = answer->find<DeletePayload>();
-        return named == nullptr ? std::vector<std::uint32_t>{} : named->spis;
-    }
-    std::uint32_t deleted_by_b() const {
-        const auto asked = s.asked();
-        const auto* named = asked ? asked->find<DeletePayload>() : nullptr;
-        return named == nullptr ? 0 : named->spis.front();
-    }
-    std::uint32_t sends_on() const { return d.b.children.at(*d.b.sending).second.spi; }
-
-    Dialogue d{1, {}, [] {
-                   EngineConfig config;
-                   config.dpd_interval = 0s;
-                   return config;
-               }()};
-    Stranger s{d};
-    ChildId first = 0;
-};
 
 }  // namespace
 
@@ -127,6 +45,41 @@ TEST_CASE("a child is rekeyed in the last tenth of its lifetime") {
     d.advance_until(200s, [&] { return d.a.ups == 2; });
     CHECK(d.now.time_since_epoch() > 89s);
     CHECK(d.now.time_since_epoch() < 102s);
+}
+
+TEST_CASE("the data plane is told to say when a child has carried as much as it should, less up to a tenth") {
+    EngineConfig config;
+    config.child_bytes = 1'000'000;
+    config.child_packets = 5000;
+    Dialogue d(1, std::move(config));
+    d.both_connect().advance(1s).expect_tunnel();
+    const auto& [in, out] = d.a.children.begin()->second;
+    for (const base::Sa* sa : {&in, &out}) {
+        CHECK(sa->soft_bytes >= 900'000);
+        CHECK(sa->soft_bytes <= 1'000'000);
+        CHECK(sa->soft_packets >= 4500);
+        CHECK(sa->soft_packets <= 5000);
+    }
+    CHECK(in.soft_bytes != out.soft_bytes);
+    CHECK(d.b.children.begin()->second.first.soft_bytes == 0);
+}
+
+TEST_CASE("limits so small that they are always reached do not pile up children") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.advance_until(60s, [&] {
+        for (Side* side : {&d.a, &d.b}) {
+            if (side->sending) rekey(d, *side);
+        }
+        CHECK(d.tunnel());
+        CHECK(d.a.children.size() <= 5);
+        CHECK(d.b.children.size() <= 5);
+        return false;
+    });
+    CHECK(d.a.ups >= 10);
+    d.advance(40s);
+    d.advance_until(10s, [&] { return d.single(); }).expect_tunnel();
+    CHECK(d.a.view().attempts == 1);
 }
 
 TEST_CASE("a rekeyed child has keys of a key exchange of its own, and the old one stays five seconds") {

@@ -1,8 +1,7 @@
 // An authenticated peer that is not one of ours: rekeying and deleting as strongSwan does, and what only a
 // broken or hostile peer would send (docs/ike.md, catalogue C).
 
-#include "ike/child.hpp"
-#include "stranger.hpp"
+#include "rekeying.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -12,12 +11,6 @@ using namespace aronet::ike::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-Bytes spi_bytes(std::uint32_t spi) {
-    Bytes bytes;
-    base::Writer(bytes).u32(spi);
-    return bytes;
-}
 
 // A stranger with an established SA and one child.
 struct Settled {
@@ -54,11 +47,6 @@ struct Settled {
     Stranger s{d};
     ChildId first = 0;
 };
-
-std::uint16_t error_in(const std::optional<Message>& answer) {
-    const NotifyPayload* error = answer ? answer->find_error() : nullptr;
-    return error == nullptr ? std::uint16_t{0} : error->type;
-}
 
 }  // namespace
 

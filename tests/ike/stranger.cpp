@@ -91,9 +91,9 @@ std::optional<Message> Stranger::request(ExchangeType exchange, const std::vecto
 std::optional<Message> Stranger::asked() const {
     for (auto it = d.sent.rbegin(); it != d.sent.rend(); ++it) {
         if (it->by_a || it->response() || it->bytes.size() < 32) continue;
-        auto message = open(
-            *parse(base::ByteView(it->bytes).subspan(4)), Opener{&suite, keys->er.view(), keys->ar.view()}
-        );
+        const RawMessage raw = *parse(base::ByteView(it->bytes).subspan(4));
+        if (raw.header.spi_i != spi_i) continue;  // on another SA
+        auto message = open(raw, opener());
         if (!message) return std::nullopt;
         return std::move(*message);
     }
@@ -103,9 +103,9 @@ std::optional<Message> Stranger::asked() const {
 std::vector<Bytes> Stranger::answer(const std::vector<Payload>& payloads) {
     const auto question = asked();
     REQUIRE(question.has_value());
-    return deliver(seal_request(
-        question->header.exchange, payloads, question->header.message_id, flag::initiator | flag::response
-    ));
+    return deliver(
+        seal_message(question->header.exchange, payloads, question->header.message_id, flag::response)
+    );
 }
 
 Header Stranger::request_header(ExchangeType exchange, std::uint32_t id, std::uint8_t flags) const {
@@ -113,14 +113,22 @@ Header Stranger::request_header(ExchangeType exchange, std::uint32_t id, std::ui
     header.spi_i = spi_i;
     header.spi_r = spi_r;
     header.exchange = exchange;
-    header.flags = flags;
+    header.flags = static_cast<std::uint8_t>(flags | (initiator ? flag::initiator : 0));
     header.message_id = id;
     return header;
 }
 
-Sealer Stranger::sealer() { return {&suite, keys->ei.view(), keys->ai.view(), &next_iv, &random}; }
+Sealer Stranger::sealer() {
+    const Secret& encryption = initiator ? keys->ei : keys->er;
+    const Secret& integrity = initiator ? keys->ai : keys->ar;
+    return {&suite, encryption.view(), integrity.view(), &next_iv, &random};
+}
 
-Bytes Stranger::seal_request(
+Bytes Stranger::seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id) {
+    return seal_message(exchange, payloads, id, 0);
+}
+
+Bytes Stranger::seal_message(
     ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::uint8_t flags
 ) {
     return seal(request_header(exchange, id, flags), payloads, sealer());
@@ -129,7 +137,7 @@ Bytes Stranger::seal_request(
 std::vector<Bytes> Stranger::seal_fragments(
     ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::size_t size
 ) {
-    return seal_in_fragments(request_header(exchange, id, flag::initiator), payloads, sealer(), size);
+    return seal_in_fragments(request_header(exchange, id, 0), payloads, sealer(), size);
 }
 
 std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from(d.a.endpoint, message); }
@@ -153,9 +161,14 @@ std::optional<Message> Stranger::open_answer(const std::vector<Bytes>& answers) 
     if (answers.empty()) return std::nullopt;
     const auto raw = parse(answers.front());
     if (!raw || !raw->header.is_response()) return std::nullopt;
-    auto message = open(*raw, Opener{&suite, keys->er.view(), keys->ar.view()});
+    auto message = open(*raw, opener());
     if (!message) return std::nullopt;
     return std::move(*message);
+}
+
+Opener Stranger::opener() const {
+    return {
+        &suite, initiator ? keys->er.view() : keys->ei.view(), initiator ? keys->ar.view() : keys->ai.view()};
 }
 
 std::uint32_t Stranger::child_spi(const Message& answer) const {

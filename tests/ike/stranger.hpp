@@ -30,11 +30,9 @@ public:
     std::vector<Bytes> answer(const std::vector<Payload>& payloads);
     // A sealed request with the next message ID; its answer, opened.
     std::optional<Message> request(ExchangeType exchange, const std::vector<Payload>& payloads);
-    Bytes seal_request(
-        ExchangeType exchange,
-        const std::vector<Payload>& payloads,
-        std::uint32_t id,
-        std::uint8_t flags = flag::initiator
+    Bytes seal_request(ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id);
+    Bytes seal_message(
+        ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::uint8_t flags
     );
     // The same in fragments of at most `size` octets.
     std::vector<Bytes> seal_fragments(
@@ -49,6 +47,7 @@ public:
     Dialogue& d;
     base::Random random;
     std::uint64_t spi_i, spi_r = 0;
+    bool initiator = true;  // of the IKE SA: false after b has rekeyed it
     std::uint32_t next_id = 1, esp_spi = 0x11111111;
     KeyPair ke;
     Nonces nonces;
@@ -61,6 +60,7 @@ public:
 private:
     Header request_header(ExchangeType exchange, std::uint32_t id, std::uint8_t flags) const;
     Sealer sealer();
+    Opener opener() const;
 };
 
 // b waits for a stranger.

@@ -143,7 +143,8 @@ TEST_CASE("every spelling of the original's versions means the same") {
         kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
         kEndpoint,
         R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10},)"
-        R"( "ike": {"dpd_interval": 5, "fragment_size": 576},)"
+        R"( "ike": {"dpd_interval": 5, "fragment_size": 576, "ike_lifetime": "8h", "child_lifetime": 0,)"
+        R"( "child_bytes": 1000000, "child_packets": 1000},)"
         R"("log": {"format": "json", "level": "debug"})"
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
@@ -152,6 +153,10 @@ TEST_CASE("every spelling of the original's versions means the same") {
     CHECK(tuned.babel.update_interval == 2s);
     CHECK(tuned.ike.dpd_interval == 5s);
     CHECK(tuned.ike.fragment_size == 576);
+    CHECK(tuned.ike.ike_lifetime == 8h);
+    CHECK(tuned.ike.child_lifetime == 0s);
+    CHECK(tuned.ike.child_bytes == 1'000'000);
+    CHECK(tuned.ike.child_packets == 1000);
     CHECK(tuned.log_format == LogFormat::json);
 }
 
@@ -172,6 +177,20 @@ TEST_CASE("an error names file, line, column, key, what was expected and what wa
     CHECK(bad("{}") == "config.json:1:1: organization: is missing");
     CHECK(bad("{\"private_key\": }").starts_with("config.json:1:17: not JSON: "));
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");
+}
+
+TEST_CASE("lifetimes and limits so small that keys would be changed all the time are refused") {
+    const auto told = [](const std::string& ike) {
+        return bad(config_text(kDaemon, kEndpoint, R"(, "ike": {)" + ike + "}"));
+    };
+    CHECK(told(R"("child_lifetime": "9s")")
+              .ends_with(R"(ike.child_lifetime: expected 0, or a time of at least 10s, found "9s")"));
+    CHECK(told(R"("ike_lifetime": 1)")
+              .ends_with("ike.ike_lifetime: expected 0, or a time of at least 10s, found 1"));
+    CHECK(told(R"("child_bytes": 999999)")
+              .ends_with("ike.child_bytes: expected 0, or at least 1000000, found 999999"));
+    CHECK(told(R"("child_packets": 999)")
+              .ends_with("ike.child_packets: expected 0, or at least 1000, found 999"));
 }
 
 TEST_CASE("an error says where it is also behind a byte order mark, a huge number and too many levels") {

@@ -40,6 +40,10 @@ struct World::Host {
         out.babel.hello_interval = std::chrono::seconds(2);
         out.babel.update_interval = std::chrono::seconds(8);
         out.ike.dpd_interval = std::chrono::seconds(5);
+        if (plan.changes_keys) {
+            out.ike.child_lifetime = std::chrono::seconds(30);
+            out.ike.ike_lifetime = std::chrono::seconds(50);
+        }
         overlay::EndpointConfig endpoint;
         if (!plan.behind_nat) endpoint.address = address;
         endpoint.serial_number = "0";

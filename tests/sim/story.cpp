@@ -89,6 +89,7 @@ Outcome tell(std::uint64_t seed, std::size_t nodes_max, Shape shape) {
     const std::size_t nodes = 3 + random.below(nodes_max - 2);
     auto hosts = plans(nodes);
     hosts[random.below(nodes)].behind_nat = true;
+    for (std::size_t i = 0; i < nodes; i += 3) hosts[i].changes_keys = true;
     World world(seed, hosts);
     world.weather = {
         random.between(1ms, 30ms),

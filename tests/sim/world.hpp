@@ -29,6 +29,7 @@ struct HostPlan {
     std::string name;
     bool behind_nat = false;  // no known address
     overlay::Mode mode = overlay::Mode::vrf;
+    bool changes_keys = false;  // every half minute
 };
 
 class World {

@@ -1,0 +1,386 @@
+// What both sides do at once (RFC 7296 2.8.1, 2.8.2, 2.25): every pair of what we are doing and what the peer
+// asks for meanwhile, with nonces that decide who wins, and two engines whose wishes cross while messages are
+// lost, doubled and late.
+
+#include "ike/abilities.hpp"
+#include "rekeying.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <set>
+
+using namespace aronet;
+using namespace aronet::ike;
+using namespace aronet::ike::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint8_t kCreateChild = 36;
+constexpr std::uint32_t kNewSpi = 0x22222222, kOther = 0x33333333, kUnknown = 0x99999999;
+
+std::string outcome(const std::optional<Message>& answer) {
+    if (!answer) return "no answer";
+    if (const NotifyPayload* error = answer->find_error()) return notify_name(error->type);
+    if (answer->find<SaPayload>() != nullptr) return "SA";
+    if (answer->find<DeletePayload>() != nullptr) return "DELETE";
+    return "empty";
+}
+
+void drop(Dialogue& d, Side& side) {
+    d.call(side, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); });
+}
+
+struct Doing {
+    const char* name;
+    void (*begin)(Pair&);
+};
+const std::vector<Doing> kDoing{
+    {"nothing", [](Pair&) {}},
+    {"creating a child",
+     [](Pair& t) {
+         t.deletes(t.s.esp_spi);
+         t.d.advance_until(10s, [&] { return t.d.count(kCreateChild, false) == 1; });
+         REQUIRE(t.d.count(kCreateChild, false) == 1);
+     }},
+    {"rekeying the child", [](Pair& t) { t.rekeys(); }},
+    {"closing the child",
+     [](Pair& t) {
+         t.rekeys();
+         t.agrees(kOther, 7);
+         REQUIRE(t.deleted_by_b() != 0);
+     }},
+    {"rekeying the IKE SA", [](Pair& t) { renew(t.d, t.d.b); }},
+    {"closing the IKE SA", [](Pair& t) { drop(t.d, t.d.b); }},
+};
+
+struct Request {
+    const char* name;
+    std::optional<Message> (*send)(Pair&);
+    std::array<const char*, 6> answers;  // one for each of kDoing
+};
+std::optional<Message> send_delete(Pair& t, DeletePayload what) {
+    return t.s.request(ExchangeType::informational, {std::move(what)});
+}
+constexpr const char *kForNow = "TEMPORARY_FAILURE", *kNotFound = "CHILD_SA_NOT_FOUND";
+const std::vector<Request> kRequests{
+    {"rekey the child",
+     [](Pair& t) { return t.crosses(kNewSpi, 7); },
+     {"SA", kNotFound, "SA", kForNow, kForNow, kForNow}},
+    {"rekey an unknown child",
+     [](Pair& t) {
+         return t.s.request(ExchangeType::create_child_sa, t.rekey_payloads(kUnknown, kNewSpi, 7));
+     },
+     {kNotFound, kNotFound, kNotFound, kNotFound, kForNow, kForNow}},
+    {"create a child",
+     [](Pair& t) {
+         auto payloads = t.rekey_payloads(0, kNewSpi, 7);
+         payloads.erase(payloads.begin());
+         return t.s.request(ExchangeType::create_child_sa, payloads);
+     },
+     {"SA", "SA", "SA", "SA", kForNow, kForNow}},
+    {"delete the child",
+     [](Pair& t) {
+         return send_delete(t, {Protocol::esp, {t.s.esp_spi}});
+     },
+     {"DELETE", "empty", "DELETE", "empty", "DELETE", "empty"}},
+    {"delete an unknown child",
+     [](Pair& t) {
+         return send_delete(t, {Protocol::esp, {kUnknown}});
+     },
+     {"empty", "empty", "empty", "empty", "empty", "empty"}},
+    {"rekey the IKE SA",
+     [](Pair& t) { return t.s.request(ExchangeType::create_child_sa, Half(t.s, 7).payloads()); },
+     {"SA", kForNow, kForNow, kForNow, "SA", kForNow}},
+    {"delete the IKE SA",
+     [](Pair& t) {
+         return send_delete(t, {Protocol::ike, {}});
+     },
+     {"empty", "empty", "empty", "empty", "empty", "empty"}},
+};
+
+// --- Two engines ---
+
+struct Wish {
+    const char* name;
+    void (*make)(Dialogue&, Side&);
+    bool closes = false;
+};
+const Wish kNothing{"nothing", [](Dialogue&, Side&) {}};
+const Wish kChild{"rekey the child", [](Dialogue& d, Side& side) { rekey(d, side); }};
+const Wish kIke{"rekey the IKE SA", [](Dialogue& d, Side& side) { renew(d, side); }};
+const Wish kBoth{"rekey the child, then the IKE SA", [](Dialogue& d, Side& side) {
+                     rekey(d, side);
+                     renew(d, side);
+                 }};
+const Wish kBothReversed{"rekey the IKE SA, then the child", [](Dialogue& d, Side& side) {
+                             renew(d, side);
+                             rekey(d, side);
+                         }};
+const Wish kClose{
+    "close and connect anew",
+    [](Dialogue& d, Side& side) {
+        drop(d, side);
+        if (&side == &d.a) {
+            d.a_connects();
+        } else {
+            d.b_connects();
+        }
+    },
+    true};
+
+const std::vector<std::pair<Wish, Wish>> kTable{
+    {kChild, kChild},
+    {kChild, kIke},
+    {kIke, kIke},
+    {kIke, kChild},
+    {kBoth, kIke},
+    {kBoth, kBothReversed},
+    {kBothReversed, kBothReversed},
+    {kBothReversed, kChild},
+    {kIke, kClose},
+    {kClose, kIke},
+    {kChild, kClose},
+    {kBoth, kClose},
+    {kClose, kClose},
+    {kNothing, kClose},
+};
+
+// Both wish, b so much later than a; then one tunnel is left on one IKE SA, and there was one all the time.
+void cross(Dialogue& d, const std::pair<Wish, Wish>& row, Duration later) {
+    INFO(
+        "a: " << row.first.name << "; b, later by " << later.count() / 1000000 << " ms: " << row.second.name
+    );
+    const bool gap = row.first.closes || row.second.closes;
+    row.first.make(d, d.a);
+    d.advance(later);
+    // What b wanted to rekey a may have closed already.
+    if (d.b.sending) row.second.make(d, d.b);
+    if (gap) {
+        d.advance(60s);
+    } else {
+        advance_without_a_gap(d, 60s);
+    }
+    d.advance_until(10s, [&] { return d.single(); }).expect_tunnel();
+    CHECK(d.a.view().spi_i == d.b.view().spi_i);
+    CHECK(d.a.view().spi_r == d.b.view().spi_r);
+    if (!gap) CHECK(d.a.view().attempts + d.b.view().attempts == 1);
+    for (const Side* side : {&d.a, &d.b}) CHECK(side->ups - side->downs == 1);
+    d.advance(100s);  // a redundant SA whose DELETE was lost is forgotten
+    CHECK(d.a.engine->sessions() == 1);
+    CHECK(d.b.engine->sessions() == 1);
+    d.expect_tunnel();
+}
+
+std::size_t settle(Dialogue& d) {
+    d.both_connect().advance(1s).expect_tunnel();
+    return d.sent.size();
+}
+
+// Each of the first messages of a crossing in turn lost, doubled or overtaken by the next.
+void cross_with_faults(std::uint64_t seed, const std::pair<Wish, Wish>& row, Duration later) {
+    constexpr std::size_t messages = 16;
+    for (const Fate fault : {Fate::lost, Fate::doubled, Fate::late}) {
+        for (std::size_t i = 0; i < messages; ++i) {
+            INFO("seed " << seed << ", message " << i << ", fate " << static_cast<int>(fault));
+            Dialogue d(seed);
+            const std::size_t first = settle(d);
+            d.fate = [&](const Passing& passing) {
+                return passing.number == first + i ? fault : Fate::arrives;
+            };
+            cross(d, row, later);
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("2.25: whatever we are doing, every request of the peer's has its answer") {
+    for (std::size_t i = 0; i < kDoing.size(); ++i) {
+        for (const Request& request : kRequests) {
+            INFO("we are " << kDoing[i].name << ", the peer asks to " << request.name);
+            Pair t;
+            kDoing[i].begin(t);
+            CHECK(outcome(request.send(t)) == request.answers[i]);
+        }
+    }
+}
+
+TEST_CASE("wishes of both sides that cross end with one tunnel, at any distance and whoever wins") {
+    for (const auto& row : kTable) {
+        std::set<bool> winners;
+        for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+            for (const Duration later : {0ms, 5ms, 15ms, 25ms}) {
+                INFO("seed " << seed);
+                Dialogue d(seed);
+                settle(d);
+                cross(d, row, later);
+                if (later == 0ms) winners.insert(d.a.view().initiator);
+            }
+        }
+        if (row.first.make == kIke.make && row.second.make == kIke.make) CHECK(winners.size() == 2);
+    }
+}
+
+TEST_CASE("wishes that cross end with one tunnel whichever message is lost, doubled or late") {
+    for (const auto& row : kTable) {
+        cross_with_faults(1, row, 0ms);
+        cross_with_faults(2, row, 0ms);
+        cross_with_faults(3, row, 15ms);
+    }
+}
+
+TEST_CASE("C7: of two rekeyings of the IKE SA the one with the lowest nonce is undone by its maker") {
+    for (const bool b_wins : {true, false}) {
+        Pair t;
+        renew(t.d, t.d.b);
+        Half theirs(t.s, b_wins ? 0 : 0xff), ours(t.s, b_wins ? 0xff : 0);
+        REQUIRE(theirs.asks() == 0);
+        CHECK(t.d.b.view().rekeyings == 0);  // not decided yet
+        ours.answers();
+        CHECK(t.d.b.view().rekeyings == 1);
+        Half& winner = b_wins ? ours : theirs;
+        CHECK(t.d.b.view().spi_i == winner.next().spi_i);
+        if (b_wins) {
+            CHECK(session_deleted_by_b(t.s));
+            t.s.answer({});
+            const auto answer = send_delete(t, {Protocol::ike, {}});
+            CHECK_FALSE(answer.has_value());  // the old SA is gone
+            CHECK(theirs.next().request(ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}));
+        } else {
+            CHECK_FALSE(session_deleted_by_b(t.s));
+            CHECK(ours.deleted_by_b());
+            CHECK(outcome(send_delete(t, {Protocol::ike, {}})) == "empty");
+        }
+        CHECK(winner.alive());
+        CHECK(t.d.b.downs == 0);
+        t.d.advance(15s);
+        CHECK(t.d.b.engine->sessions() == 1);
+    }
+}
+
+TEST_CASE("C7: a peer that answered our rekeying of the IKE SA rekeys the old one in vain") {
+    Pair t;
+    renew(t.d, t.d.b);
+    Half ours(t.s, 7), theirs(t.s, 0);
+    ours.answers();
+    CHECK(theirs.asks() == notify::temporary_failure);
+    CHECK(ours.alive());
+}
+
+TEST_CASE("C7: a peer that did not notice our rekeying of the IKE SA takes us along") {
+    using Goes = void (*)(Pair&, Half&);
+    const std::vector<Goes> ways{
+        [](Pair& t, Half&) { t.s.answer({make_notify(notify::temporary_failure)}); },
+        [](Pair& t, Half&) {
+            CHECK(outcome(send_delete(t, {Protocol::ike, {}})) == "empty");
+        },
+        [](Pair& t, Half& half) {  // it already rekeys the child there
+            auto payloads = t.rekey_payloads(t.s.esp_spi, kNewSpi, 7);
+            CHECK(outcome(half.next().request(ExchangeType::create_child_sa, payloads)) == "SA");
+        },
+        [](Pair& t, Half&) { t.d.advance(60s); },  // says nothing more
+    };
+    for (const Goes way : ways) {
+        Pair t;
+        renew(t.d, t.d.b);
+        Half theirs(t.s, 0);
+        REQUIRE(theirs.asks() == 0);
+        way(t, theirs);
+        CHECK(t.d.b.view().rekeyings == 1);
+        CHECK(t.d.b.view().spi_i == theirs.next().spi_i);
+        CHECK(t.d.b.downs == 0);
+        CHECK(theirs.alive());
+    }
+}
+
+TEST_CASE("C7: our answer that comes after the peer went over to its own SA only costs a DELETE") {
+    Pair t;
+    renew(t.d, t.d.b);
+    Half theirs(t.s, 0), ours(t.s, 0xff);
+    REQUIRE(theirs.asks() == 0);
+    REQUIRE(theirs.alive());
+    ours.answers();
+    CHECK(ours.deleted_by_b());
+    CHECK(theirs.alive());
+    CHECK(t.d.b.view().spi_i == theirs.next().spi_i);
+}
+
+TEST_CASE("C7: the peer's second rekeying of the IKE SA beside ours waits, and one taken back changes nothing"
+) {
+    Pair t;
+    renew(t.d, t.d.b);
+    Half first(t.s, 0xff), second(t.s, 0xff), ours(t.s, 0);
+    REQUIRE(first.asks() == 0);
+    CHECK(second.asks() == notify::temporary_failure);
+    CHECK(first.next().request(ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}));
+    ours.answers();  // its nonce is lower, but there is no other SA any more
+    CHECK(t.d.b.view().spi_i == ours.next().spi_i);
+    CHECK(session_deleted_by_b(t.s));
+    CHECK(ours.alive());
+}
+
+TEST_CASE("a peer that is dropped while both rekey the IKE SA keeps none of the three") {
+    Pair t;
+    renew(t.d, t.d.b);
+    Half theirs(t.s, 0), ours(t.s, 0xff);
+    REQUIRE(theirs.asks() == 0);
+    drop(t.d, t.d.b);
+    CHECK(theirs.deleted_by_b());
+    ours.answers();
+    CHECK(ours.deleted_by_b());
+    CHECK(session_deleted_by_b(t.s));
+    t.s.answer({});
+    CHECK(t.d.b.engine->sessions() == 0);
+}
+
+// --- Seen in the field ---
+
+TEST_CASE("a rekeying of the child that comes again after the DELETE that followed it makes nothing new") {
+    Pair t;
+    const Bytes request = t.s.seal_request(
+        ExchangeType::create_child_sa, t.rekey_payloads(t.s.esp_spi, kNewSpi, 7), t.s.next_id++
+    );
+    REQUIRE(t.s.deliver(request).size() == 1);
+    CHECK(t.deletes(t.s.esp_spi).size() == 1);
+    CHECK(t.s.deliver(request).empty());
+    CHECK(t.d.b.ups == 2);
+    CHECK(t.sends_on() == kNewSpi);
+}
+
+TEST_CASE("of two rekeyings of the child one is refused: the other one's child is sent on") {
+    for (const std::uint16_t error : {notify::ts_unacceptable, notify::no_proposal_chosen}) {
+        Pair t;
+        t.rekeys();
+        REQUIRE(outcome(t.crosses(kNewSpi, 7)) == "SA");
+        t.s.answer({make_notify(error)});
+        CHECK(t.deletes(t.s.esp_spi).size() == 1);
+        CHECK(t.sends_on() == kNewSpi);
+        t.d.advance(20s);
+        CHECK(t.d.b.children.size() == 1);
+        CHECK(t.d.count(kCreateChild, false) == 2);  // its request and its answer, and none again
+    }
+}
+
+TEST_CASE("a child that the peer deletes before its answer comes is not sent on") {
+    Pair t;
+    t.rekeys();
+    CHECK(t.deletes(kOther).empty());
+    t.agrees(kOther, 7);
+    CHECK(t.sends_on() == t.s.esp_spi);
+    CHECK(t.d.b.ups == 1);
+    t.d.advance_until(16s, [&] { return t.d.count(kCreateChild, false) == 2; });
+    REQUIRE(t.d.count(kCreateChild, false) == 2);
+    t.agrees(kNewSpi, 7);
+    CHECK(t.sends_on() == kNewSpi);
+}
+
+TEST_CASE("both sides closing the IKE SA while it is rekeyed leave nothing") {
+    Pair t;
+    renew(t.d, t.d.b);
+    CHECK(outcome(send_delete(t, {Protocol::ike, {}})) == "empty");
+    CHECK(t.d.b.children.empty());
+    t.d.advance(15s);
+    CHECK(t.d.b.engine->sessions() == 0);
+}
