@@ -124,7 +124,7 @@ def hosts(names):
             host.close()
 
 
-def settle(*who, seconds=20):
+def settle(*who, seconds=120):
     """Until every link has its address: the kernel tells of a carrier late, and what starts before sends in vain."""
     end = time.monotonic() + seconds
     for host in who:
