@@ -52,6 +52,7 @@ void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
         remove_route(entry, id);
         forget_if_idle(entry);
     }
+    admit_dump(dumps.leave(id), turn);
     for (const Due due :
          {Due::multicast_hello,
           Due::unicast_hello,
@@ -153,6 +154,7 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
         n.delivery.forget();
         n.outbox.owed.clear();
         n.outbox.dump.reset();
+        admit_dump(dumps.leave(n.id), turn);
         start_quick_hellos(interface, turn.now);
     }
 }

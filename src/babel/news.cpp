@@ -74,10 +74,20 @@ void Speaker::State::write_changes(
         for (; from < to && items.size() < kPortion; ++from) {
             Entry* entry = table.at(journal.at(from));
             if (entry == nullptr || entry->version != from || quiet(*entry, interface)) continue;
-            items.push_back({announcement(entry->about(), entry, interface), entry});
+            Announcement update = announcement(entry->about(), entry, interface);
+            if (!dump_will_tell(update, interface)) items.push_back({std::move(update), entry});
         }
         write_updates(items, interface, sender, turn);
     }
+}
+
+// Saying it twice is half of what a hub says while its neighbours come. A retraction is never left to wait,
+// and no dump tells of it; nor does anything wait for a dump that may not begin yet.
+bool Speaker::State::dump_will_tell(const Announcement& update, const Interface& on) const {
+    if (update.metric == kInfinity || on.neighbours.size() != 1) return false;
+    const auto& dump = neighbours[on.neighbours.begin()->second]->outbox.dump;
+    if (!dump) return false;
+    return dump->after ? *dump->after < *update.about : dump->due <= last_turn || dump->due == kQueued;
 }
 
 // Where split horizon keeps silent, and did so in all that this interface was not yet told of.

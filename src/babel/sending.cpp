@@ -91,8 +91,16 @@ void Speaker::State::flush(Neighbour& neighbour, const Turn& turn) {
     Sender sender(interface, neighbour.address, turn);
     if (neighbour.listens()) sender.acknowledged_by({&neighbour}, timers);
     empty(neighbour.outbox, interface, sender, turn);
-    if (neighbour.outbox.dump && neighbour.outbox.dump->due <= turn.now)
-        continue_dump(neighbour.outbox, interface, sender, turn);
+    if (neighbour.outbox.dump && neighbour.outbox.dump->due <= turn.now) {
+        if (!dumps.admit(neighbour.id)) {
+            neighbour.outbox.dump->due = kQueued;
+        } else {
+            const bool for_all = interface.neighbours.size() == 1 && sender.reliable();
+            if (for_all && !neighbour.outbox.dump->after) start_interval(interface, turn);
+            continue_dump(neighbour.outbox, interface, sender, turn);
+        }
+        if (!neighbour.outbox.dump) admit_dump(dumps.leave(neighbour.id), turn);
+    }
     sender.finish();
     arm_again(neighbour.outbox, sender.room(), Due::neighbour_outbox, neighbour.id, turn);
 }
@@ -141,10 +149,15 @@ void Speaker::State::empty(Outbox& box, Interface& interface, Sender& sender, co
 
 // ---- dumps ----
 
-// Spread over a part of its interval, which is what it promises until the next.
-void Speaker::State::start_dump(Interface& on, const Turn& turn) {
+// What a dump promises until the next.
+void Speaker::State::start_interval(Interface& on, const Turn& turn) {
     on.update_interval = update_interval(on);
     timers.set({Due::periodic, on.id}, turn.now + random.jitter(on.update_interval, 10));
+}
+
+// Spread over a part of its interval.
+void Speaker::State::start_dump(Interface& on, const Turn& turn) {
+    start_interval(on, turn);
     if (on.neighbours.empty() || on.outbox.dump) return;
     const auto portions = static_cast<std::int64_t>(table.size() / kPortion + 1);
     const Duration pause = on.update_interval / kDumpShare / portions;
@@ -158,6 +171,12 @@ void Speaker::State::start_dump(Neighbour& to, const Turn& turn) {
     to.outbox.dump_allowed_at = at + kDumpInterval;
     to.outbox.dump = Outbox::Dump{at, std::nullopt};
     arm(Due::neighbour_outbox, to.id, at);
+}
+
+void Speaker::State::admit_dump(std::optional<NeighbourId> next, const Turn& turn) {
+    if (!next) return;
+    neighbours[*next]->outbox.dump->due = turn.now;
+    arm(Due::neighbour_outbox, *next, turn.now);
 }
 
 // At the pace of the acknowledgments; where there are none, in portions that no socket drops.
@@ -245,7 +264,12 @@ void Speaker::State::resume(Neighbour& n, const Turn& turn) {
 // What was not acknowledged is told again as it is by now, to this neighbour alone.
 void Speaker::State::delivery_due(NeighbourId id, const Turn& turn) {
     Neighbour& n = *neighbours[id];
-    for (const Delivery::Parcel& parcel : n.delivery.lost(turn.now)) {
+    const auto lost = n.delivery.lost(turn.now);
+    if (const auto next = lost.empty() ? std::nullopt : dumps.yield(id)) {
+        n.outbox.dump->due = kQueued;
+        admit_dump(next, turn);
+    }
+    for (const Delivery::Parcel& parcel : lost) {
         if (parcel.attempts >= kAttemptsMax) {
             drop("updates not acknowledged", n.interface->id, n.address, turn);
             continue;

@@ -10,6 +10,7 @@
 #include "babel/calendar.hpp"
 #include "babel/mac.hpp"
 #include "babel/packet.hpp"
+#include "babel/queue.hpp"
 #include "babel/table.hpp"
 
 #include <set>
@@ -89,6 +90,7 @@ struct Speaker::State {
     Journal journal;
     std::vector<EntryId> later;  // changes that may wait for company
     Instant news_allowed_at{};
+    Queue dumps{kDumpsAtOnce};
     Calendar timers;
     Alarms alarms;      // of entries
     Instant last_turn;  // alarms are near to it
@@ -199,6 +201,7 @@ struct Speaker::State {
     void write_news(Interface& interface, Sender& sender, const Turn& turn);
     void write_repeats(Interface& interface, Sender& sender, const Turn& turn);
     void write_changes(Version& from, Version to, Interface& interface, Sender& sender, const Turn& turn);
+    bool dump_will_tell(const Announcement& update, const Interface& on) const;
     bool quiet(const Entry& entry, const Interface& on) const;
     bool told_to_all(const Entry& entry) const;  // and acknowledged
     void trim_journal(const Turn& turn);
@@ -208,8 +211,10 @@ struct Speaker::State {
     void owe(Interface& on, const Destination& about, const Turn& turn);
 
     // sending.cpp
+    void start_interval(Interface& on, const Turn& turn);
     void start_dump(Interface& on, const Turn& turn);
     void start_dump(Neighbour& to, const Turn& turn);
+    void admit_dump(std::optional<NeighbourId> next, const Turn& turn);
     void flush(Interface& interface, const Turn& turn);
     void flush(Neighbour& neighbour, const Turn& turn);
     void write_waiting(Interface& interface, Sender& sender, const Turn& turn);

@@ -161,6 +161,30 @@ TEST_CASE("nothing is said before everything that has arrived was heard") {
     CHECK(desk.speaker.deadline()->at <= desk.now + 1ns);
 }
 
+TEST_CASE("a hub whose neighbours come all at once tells each of them everything, and hardly anything twice"
+) {
+    constexpr unsigned kPeers = 300;
+    Desk desk;
+    const auto peer = [](unsigned i) { return ip(("fe80::1:" + std::to_string(i)).c_str()); };
+    for (unsigned i = 1; i <= kPeers; ++i) desk.plug(i, Desk::link());
+    for (unsigned i = 1; i <= kPeers; ++i) {
+        desk.befriend(i, peer(i));
+        desk.announce(i, peer(i), {{numbered(i), 0x100 + i, peer(i), 1, {1600}, 0}});
+    }
+    desk.pass(3s);
+    std::map<std::pair<InterfaceId, Destination>, int> told;
+    int said = 0;
+    for (const Sent& s : desk.sent) {
+        for (const Announcement& update : s.all<Announcement>()) {
+            if (update.metric == kInfinity || !update.about) continue;
+            ++told[{s.on, *update.about}];
+            ++said;
+        }
+    }
+    CHECK(told.size() == kPeers * (kPeers - 1));
+    CHECK(said <= int(told.size()) * 11 / 10);
+}
+
 TEST_CASE("no packet is larger than the interface carries, down to 512 octets") {
     for (const std::size_t mtu : {100u, 576u, 1280u, 1400u, 9000u}) {
         Desk desk;
