@@ -30,11 +30,17 @@ def memory(pid, what="VmRSS"):
     raise KeyError(what)
 
 
+MESSAGE, ATTRIBUTE = struct.Struct("=IH"), struct.Struct("=HH")  # length and kind of a message, an attribute
+
+
 class Fib:
     """The unicast routes to the prefixes under `within` in one host, by the kernel's notifications."""
 
     def __init__(self, host, within):
-        self.within = ipaddress.ip_network(within)
+        network = ipaddress.ip_network(within)
+        self.octets = network.max_prefixlen // 8
+        self.beyond = network.max_prefixlen - network.prefixlen
+        self.network = int(network.network_address) >> self.beyond
         self.present = set()
         self.changes = 0
         self.changed = threading.Condition()
@@ -47,39 +53,45 @@ class Fib:
         self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
+    # Ten thousand at once, one message each: what takes long here would be measured as the router's time.
     def _listen(self):
         while self.open:
             if not select.select([self.socket], [], [], 0.1)[0]:
                 continue
-            data = self.socket.recv(1 << 20)
             with self.changed:
-                self._read(data)
+                for data in self._arrived():
+                    self._read(data)
                 self.changed.notify_all()
+
+    def _arrived(self):
+        for _ in range(200):
+            try:
+                yield self.socket.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
 
     def _read(self, data):
         at = 0
         while at + 16 <= len(data):
-            length, kind = struct.unpack_from("=IH", data, at)
+            length, kind = MESSAGE.unpack_from(data, at)
             if kind in (RTM_NEWROUTE, RTM_DELROUTE):
-                self._route(kind, data[at + 16:at + length])
+                self._route(kind == RTM_NEWROUTE, data, at + 16, at + length)
             at += (length + 3) & ~3
 
-    def _route(self, kind, body):
-        family, bits = body[0], body[1]
-        at = 12
-        while at + 4 <= len(body):
-            length, attribute = struct.unpack_from("=HH", body, at)
+    def _route(self, new, data, at, end):
+        bits, route_type = data[at + 1], data[at + 7]
+        at += 12
+        while at + 4 <= end:
+            length, attribute = ATTRIBUTE.unpack_from(data, at)
             if attribute == RTA_DST:
-                self._change(kind, family, body[at + 4:at + length], bits, body[7])
+                return self._change(new and route_type == RTN_UNICAST, data[at + 4:at + length], bits)
             at += max((length + 3) & ~3, 4)
 
-    def _change(self, kind, family, raw, bits, route_type):
-        if len(raw) * 8 != self.within.max_prefixlen:
-            return
-        if ipaddress.ip_address(raw) not in self.within:
+    def _change(self, present, raw, bits):
+        if len(raw) != self.octets or int.from_bytes(raw) >> self.beyond != self.network:
             return
         self.changes += 1
-        if kind == RTM_NEWROUTE and route_type == RTN_UNICAST:
+        if present:
             self.present.add((raw, bits))
         else:
             self.present.discard((raw, bits))
