@@ -56,10 +56,9 @@ inline constexpr Duration kRepeatDelay = 1s;     // second copy of what nobody a
 inline constexpr std::size_t kPortion = 100;     // destinations that are written together: about two packets
 inline constexpr unsigned kPortionsAtOnce = 5;   // to those who do not acknowledge; then
 inline constexpr Duration kPortionPause = 10ms;
-inline constexpr unsigned kDumpShare = 8;  // a periodic dump is spread over this part of its interval
-inline constexpr std::size_t kDumpsAtOnce =
-    128;  // what more would send waits longer for its answer than it should
-inline constexpr Instant kQueued = Instant::max();  // when those are due that wait for others
+inline constexpr unsigned kDumpShare = 8;         // a periodic dump is spread over this part of its interval
+inline constexpr std::size_t kDumpsAtOnce = 128;  // with more, answers come later than they are waited for
+inline constexpr Instant kQueued = Instant::max();  // when a dump is due that waits for others
 inline constexpr Duration kDumpInterval = 1s;       // full dumps asked for by one neighbour
 inline constexpr Duration kRetractionMemory =
     60s;  // what is gone stays in the table, for those still to be told

@@ -85,8 +85,9 @@ void Speaker::State::write_changes(
 // and no dump tells of it; nor does anything wait for a dump that may not begin yet.
 bool Speaker::State::dump_will_tell(const Announcement& update, const Interface& on) const {
     if (update.metric == kInfinity || on.neighbours.size() != 1) return false;
-    const auto& dump = neighbours[on.neighbours.begin()->second]->outbox.dump;
-    if (!dump) return false;
+    const Neighbour& only = *neighbours[on.neighbours.begin()->second];
+    const auto& dump = only.outbox.dump;
+    if (!dump || !only.listens()) return false;
     return dump->after ? *dump->after < *update.about : dump->due <= last_turn || dump->due == kQueued;
 }
 

@@ -109,7 +109,7 @@ void Speaker::State::flush(Neighbour& neighbour, const Turn& turn) {
 void Speaker::State::arm_again(const Outbox& box, bool room, Due timer, std::uint32_t id, const Turn& turn) {
     if (!box.tlvs.empty()) arm(timer, id, turn.now + kPortionPause);
     if (!box.owed.empty() && room) arm(timer, id, std::max(turn.now + kHelloGap, box.owed_allowed_at));
-    if (box.dump && (room || box.dump->due > turn.now))
+    if (box.dump && box.dump->due != kQueued && (room || box.dump->due > turn.now))
         arm(timer, id, std::max(turn.now + kPortionPause, box.dump->due));
 }
 
@@ -254,7 +254,8 @@ void Speaker::State::receive_ack(Neighbour& from, const Ack& ack, const Turn& tu
 
 // With what had to wait for room.
 void Speaker::State::resume(Neighbour& n, const Turn& turn) {
-    if (n.outbox.dump) arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.dump->due));
+    if (n.outbox.dump && n.outbox.dump->due != kQueued)
+        arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.dump->due));
     if (!n.outbox.owed.empty())
         arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.owed_allowed_at));
     const Interface& on = *n.interface;
