@@ -157,3 +157,12 @@ well_formed() {
     malformed >"$work/malformed"
     [ ! -s "$work/malformed" ] || { head -n 3 "$work/malformed"; return 1; }
 }
+
+# with_peers PEER...: the scenario with each of them (babeld and BIRD where none is named), which is the function with_PEER.
+# Then what was recorded is read.
+with_peers() {
+    local peer
+    [ $# -gt 0 ] || set -- babeld bird
+    for peer; do "with_$peer"; done
+    check 'tcpdump and tshark can read all that was said' well_formed
+}

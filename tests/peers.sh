@@ -16,6 +16,17 @@ not_ok() {
     failures=$((failures + 1))
 }
 
+# What cannot be run here is said to be left out, which is no failure.
+needs_namespaces() {
+    unshare -n -m true 2>/dev/null && return
+    echo 'left out: namespaces are not allowed here'
+    exit 0
+}
+
+# packets_lost FILE: by what ping said at its end.
+packets_lost() { sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$1" | { read -r a b; echo $((a - b)); }; }
+lost_at_most() { [ "$(packets_lost "$2")" -le "$1" ] || { packets_lost "$2"; return 1; }; }
+
 # check NAME COMMAND...: passes if the command succeeds; what it said last is the reason otherwise.
 check() {
     local name=$1

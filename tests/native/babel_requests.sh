@@ -107,11 +107,6 @@ with_bird() {
     check_deaths bird BIRD 15 start_it
 }
 
-if ! unshare -n -m true 2>/dev/null; then
-    echo 'left out: namespaces are not allowed here'
-    exit 0
-fi
-[ $# -gt 0 ] || set -- babeld bird
-for peer; do "with_$peer"; done
-check 'tcpdump and tshark can read all that was said' well_formed
+needs_namespaces
+with_peers "$@"
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

@@ -127,10 +127,7 @@ lossy_bird() {
         "protocol static far { ipv6; $(seq -f 'route fd71:%.0f::/48 unreachable;' 200) }"
 }
 
-if ! unshare -n -m true 2>/dev/null; then
-    echo 'left out: namespaces are not allowed here'
-    exit 0
-fi
+needs_namespaces
 parts=("$@")
 [ $# -gt 0 ] || parts=(in_ring babeld bird)
 for part in "${parts[@]}"; do
