@@ -18,19 +18,24 @@ constexpr int kFair = 4;               // datagrams in a row before the kernel i
 constexpr int kPatience = 4096;        // before time goes on
 const base::Address kGroup = *base::Address::parse("ff02::1:6");
 
+UdpOptions options() {
+    UdpOptions options;
+    options.port = kPort;
+    options.link_scope = true;
+    return options;
+}
+
 }  // namespace
 
 BabelPort::BabelPort(boost::asio::io_context& io) : io_(io), opened_(io, 1) {}
 
 std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
     if (socket_) return bind_again(vrf);
-    UdpOptions options;
-    options.port = kPort;
-    options.device = vrf;
-    options.link_scope = true;
-    options.receive_buffer = 8 << 20;  // all neighbours may tell all they know at once
+    UdpOptions wanted = options();
+    wanted.device = vrf;
+    wanted.receive_buffer = 8 << 20;  // all neighbours may tell all they know at once
     base::Result<Descriptor> descriptor = base::Error{};
-    inside_namespace(namespace_fd, [&] { descriptor = open_udp(options); });
+    inside_namespace(namespace_fd, [&] { descriptor = open_udp(wanted); });
     if (!descriptor) return descriptor.error().text;
     namespace_fd_ = namespace_fd;
     socket_ = std::make_unique<UdpSocket>(io_, std::move(*descriptor), kPort);
@@ -71,6 +76,7 @@ void BabelPort::link_gone(const std::string& name) {
     if (it == index_of_.end()) return;
     // The kernel would keep the membership of a link that is no more, and count it.
     for (const Descriptor& holder : holders_) leave_group(holder.get(), kGroup, it->second);
+    ways_.erase(name);
     name_of_.erase(it->second);
     index_of_.erase(it);
 }
@@ -97,7 +103,20 @@ bool BabelPort::send(
 ) {
     const auto it = index_of_.find(link);
     if (it == index_of_.end() || !socket_) return false;
+    if (to == kGroup && send_to_group(link, from, bytes)) return true;
     return socket_->send(from, {to, kPort}, it->second, bytes);
+}
+
+bool BabelPort::send_to_group(const std::string& link, const base::Address& from, base::ByteView bytes) {
+    const auto [it, added] = ways_.try_emplace(link);
+    Way& way = it->second;
+    if (added || way.from != from) {
+        way.from = from;
+        inside_namespace(namespace_fd_, [&] {
+            way.socket = open_to_group(socket_->descriptor(), options(), from, kGroup, index_of_.at(link));
+        });
+    }
+    return way.socket && ::send(way.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) >= 0;
 }
 
 boost::asio::awaitable<void> BabelPort::receive(Received received) {

@@ -42,6 +42,7 @@ private:
     std::string bind_again(const std::string& vrf);
     void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
+    bool send_to_group(const std::string& link, const base::Address& from, base::ByteView bytes);
     void add_holder();
 
     boost::asio::io_context& io_;
@@ -51,6 +52,11 @@ private:
     Received received_;
     std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
     std::set<std::string> wanted_;
+    struct Way {  // to the group
+        base::Address from;
+        Descriptor socket;  // none: the kernel would not
+    };
+    std::map<std::string, Way> ways_;
     std::map<std::string, std::uint32_t> index_of_;
     std::map<std::uint32_t, std::string> name_of_;
 };

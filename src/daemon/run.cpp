@@ -13,6 +13,7 @@
 #include <sodium.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -114,6 +115,14 @@ int run_until_stopped(
     return exit_status::ok;
 }
 
+// Babel has a socket for each link, the data plane a device; what is usual is meant for select().
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = std::max(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, 65536));
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int run(const RunOptions& options) {
@@ -139,6 +148,7 @@ int run(const RunOptions& options) {
     if (const int status = pid_file.take(); status != exit_status::ok) return status;
 
     prctl(PR_SET_DUMPABLE, 0);  // keys must not end up in a core file
+    raise_descriptor_limit();
     std::signal(SIGPIPE, SIG_IGN);
     const auto kernel_datapath = choose_datapath(*config);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);

@@ -181,6 +181,26 @@ base::Result<Descriptor> open_udp(const UdpOptions& options) {
     return fd;
 }
 
+// The port is shared only once it is ours, so nobody else's socket can take it beside this one.
+Descriptor open_to_group(
+    int beside,
+    const UdpOptions& options,
+    const Address& from,
+    const Address& group,
+    std::uint32_t interface_index
+) {
+    Descriptor fd(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return {};
+    for (const int one : {beside, fd.get()}) set(one, SOL_SOCKET, SO_REUSEPORT, 1);
+    set_family_options(fd.get(), options);
+    sockaddr_storage name;
+    socklen_t size = to_sockaddr(from, options.port, interface_index, name);
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&name), size) != 0) return {};
+    size = to_sockaddr(group, options.port, interface_index, name);
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), size) != 0) return {};
+    return fd;
+}
+
 // Datagrams that were taken from the kernel with one call. A burst of updates is thousands of them.
 struct UdpSocket::Batch {
     static constexpr std::size_t kSize = 8;

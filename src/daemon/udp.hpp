@@ -61,6 +61,17 @@ private:
     std::unique_ptr<Batch> batch_;
 };
 
+// A socket that only sends, from one address of a link to a group on it, by the port of `beside`, which is
+// open and bound to any address. It knows its way, where one for all links looks it up for every datagram;
+// the kernel's search is as long as there are links.
+Descriptor open_to_group(
+    int beside,
+    const UdpOptions& options,
+    const base::Address& from,
+    const base::Address& group,
+    std::uint32_t interface_index
+);
+
 // 0 or an errno; ENOMEM when the socket may not join more groups (net.core.optmem_max).
 int join_group(int descriptor, const base::Address& group, std::uint32_t interface_index);
 void leave_group(

@@ -10,6 +10,11 @@ joined() { [ "$(memberships)" = $many ] || { memberships; return 1; }; }
 memberships() { in_host hub grep -c ff020000000000000000000000010006 /proc/net/igmp6; }
 hears() { neighbours "$1" "map(select(.reachable)) | length == $2"; }
 sockets_of() { find "/proc/${daemon_pid[$1]}/fd" -lname 'socket:*' | wc -l; }
+finds_it_taken() {
+    RUNTIME_DIR=$work/second timeout 5 nsenter -t "${holder[$1]}" -n -m -- "$aronet" daemon run -c "${config_of[$1]}" \
+        >"$work/second.log" 2>&1
+    grep -q 'UDP port 6696: bind: Address already in use' "$work/second.log" || { tail -n 3 "$work/second.log"; return 1; }
+}
 one_socket_joins() {
     in_host hub python3 - <<'PYTHON'
 import socket
@@ -42,6 +47,8 @@ ours far '"interfaces": ["v*"]'
 check "a router of ours joins on all $many" wait_for 60 joined
 check 'and hears a neighbour on each' wait_for 60 hears hub $many
 check 'by which it is heard' wait_for 60 hears far $many
+check 'with a way to the group for each' test "$(in_host hub ss -uanH state established dport = :6696 | wc -l)" = $many
+check 'while the port is still taken for others' finds_it_taken hub
 sockets=$(sockets_of hub)
 for i in $(seq 1 2 $many); do echo "link del v$i"; done >"$work/batch"
 in_host hub ip -batch "$work/batch"
