@@ -186,7 +186,7 @@ Duration Speaker::State::update_interval(const Interface& interface) const {
     const auto updates = std::int64_t(neighbour_count * table.size());
     const Duration bounded = std::chrono::milliseconds(1000) * (updates / kUpdatesPerSecond);
     return interface.config.update_interval.value_or(
-        std::clamp<Duration>(bounded, hello_interval(interface) * 4, kUpdateIntervalMax)
+        std::clamp<Duration>(bounded, hello_interval(interface) * kHellosPerDumpMin, kUpdateIntervalMax)
     );
 }
 
@@ -233,10 +233,19 @@ void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
     interface.hello_gap = rested ? kHelloGap : std::min(interface.hello_gap * 2, kHelloGapMax);
     interface.hello_allowed_at = turn.now + interface.hello_gap;
     Instant at = turn.now + std::max(next, kHelloGap);
-    // Where there are many interfaces we wake for several at a time.
-    if (next > interface.hello_interval / 2)
-        at -= at.time_since_epoch() % (interface.hello_interval / kHelloSlots);
+    if (next > interface.hello_interval / 2) at = in_company(at, interface, turn);
     timers.set({Due::own_hello, interface.id}, at);
+}
+
+// Where there are several interfaces we wake for some at a time. Nearest, so that as many Hellos leave as
+// the interval says, and never after what was promised.
+Instant Speaker::State::in_company(Instant at, const Interface& on, const Turn& turn) const {
+    const Instant promised = turn.now + on.hello_interval;
+    const auto slots = std::clamp<std::int64_t>(std::ssize(interfaces), kHelloSlotsMin, kHelloSlotsMax);
+    const Duration slot = on.hello_interval / slots;
+    at += slot / 2;
+    at -= at.time_since_epoch() % slot;
+    return at <= promised ? at : at - slot;
 }
 
 Ihu Speaker::State::ihu_for(Neighbour& n) {

@@ -182,10 +182,13 @@ void Speaker::State::admit_dump(std::optional<NeighbourId> next, const Turn& tur
 // At the pace of the acknowledgments; where there are none, in portions that no socket drops.
 void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& sender, const Turn& turn) {
     const unsigned at_once = box.dump->spread ? 1 : kPortionsAtOnce;
+    // Portions of one size, so that no packet is left for a few.
+    const std::size_t portions = std::max<std::size_t>((table.size() + kPortion / 2) / kPortion, 1);
+    const std::size_t size = table.size() / portions + 1;
     for (unsigned portion = 0; portion < at_once || sender.reliable(); ++portion) {
         auto it = table.after(box.dump->after);
         std::vector<Item> items;
-        for (; items.size() < kPortion && it != table.end(); ++it) {
+        for (; items.size() < size && it != table.end(); ++it) {
             Entry& entry = *it;
             box.dump->after = entry.about();
             Announcement update = announcement(*box.dump->after, &entry, interface);

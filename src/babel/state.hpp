@@ -131,6 +131,7 @@ struct Speaker::State {
     bool unproven(const Neighbour& neighbour) const;
     void ask_whether_heard(Interface& interface, Sender& sender, const Turn& turn);
     void send_hello(Interface& interface, const Turn& turn);
+    Instant in_company(Instant at, const Interface& on, const Turn& turn) const;
     Ihu ihu_for(Neighbour& neighbour);
     void write_hello(Interface& interface, Sender& sender, const Turn& turn);
 
