@@ -213,7 +213,8 @@ struct Node::State {
     struct {
         std::optional<Instant> due;
         bool in_flight = false, traffic_flows = false;
-    } watching;  // of the links' counters, while there are routes
+        unsigned idle_looks = 0;  // in a row
+    } watching;                   // of the links' counters, while there are routes
     Instant started, now;
     ike::Actions ike_actions;
     babel::Actions babel_actions;

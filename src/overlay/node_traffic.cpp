@@ -1,7 +1,8 @@
 // What the data plane has counted. Of the SAs: shown per tunnel, and a sign of life to IKE. They are read in
 // one batch, at most once a second, and only when somebody wants to know: a user, IKE before it probes a
 // silent peer, and a tunnel whose SAs go. Of the links: Babel asks after next hops that traffic goes to. They
-// are read once a second while there are routes, and four times while traffic flows.
+// are read four times a second while traffic flows, else once while there are routes, and a quarter as often
+// once nothing has flowed for a while.
 
 #include "overlay/node_state.hpp"
 
@@ -10,6 +11,8 @@ namespace {
 
 constexpr Duration kFresh = std::chrono::seconds(1);
 constexpr Duration kLookBusy = std::chrono::milliseconds(250), kLookIdle = std::chrono::seconds(1);
+constexpr Duration kLookQuiet = std::chrono::seconds(4);
+constexpr unsigned kIdleLooks = 20;  // before it is quiet
 
 }  // namespace
 
@@ -79,7 +82,11 @@ void Node::State::notice(const netlink::LinkCounters& counters) {
 
 void Node::State::links_answered() {
     watching.in_flight = false;
-    if (speaker.installed_count() > 0) watching.due = now + (watching.traffic_flows ? kLookBusy : kLookIdle);
+    if (speaker.installed_count() == 0) return;
+    watching.idle_looks = watching.traffic_flows ? 0 : std::min(watching.idle_looks + 1, kIdleLooks);
+    watching.due = now + (watching.traffic_flows             ? kLookBusy
+                          : watching.idle_looks < kIdleLooks ? kLookIdle
+                                                             : kLookQuiet);
 }
 
 }  // namespace aronet::overlay
