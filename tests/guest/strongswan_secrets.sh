@@ -88,7 +88,7 @@ check_not_taken() {
     check 'strongSwan had none of that name' says "no PPK for 'one' found, ignored because PPK is not required"
     check 'berlin requires what strongSwan has not' wait_for 30 to_cairo berlin '.reason | contains("AUTHENTICATION_FAILED")'
     check 'and there is no tunnel between them' to_cairo berlin '.state != "routed"'
-    check 'athens reaches strongSwan' wait_for 20 reaches athens "${v6_of[cairo]}"
+    check 'athens reaches strongSwan' wait_for 60 reaches athens "${v6_of[cairo]}"
     stop_all
     ours athens '"psk": "what nobody else but this node knows"'
     strongswan none none two
