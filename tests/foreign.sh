@@ -201,5 +201,6 @@ start_babeld() {
         echo 'redistribute local deny'
         echo 'redistribute deny'
     } >"$work/$host-babeld.conf"
+    in_host "$host" rm -f /run/babeld.pid  # of one that was killed: babeld would not start
     run_foreign "$host" babeld -I /run/babeld.pid -S /run/babeld.state -c "$work/$host-babeld.conf"
 }
