@@ -70,6 +70,14 @@ void Engine::traffic_seen(PeerId id, Instant at) {
     for (Session* session : state_->live(id)) session->heard_esp(at);
 }
 
+void Engine::suspect(PeerId id, Instant now, Actions& out) {
+    if (!state_->pursuits.contains(id)) return;
+    Turn turn{state_->ground, now, out};
+    for (const Session* one : state_->established(id)) {
+        state_->with(one->key(), turn, [&](Session& session) { session.suspect(turn); });
+    }
+}
+
 void Engine::stop(Instant now, Actions& out) {
     if (state_->stop_at) return;
     Turn turn{state_->ground, now, out};

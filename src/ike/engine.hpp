@@ -114,7 +114,14 @@ struct PeerMoved {
 struct Silence {
     PeerId peer;
 };
-using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, base::Note>;
+// What suspect() found: `suspected` at once; `none` when the peer is dead for routing, after eight unanswered
+// questions and at least 2 s or four round trips; `full` with its next sign of life. Its SAs stay meanwhile.
+enum class Trust : std::uint8_t { full, suspected, none };
+struct Doubted {
+    PeerId peer;
+    Trust trust;
+};
+using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, Doubted, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };
@@ -147,7 +154,9 @@ public:
     void renew(PeerId id, Instant now, Actions& out);        // rekeys its IKE SA, with all children
     void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
     void traffic_seen(PeerId id, Instant at);  // authentic ESP came in then: puts the probe off
-    void stop(Instant now, Actions& out);      // DELETE for every SA, then stopped()
+    // Traffic goes out, and nothing has come back for a while.
+    void suspect(PeerId id, Instant now, Actions& out);
+    void stop(Instant now, Actions& out);  // DELETE for every SA, then stopped()
 
     void handle(const Datagram& datagram, Instant now, Actions& out);
     void tick(Instant now, Actions& out);

@@ -36,6 +36,14 @@ Requester::Due Requester::tick(Instant now, base::Random& random) {
     return Due::repeat;
 }
 
+void Requester::pace(const Schedule& schedule, Instant now, base::Random& random) {
+    if (!in_flight()) return;
+    schedule_ = schedule;
+    schedule_.tries += sent_;
+    wait_ = schedule.first;
+    due_ = now + random.jitter(wait_, 20);
+}
+
 std::optional<Instant> Requester::deadline() const {
     return in_flight() ? std::optional(due_) : std::nullopt;
 }

@@ -35,6 +35,9 @@ inline constexpr Schedule kInitSchedule{std::chrono::seconds(1), std::chrono::se
 inline constexpr Schedule kAuthSchedule{std::chrono::seconds(1), std::chrono::seconds(5), 7};
 // Nine requests in 17 s: at 30 % loss each way two in a thousand go all unanswered.
 inline constexpr Schedule kLiveSchedule{std::chrono::seconds(1), std::chrono::seconds(2), 9};
+// Traffic to the peer goes unanswered: the repetitions of one request are the questions.
+inline constexpr Schedule kSuspicionSchedule{
+    std::chrono::milliseconds(200), std::chrono::milliseconds(200), 1000, 10};
 // A DELETE that is lost costs the peer a dead peer detection, no more.
 inline constexpr Schedule kDeleteSchedule{std::chrono::milliseconds(500), std::chrono::seconds(2), 4};
 
@@ -65,6 +68,7 @@ public:
     enum class Due : std::uint8_t { nothing, repeat, give_up };
     Due tick(Instant now, base::Random& random);
     std::optional<Instant> deadline() const;
+    void pace(const Schedule& schedule, Instant now, base::Random& random);  // from now on
     void extend(unsigned tries) { schedule_.tries += tries; }  // the peer gave another sign of life
 
 private:

@@ -89,6 +89,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
     }
     requester_.answered(raw.header.message_id);
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
+    measure_round_trip(turn);
     heard(from, turn);
     const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);
@@ -165,6 +166,7 @@ void Session::on_response(const Message& message, Turn& turn) {
 // A verified message that is no repetition: the peer is alive, and it is where this came from.
 void Session::heard(const Endpoint& from, Turn& turn) {
     heard_ike_at_ = heard_at_ = turn.now;
+    acquit_if_heard(turn);
     if (from == remote_) return;
     const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
     const bool may_move = peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
@@ -289,6 +291,7 @@ void Session::tick(Turn& turn) {
         case Requester::Due::repeat:
             send(requester_.datagrams(), remote_, turn);
             doubt(turn);
+            weigh_suspicion(turn);
             break;
         case Requester::Due::give_up:
             on_silence(turn);
@@ -318,6 +321,7 @@ void Session::tick_established(Turn& turn) {
         response_fragments_.clear();
         fragments_until_.reset();
     }
+    acquit_if_heard(turn);
     if (const auto at = doubt_at(); at && turn.now >= *at) doubt(turn);
     if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_)
         probe_wanted_ = true;
@@ -348,6 +352,7 @@ std::optional<Instant> Session::deadline() const {
     }
     if (state_ == SessionState::lingering || state_ == SessionState::superseded) consider(linger_until_);
     if (state_ != SessionState::established) return first;
+    if (suspicion_ && heard_at_ > suspicion_->since) consider(heard_at_);
     if (behind_nat_) consider(sent_at_ + keepalive_interval_);
     if (fragments_until_) consider(*fragments_until_);
     for (const Child& child : children_) {

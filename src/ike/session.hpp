@@ -70,6 +70,7 @@ public:
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
     void follow(const Endpoint& remote, Turn& turn);  // the peer's endpoint is another
     void heard_esp(Instant at);
+    void suspect(Turn& turn);  // traffic to the peer goes unanswered: it is asked at once, and quickly
     void repeat_init_response(const Endpoint& to, Turn& turn) const;
     // What the engine makes of a rekeying. A spare session takes the children and all that waits; the old one
     // then awaits the peer's DELETE.
@@ -135,6 +136,11 @@ private:
     void tick_established(Turn& turn);
     std::optional<Instant> doubt_at() const;
     void doubt(Turn& turn);
+
+    // session_suspicion.cpp: a peer that does not answer traffic.
+    void weigh_suspicion(Turn& turn);
+    void acquit_if_heard(Turn& turn);
+    void measure_round_trip(const Turn& turn);
 
     // session_init.cpp: IKE_SA_INIT.
     void send_init(Turn& turn);
@@ -270,6 +276,13 @@ private:
     Instant opened_at_{}, asked_at_{}, established_at_{}, heard_ike_at_{}, heard_at_{}, sent_at_{},
         linger_until_{};
     std::optional<Instant> doubted_since_;  // the heard_at_ that ESP has been asked for
+    struct Suspicion {
+        Instant since;
+        unsigned sent_before;  // of the repetitions of the request in flight
+        bool dead = false;
+    };
+    std::optional<Suspicion> suspicion_;
+    Duration round_trip_{};  // smoothed; of requests that were answered at once
     Duration dpd_interval_{}, keepalive_interval_{};
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

@@ -82,6 +82,7 @@ struct IkePeer {
 struct IkeConfig {
     Duration dpd_interval = std::chrono::seconds(10);
     Duration keepalive_interval = std::chrono::seconds(20);
+    Duration suspicion_time = std::chrono::seconds(1);
     std::uint32_t replay_window = 128;
     bool esn = false;                    // asked for; without where the peer cannot
     std::uint32_t fragment_size = 1280;  // of IP datagrams

@@ -4,6 +4,9 @@
 #include "overlay/node_state.hpp"
 
 namespace aronet::overlay {
+namespace {
+constexpr std::uint16_t kSuspicionCost = 1024;  // more than any detour within a mesh
+}
 
 // Parts answer to each other only through here, so nothing is forwarded half done.
 void Node::State::drain() {
@@ -49,6 +52,7 @@ void Node::State::translate(ike::Switch& action) {
     if (child == tunnel.children.end()) return;
     if (tunnel.current) ++tunnel.rekeyings;
     tunnel.current = action.child;
+    trust(tunnel, ike::Trust::full);  // the peer has just agreed to it
     const Child& c = child->second;
     change(
         netlink::SetPolicies{{action.peer, action.peer, c.out_source, c.out.destination, c.out.spi}},
@@ -70,6 +74,8 @@ void Node::State::translate(ike::ChildDown& action) {
     tunnel.current.reset();
     tunnel.carries = false;
     tunnel.since = now;
+    tunnel.trust = ike::Trust::full;  // Babel forgets the link, and with it what was held against it
+    tunnel.unanswered_since.reset();
     change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
@@ -91,6 +97,20 @@ void Node::State::translate(ike::PeerMoved& action) {
     const ike::Peer peer = found->second.pairing.peer;
     engine.drop(peer.id, now, ike_actions);
     engine.connect(peer, now, ike_actions);
+}
+
+void Node::State::translate(const ike::Doubted& action) {
+    const auto found = tunnels.find(action.peer);
+    if (found != tunnels.end()) trust(found->second, action.trust);
+}
+
+// Another way is taken at the first suspicion where there is one; no way leads over what is dead.
+void Node::State::trust(Tunnel& tunnel, ike::Trust trust) {
+    if (std::exchange(tunnel.trust, trust) == trust || !tunnel.on_babel) return;
+    const std::uint16_t cost = trust == ike::Trust::full        ? 0
+                               : trust == ike::Trust::suspected ? kSuspicionCost
+                                                                : babel::kInfinity;
+    speaker.suspect(tunnel.pairing.if_id, cost, now, babel_actions);
 }
 
 void Node::State::translate(babel::Send& action) {

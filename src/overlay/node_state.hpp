@@ -79,6 +79,8 @@ struct Node::State {
     void translate(ike::ChildDown& action);
     void translate(ike::PeerMoved& action);
     void translate(ike::Silence&) { want_counters(); }
+    void translate(const ike::Doubted& action);
+    void trust(Tunnel& tunnel, ike::Trust trust);
     void translate(babel::Send& action);
     void translate(const babel::InstallRoute& action) { route_changed(action.destination, action.before); }
     void translate(const babel::InstallUnreachable& action) {
@@ -163,6 +165,7 @@ struct Node::State {
     void want_counters();
     void watch_links();
     void look_at_links();
+    void weigh_silence(Tunnel& tunnel, std::uint64_t arrived, bool flows);
     void links_answered();
     void counters_answered(const netlink::Done& done);
     void answer_with_counters(Request request);

@@ -75,9 +75,22 @@ void Node::State::look_at_links() {
 void Node::State::notice(const netlink::LinkCounters& counters) {
     for (const netlink::LinkCounters::One& one : counters.links) {
         const auto id = babel_interface(one.link);
-        if (id && speaker.traffic(*id, {one.sent, one.received}, now, babel_actions))
-            watching.traffic_flows = true;
+        if (!id) continue;
+        const bool flows = speaker.traffic(*id, {one.sent, one.received}, now, babel_actions);
+        watching.traffic_flows = watching.traffic_flows || flows;
+        const auto tunnel = tunnels.find(*id);
+        if (tunnel != tunnels.end()) weigh_silence(tunnel->second, one.received, flows);
     }
+}
+
+// More than Babel's own goes out, and nothing comes back, not even what Babel asks for.
+void Node::State::weigh_silence(Tunnel& tunnel, std::uint64_t arrived, bool flows) {
+    const bool answered = std::exchange(tunnel.arrived_on_link, arrived) != arrived;
+    if (!flows || answered) return tunnel.unanswered_since.reset();
+    if (!tunnel.unanswered_since) tunnel.unanswered_since = now;
+    const Duration patience = config.ike.suspicion_time;
+    if (patience > Duration::zero() && now >= *tunnel.unanswered_since + patience)
+        engine.suspect(tunnel.pairing.if_id, now, ike_actions);
 }
 
 void Node::State::links_answered() {

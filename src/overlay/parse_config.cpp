@@ -196,6 +196,7 @@ void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     ike.warn_of_unknown(
         {"dpd_interval",
          "keepalive_interval",
+         "suspicion_time",
          "replay_window",
          "esn",
          "fragment_size",
@@ -207,6 +208,7 @@ void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     );
     read_duration(ike.member("dpd_interval"), 0s, 1h, config.dpd_interval);
     read_duration(ike.member("keepalive_interval"), 1s, 1h, config.keepalive_interval);
+    read_duration(ike.member("suspicion_time"), 0s, 1h, config.suspicion_time);
     read_number(ike.member("replay_window"), 32, 4096, config.replay_window);
     const Value esn = ike.member("esn");
     if (!esn.is_absent()) config.esn = esn.boolean().value_or(false);

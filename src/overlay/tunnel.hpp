@@ -33,6 +33,9 @@ struct Tunnel {
     std::uint64_t came_up = 0;            // times
     std::uint64_t rekeyings = 0;          // of the child
     Traffic received, sent;               // as of the last reading
+    std::uint64_t arrived_on_link = 0;    // packets, as of the last look at the links
+    std::optional<base::Instant> unanswered_since;  // traffic goes out, and nothing comes back
+    ike::Trust trust = ike::Trust::full;
 
     Stage stage() const;
     bool may_route() const { return link_up && carries; }

@@ -245,6 +245,8 @@ void Dialogue::perform(Side& side) {
                 }
             } else if (std::holds_alternative<Silence>(action)) {
                 ++side.silences;
+            } else if (const auto* doubted = std::get_if<Doubted>(&action)) {
+                side.trust.push_back(doubted->trust);
             } else if (const auto* note = std::get_if<base::Note>(&action)) {
                 side.notes.push_back(note->text);
                 if (note->level == base::Level::error) FAIL(note->text);

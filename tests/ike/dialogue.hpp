@@ -33,6 +33,7 @@ struct Side {
     std::map<ChildId, std::pair<std::vector<TrafficSelector>, std::vector<TrafficSelector>>> selectors;
     std::optional<ChildId> sending;
     unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0;
+    std::vector<Trust> trust;  // as it changed
     std::vector<std::string> notes;
 
     PeerView view(PeerId id = 1) const;

@@ -1,0 +1,59 @@
+// A peer to which traffic goes and from which nothing comes is asked at once and every 200 ms (RFC 7296 2.4
+// leaves the time to us). The first suspicion is told, so that another way may be taken where there is one;
+// then that it is dead for routing; then that it lives. The SAs stay, and dead peer detection takes its time.
+
+#include "ike/session.hpp"
+
+#include <algorithm>
+
+namespace aronet::ike {
+
+namespace {
+
+constexpr unsigned kUnansweredMax = 8;
+constexpr Duration kPatienceMin = std::chrono::seconds(2);  // else four round trips
+constexpr unsigned kRoundTripGain = 8;                      // as RFC 6298 smooths
+
+}  // namespace
+
+void Session::suspect(Turn& turn) {
+    if (state_ != SessionState::established || suspicion_ || !peer_) return;
+    if (requester_.in_flight()) {
+        send(requester_.datagrams(), remote_, turn);
+    } else {
+        ask(Asked::liveness, ExchangeType::informational, {}, turn);
+    }
+    requester_.pace(kSuspicionSchedule, turn.now, turn.ground.random);
+    suspicion_ = Suspicion{turn.now, requester_.sent()};
+    turn.out.emplace_back(Doubted{*peer_, Trust::suspected});
+}
+
+// After a repetition.
+void Session::weigh_suspicion(Turn& turn) {
+    if (!suspicion_ || suspicion_->dead) return;
+    const unsigned unanswered = requester_.sent() - suspicion_->sent_before;
+    const Duration patience = std::max<Duration>(kPatienceMin, round_trip_ * 4);
+    if (unanswered < kUnansweredMax || turn.now < suspicion_->since + patience) return;
+    suspicion_->dead = true;
+    requester_.pace(kLiveSchedule, turn.now, turn.ground.random);
+    turn.note(base::Level::info, name(turn) + ": traffic and questions go unanswered");
+    turn.out.emplace_back(Doubted{*peer_, Trust::none});
+}
+
+void Session::acquit_if_heard(Turn& turn) {
+    if (!suspicion_ || heard_at_ <= suspicion_->since) return;
+    requester_.pace(kLiveSchedule, turn.now, turn.ground.random);
+    if (suspicion_->dead) turn.note(base::Level::info, name(turn) + ": it answers again");
+    suspicion_.reset();
+    turn.out.emplace_back(Doubted{*peer_, Trust::full});
+}
+
+// Of an answer that belongs to one datagram alone (Karn).
+void Session::measure_round_trip(const Turn& turn) {
+    if (requester_.sent() != 1) return;
+    const Duration sample = turn.now - asked_at_;
+    round_trip_ =
+        round_trip_ == Duration::zero() ? sample : round_trip_ + (sample - round_trip_) / kRoundTripGain;
+}
+
+}  // namespace aronet::ike

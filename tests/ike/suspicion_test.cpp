@@ -1,0 +1,145 @@
+// A peer to which traffic goes and from which nothing comes: asked at once, dead for routing after two
+// seconds, back with its first sign of life.
+
+#include "dialogue.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace aronet;
+using namespace aronet::ike;
+using namespace aronet::ike::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint8_t kInformational = 37;
+using Story = std::vector<Trust>;
+
+void suspect(Dialogue& d) {
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
+}
+
+Dialogue established(EngineConfig config = without_dpd()) {
+    Dialogue d(1, std::move(config), without_dpd());
+    d.b_connects().a_connects().advance(1s).expect_tunnel();
+    return d;
+}
+
+}  // namespace
+
+TEST_CASE("a suspected peer that lives is asked once and trusted again after a round trip") {
+    Dialogue d = established();
+    const auto before = d.count(kInformational, true);
+    suspect(d);
+    CHECK(d.a.trust == Story{Trust::suspected});
+    suspect(d);
+    d.advance(19ms);
+    CHECK(d.a.trust.size() == 1);
+    d.advance(2ms);
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::full});
+    d.advance(30s);
+    CHECK(d.count(kInformational, true) == before + 1);
+    CHECK(d.single());
+}
+
+TEST_CASE("a suspected peer is dead after two seconds and eight questions; its SAs stay, and it comes back") {
+    Dialogue d = established();
+    d.cut = true;
+    const auto before = d.count(kInformational, true);
+    const Instant cut_at = d.now;
+    suspect(d);
+    d.advance_until(10s, [&] { return d.a.trust.size() == 2; });
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::none});
+    CHECK(d.now - cut_at >= 2s);
+    CHECK(d.now - cut_at <= 2500ms);
+    CHECK(d.count(kInformational, true) - before >= 9);
+    CHECK(d.count(kInformational, true) - before <= 14);
+    d.advance(5s);
+    CHECK(d.a.children.size() == 1);
+    CHECK(d.a.downs == 0);
+    d.cut = false;
+    d.advance(3s);
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::none, Trust::full});
+    CHECK(d.single());
+}
+
+TEST_CASE("over a slow path a suspected peer has four round trips") {
+    Dialogue d = established();
+    d.delay = 450ms;
+    suspect(d);
+    d.advance(2s);
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::full});
+    for (int i = 0; i < 20; ++i) {  // until the smoothed time is near
+        suspect(d);
+        d.advance(2s);
+    }
+    d.a.trust.clear();
+    d.cut = true;
+    const Instant cut_at = d.now;
+    suspect(d);
+    d.advance_until(10s, [&] { return d.a.trust.size() == 2; });
+    CHECK(d.now - cut_at >= 3s);
+    CHECK(d.now - cut_at <= 4s);
+}
+
+TEST_CASE("ESP that comes in acquits as well") {
+    Dialogue d = established();
+    d.cut = true;
+    suspect(d);
+    d.advance(1s);
+    d.a.engine->traffic_seen(1, d.now);
+    d.advance(1ms);
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::full});
+    d.cut = false;
+    d.advance(5s);
+    CHECK(d.single());
+}
+
+TEST_CASE("a request that is under way is the question, and is answered once") {
+    Dialogue d = established();
+    d.cut = true;
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(*d.a.sending, d.now, out); });
+    const auto asked = d.count(36, true);
+    suspect(d);
+    CHECK(d.count(36, true) == asked + 1);
+    d.advance(1s);
+    CHECK(d.count(36, true) >= asked + 5);
+    d.cut = false;
+    d.advance(1s);
+    CHECK(d.a.trust == Story{Trust::suspected, Trust::full});
+    d.advance(10s);
+    CHECK(d.single());
+}
+
+TEST_CASE("a peer that stays dead is given up as by dead peer detection, and reached again") {
+    Dialogue d = established();
+    d.cut = true;
+    suspect(d);
+    d.advance(30s);
+    CHECK(d.a.children.empty());
+    d.cut = false;
+    d.advance_until(60s, [&] { return d.single(); });
+    d.expect_tunnel();
+}
+
+TEST_CASE("nobody is taken for dead where three of ten packets are lost each way") {
+    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+        Dialogue d = established();
+        base::Random random = base::Random::from_number(seed);
+        d.fate = [&](const Passing&) { return random.below(100) < 30 ? Fate::lost : Fate::arrives; };
+        suspect(d);
+        for (int i = 0; i < 50; ++i) {  // echoes of traffic, both ways
+            d.advance(100ms);
+            if (random.below(100) < 49) d.a.engine->traffic_seen(1, d.now);
+        }
+        CAPTURE(seed);
+        CHECK(std::find(d.a.trust.begin(), d.a.trust.end(), Trust::none) == d.a.trust.end());
+    }
+}
+
+TEST_CASE("suspicion of a peer without an SA is nothing") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    suspect(d);
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.suspect(77, d.now, out); });
+    CHECK(d.a.trust.empty());
+}
