@@ -49,6 +49,10 @@ const char* state_name(ike::PeerState state) {
     return "";
 }
 
+const char* to_string(ike::Trust trust) {
+    return trust == ike::Trust::full ? "full" : trust == ike::Trust::suspected ? "suspected" : "none";
+}
+
 std::string peer_name(const Tunnel& tunnel) {
     return tunnel.pairing.peer.remote.organization + "/" + tunnel.pairing.peer.remote.common_name;
 }
@@ -110,6 +114,7 @@ json tunnels_json(const Node::State& s) {
             {"attempts", peer.attempts},
             {"came_up", tunnel.came_up},
             {"rekeyings", {{"ike", peer.rekeyings}, {"child", tunnel.rekeyings}}},
+            {"trust", to_string(tunnel.trust)},
         });
     }
     return {{"schema", "aronet.tunnels/1"}, {"tunnels", list}};
