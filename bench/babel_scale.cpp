@@ -4,7 +4,6 @@
 #include "babel/mesh.hpp"
 #include "emulated.hpp"
 
-#include <cmath>
 #include <cstdio>
 
 using namespace aronet;
@@ -14,10 +13,6 @@ using namespace std::chrono_literals;
 namespace {
 
 double seconds(Duration d) { return double(base::milliseconds(d)) / 1000; }
-
-double exponent(double small, double large, double from, double to) {
-    return std::log(large / small) / std::log(to / from);
-}
 
 struct Figures {
     double converged = 0, cpu = 0, megabytes = 0, steady_cpu = 0, steady_bytes = 0;

@@ -5,20 +5,9 @@
 // 10 ms.
 
 #include "babel/desk.hpp"
-
-#include <malloc.h>
-
-#include <ctime>
+#include "measure.hpp"
 
 namespace aronet::babel {
-
-inline double cpu_seconds() {
-    timespec t{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
-}
-
-inline double megabytes() { return double(mallinfo2().uordblks + mallinfo2().hblkhd) / 1e6; }
 
 struct EmulatedConfig {
     std::size_t peers = 100;
