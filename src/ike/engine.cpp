@@ -67,7 +67,10 @@ void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& ou
 
 void Engine::traffic_seen(PeerId id, Instant at) {
     if (!state_->pursuits.contains(id)) return;
-    for (Session* session : state_->live(id)) session->heard_esp(at);
+    for (Session* session : state_->live(id)) {
+        session->heard_esp(at);
+        state_->tidy(session->key());
+    }
 }
 
 void Engine::suspect(PeerId id, Instant now, Actions& out) {

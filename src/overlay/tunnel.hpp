@@ -28,12 +28,12 @@ struct Tunnel {
     bool carries = false;  // the policies of the current child are set
     bool on_babel = false;
     std::map<ike::ChildId, Child> children;
-    std::optional<ike::ChildId> current;  // the one we send on
-    base::Instant since;                  // of the present stage
-    std::uint64_t came_up = 0;            // times
-    std::uint64_t rekeyings = 0;          // of the child
-    Traffic received, sent;               // as of the last reading
-    std::uint64_t arrived_on_link = 0;    // packets, as of the last look at the links
+    std::optional<ike::ChildId> current;            // the one we send on
+    base::Instant since;                            // of the present stage
+    std::uint64_t came_up = 0;                      // times
+    std::uint64_t rekeyings = 0;                    // of the child
+    Traffic received, sent;                         // as of the last reading
+    std::uint64_t arrived_on_link = 0;              // packets, as of the last look at the links
     std::optional<base::Instant> unanswered_since;  // traffic goes out, and nothing comes back
     ike::Trust trust = ike::Trust::full;
 
