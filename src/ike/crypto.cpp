@@ -1,5 +1,6 @@
 #include "ike/crypto.hpp"
 
+#include "base/result.hpp"
 #include "ike/openssl.hpp"
 
 #include <openssl/hmac.h>
@@ -162,12 +163,18 @@ PublicKey public_key_of(const Secret& seed) {
     return key;
 }
 
-Signature sign(const Secret& seed, ByteView message) {
+SigningKey::SigningKey(const Secret& seed) : expanded(seed.empty() ? 0 : crypto_sign_SECRETKEYBYTES) {
     PublicKey key;
-    Secret expanded(crypto_sign_SECRETKEYBYTES);
-    crypto_sign_seed_keypair(key.data(), expanded.mutable_view().data(), seed.view().data());
+    if (!seed.empty())
+        crypto_sign_seed_keypair(key.data(), expanded.mutable_view().data(), seed.view().data());
+}
+
+Signature sign(const SigningKey& key, ByteView message) {
+    base::ensure(!key.expanded.empty(), "only who has a key signs");
     Signature signature{};
-    crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), expanded.view().data());
+    crypto_sign_detached(
+        signature.data(), nullptr, message.data(), message.size(), key.expanded.view().data()
+    );
     return signature;
 }
 

@@ -64,7 +64,13 @@ std::size_t public_value_size(DhGroup group);
 using PublicKey = std::array<base::Byte, 32>;  // Ed25519
 using Signature = std::array<base::Byte, 64>;
 PublicKey public_key_of(const Secret& seed);
-Signature sign(const Secret& seed, ByteView message);
+// An Ed25519 key ready to sign: to make it of its seed (32 bytes, or none: it then signs nothing) costs as
+// much as a signature.
+struct SigningKey {
+    SigningKey(const Secret& seed);
+    Secret expanded;
+};
+Signature sign(const SigningKey& key, ByteView message);
 bool verify(const PublicKey& key, ByteView message, ByteView signature);
 
 // AEAD with a 12-octet nonce and a 16-octet tag behind the ciphertext; the key comes without its salt.

@@ -5,7 +5,7 @@
 namespace aronet::ike {
 
 Ground::Ground(EngineConfig engine_config, base::Random& engine_random)
-    : config(std::move(engine_config)), random(engine_random) {
+    : config(std::move(engine_config)), signing_key(config.private_key), random(engine_random) {
     std::array<base::Byte, 4> bytes{};
     random.fill(bytes);
     decoy = Address::v4(bytes);

@@ -61,6 +61,7 @@ struct Ground {
     Ground(EngineConfig engine_config, base::Random& engine_random);
 
     EngineConfig config;
+    SigningKey signing_key;
     base::Random& random;
     base::Drops drops;
     // NAT_DETECTION_SOURCE_IP hashes this address: the peer sees a NAT and encapsulates in UDP (docs/ike.md,

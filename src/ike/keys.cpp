@@ -89,10 +89,10 @@ Bytes signed_octets(
     return octets;
 }
 
-Bytes make_auth_data(const Secret& seed, ByteView octets) {
+Bytes make_auth_data(const SigningKey& key, ByteView octets) {
     Bytes data(1, static_cast<base::Byte>(kEd25519Algorithm.size()));
     data.insert(data.end(), kEd25519Algorithm.begin(), kEd25519Algorithm.end());
-    const Signature signature = sign(seed, octets);
+    const Signature signature = sign(key, octets);
     data.insert(data.end(), signature.begin(), signature.end());
     return data;
 }

@@ -55,7 +55,7 @@ Bytes signed_octets(
     Prf prf, ByteView own_init_message, ByteView peer_nonce, const Secret& sk_p, ByteView id_body
 );
 // The AUTH data of method 14: 07, the AlgorithmIdentifier of Ed25519, the signature.
-Bytes make_auth_data(const Secret& seed, ByteView octets);
+Bytes make_auth_data(const SigningKey& key, ByteView octets);
 bool verify_auth_data(const PublicKey& key, ByteView octets, ByteView auth_data);
 // The AUTH data of method 2 (RFC 7296 2.15).
 Secret shared_key_auth_data(Prf prf, ByteView shared_secret, ByteView octets);

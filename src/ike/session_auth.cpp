@@ -50,7 +50,7 @@ Bytes Session::octets_of(bool initiator, const Secret& sk_p, ByteView id) const 
 AuthPayload Session::prove(const Peer& peer, const Secret& sk_p, ByteView id, const Turn& turn) const {
     const Bytes octets = octets_of(initiator_, sk_p, id);
     if (peer.psk.empty())
-        return {auth_method::digital_signature, make_auth_data(turn.ground.config.private_key, octets)};
+        return {auth_method::digital_signature, make_auth_data(turn.ground.signing_key, octets)};
     const Secret data = shared_key_auth_data(suite_.prf, peer.psk.view(), octets);
     return {auth_method::shared_key, Bytes(data.view().begin(), data.view().end())};
 }
