@@ -77,7 +77,7 @@ inline constexpr Duration kDeliveredCheck = 250ms;  // whether all have acknowle
 // Intervals chosen by ourselves: so many Hellos and updates a second in all.
 inline constexpr unsigned kHellosPerSecond = 50;
 inline constexpr unsigned kUpdatesPerSecond = 2000;
-inline constexpr int kHellosPerDumpMin = 6;  // what changes is acknowledged, so a dump repairs little
+inline constexpr int kHellosPerDumpMin = 8;  // what changes is acknowledged, so a dump repairs little
 inline constexpr int kHelloSlotsMin = 16, kHelloSlotsMax = 64;  // in a Hello interval
 inline constexpr Duration kHelloIntervalMin = 20s, kHelloIntervalMax = 60s;
 inline constexpr Duration kUpdateIntervalMax = 600s;

@@ -224,8 +224,12 @@ void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
     } else if (interface.quick_gap < next && somebody_missing(interface)) {
         next = std::exchange(interface.quick_gap, interface.quick_gap * 2);
     }
+    const bool regular = next > interface.hello_interval / 2;
     Sender sender(interface, multicast_group(), turn);
     write_hello(interface, sender, turn);
+    // A dump that is due before the next Hello goes along with this one.
+    const auto periodic = timers.at({Due::periodic, interface.id});
+    if (regular && periodic && *periodic < turn.now + next) start_dump(interface, turn);
     write_waiting(interface, sender, turn);
     sender.finish();
     // Answers to answers must not become a storm: the more there were of late, the longer the next one waits.
@@ -233,7 +237,7 @@ void Speaker::State::send_hello(Interface& interface, const Turn& turn) {
     interface.hello_gap = rested ? kHelloGap : std::min(interface.hello_gap * 2, kHelloGapMax);
     interface.hello_allowed_at = turn.now + interface.hello_gap;
     Instant at = turn.now + std::max(next, kHelloGap);
-    if (next > interface.hello_interval / 2) at = in_company(at, interface, turn);
+    if (regular) at = in_company(at, interface, turn);
     timers.set({Due::own_hello, interface.id}, at);
 }
 

@@ -77,12 +77,8 @@ void Speaker::State::write_waiting(Interface& interface, Sender& sender, const T
     write_repeats(interface, sender, turn);
     arm_again(interface.outbox, sender.room(), Due::outbox, interface.id, turn);
     if (!interface.outbox.dump || interface.outbox.dump->due > turn.now) return;
-    sender.finish();
-    Sender unasked(
-        interface, multicast_group(), turn
-    );  // the next dump makes up for what is lost of this one
-    continue_dump(interface.outbox, interface, unasked, turn);
-    unasked.finish();
+    sender.acknowledged_by_nobody();  // the next dump makes up for what is lost of this one
+    continue_dump(interface.outbox, interface, sender, turn);
     arm_again(interface.outbox, true, Due::outbox, interface.id, turn);
 }
 
@@ -155,11 +151,17 @@ void Speaker::State::start_interval(Interface& on, const Turn& turn) {
     timers.set({Due::periodic, on.id}, turn.now + random.jitter(on.update_interval, 10));
 }
 
+// Portions of one size, so that no packet is left for a few.
+std::size_t Speaker::State::dump_portion() const {
+    const std::size_t portions = std::max<std::size_t>((table.size() + kPortion / 2) / kPortion, 1);
+    return table.size() / portions + 1;
+}
+
 // Spread over a part of its interval.
 void Speaker::State::start_dump(Interface& on, const Turn& turn) {
     start_interval(on, turn);
     if (on.neighbours.empty() || on.outbox.dump) return;
-    const auto portions = static_cast<std::int64_t>(table.size() / kPortion + 1);
+    const auto portions = static_cast<std::int64_t>(table.size() / dump_portion() + 1);
     const Duration pause = on.update_interval / kDumpShare / portions;
     on.outbox.dump = Outbox::Dump{turn.now, std::nullopt, std::clamp<Duration>(pause, 2ms, 1s), true};
     arm(Due::outbox, on.id, turn.now);
@@ -182,9 +184,7 @@ void Speaker::State::admit_dump(std::optional<NeighbourId> next, const Turn& tur
 // At the pace of the acknowledgments; where there are none, in portions that no socket drops.
 void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& sender, const Turn& turn) {
     const unsigned at_once = box.dump->spread ? 1 : kPortionsAtOnce;
-    // Portions of one size, so that no packet is left for a few.
-    const std::size_t portions = std::max<std::size_t>((table.size() + kPortion / 2) / kPortion, 1);
-    const std::size_t size = table.size() / portions + 1;
+    const std::size_t size = dump_portion();
     for (unsigned portion = 0; portion < at_once || sender.reliable(); ++portion) {
         auto it = table.after(box.dump->after);
         std::vector<Item> items;

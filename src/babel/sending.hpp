@@ -20,6 +20,10 @@ public:
         listeners_ = std::move(listeners);
         timers_ = &timers;
     }
+    void acknowledged_by_nobody() {
+        if (asks_) finish();
+        listeners_.clear();
+    }
     bool reliable() const { return !listeners_.empty(); }
     bool room() const;  // for another packet on its way
     void attempt(unsigned number) { attempts_ = number; }

@@ -213,6 +213,7 @@ struct Speaker::State {
 
     // sending.cpp
     void start_interval(Interface& on, const Turn& turn);
+    std::size_t dump_portion() const;
     void start_dump(Interface& on, const Turn& turn);
     void start_dump(Neighbour& to, const Turn& turn);
     void admit_dump(std::optional<NeighbourId> next, const Turn& turn);

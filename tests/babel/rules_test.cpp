@@ -110,7 +110,7 @@ TEST_CASE(
     desk.speaker.announce(kD, 0, desk.now, desk.actions);
     desk.pass(200s);
     CHECK(desk.said<Hello>(1).back().interval == Interval{2000});
-    CHECK(desk.announced(1, kD)->interval == Interval{12000});
+    CHECK(desk.announced(1, kD)->interval == Interval{16000});
     for (unsigned i = 0; i < 2000; ++i)
         desk.say(1, numbered_address(i), {Hello{.seqno = 1, .interval = {60000}}});
     desk.forget();

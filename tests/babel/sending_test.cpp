@@ -118,6 +118,21 @@ TEST_CASE("everything is repeated within the update interval") {
     CHECK(desk.now - last <= 16s);
 }
 
+TEST_CASE("a periodic dump that fits goes along with a Hello, in a packet of both") {
+    Pair desk;
+    desk.speaker.announce(kD, 0, desk.now, desk.actions);
+    desk.pass(30s);
+    desk.forget();
+    desk.pass(100s);
+    std::size_t dumps = 0;
+    for (const Sent& s : desk.sent) {
+        if (s.on != 1 || s.all<Announcement>().empty()) continue;
+        ++dumps;
+        CHECK(s.all<Hello>().size() == 1);
+    }
+    CHECK(dumps >= 5);
+}
+
 TEST_CASE("a new neighbour is told everything as soon as it is reachable, at the pace of its answers") {
     Desk desk;
     desk.plug(1, Desk::link());
