@@ -60,8 +60,8 @@ class Host:
         return child  # nsenter executes the command in its own place: this is the daemon's process
 
     def speaking(self, *command):
-        """A program in this host whose output is read by the caller."""
-        child = subprocess.Popen(self._inside(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        """A program in this host whose input and output are the caller's."""
+        child = subprocess.Popen(self._inside(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.children.append(child)
         return child
 
