@@ -64,6 +64,8 @@ public:
     // True when `id` is in flight; it is then done with, and the next request gets the next ID.
     bool answered(std::uint32_t id);
     void forget() { datagrams_.clear(); }
+    // Goes along with what is in flight, under the same ID: on one of several SAs, all but one of them false.
+    void add(const Datagrams& more) { datagrams_.insert(datagrams_.end(), more.begin(), more.end()); }
 
     enum class Due : std::uint8_t { nothing, repeat, give_up };
     Due tick(Instant now, base::Random& random);

@@ -32,6 +32,11 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
         return on_init_response(raw, from, to, turn);
     }
     if (state_ == SessionState::closed) return;
+    if (state_ == SessionState::auth_sent) {
+        const bool init = header.exchange == ExchangeType::ike_sa_init && header.message_id == 0;
+        if (init) return on_init_response(raw, from, to, turn);
+        choose_answer(raw);
+    }
     if (header.spi_i != spi_i_ || header.spi_r != spi_r_) return turn.drop("SPI of another SA", from);
     if (!is_protected(raw)) return turn.drop("unprotected message for an SA with keys", from);
     if (header.is_response()) {
@@ -84,15 +89,22 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
     if (!message) {
         if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
         const Ending ending = state_ == SessionState::auth_sent ? Ending::failed : Ending::lost;
-        if (is_malformed(message.error())) end(ending, "the peer sent a malformed answer", turn);
+        if (is_malformed(message.error())) answer_failed(ending, "the peer sent a malformed answer", turn);
         return;
     }
+    const bool one_of_several = state_ == SessionState::auth_sent && !handshake_->others.empty();
+    const std::optional<Requester> before = one_of_several ? std::optional(requester_) : std::nullopt;
     requester_.answered(raw.header.message_id);
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
     measure_round_trip(turn);
     heard(from, turn);
     const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);
+    if (before && state_ == SessionState::auth_sent) {  // it goes on with another answer to IKE_SA_INIT
+        requester_ = *before;
+        asked_ = Asked::auth;
+        return;
+    }
     if (!renewed) next_wish(turn);  // else nothing is begun that would better be said on the new SA
 }
 
@@ -167,7 +179,7 @@ void Session::on_response(const Message& message, Turn& turn) {
 void Session::heard(const Endpoint& from, Turn& turn) {
     heard_ike_at_ = heard_at_ = turn.now;
     acquit_if_heard(turn);
-    if (from == remote_) return;
+    if (from == remote_ || state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
     const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
     const bool may_move = peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
     if (may_move) follow(from, turn);
@@ -289,6 +301,7 @@ void Session::tick(Turn& turn) {
         case Requester::Due::nothing:
             break;
         case Requester::Due::repeat:
+            if (tires_of_answers(turn)) break;
             send(requester_.datagrams(), remote_, turn);
             doubt(turn);
             weigh_suspicion(turn);

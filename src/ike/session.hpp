@@ -24,6 +24,21 @@ enum class SessionState : std::uint8_t {
     closed,
 };
 
+// What one answer to our IKE_SA_INIT brought. Anybody may have sent it, so there may be several until
+// IKE_AUTH tells which is the peer's (RFC 7296 2.4).
+struct InitAnswer {
+    std::uint64_t spi_r = 0;
+    Endpoint local;
+    IkeCipherSuite suite;
+    std::optional<IkeKeys> keys;
+    std::uint64_t next_iv = 0;
+    Bytes nonce, message;
+    bool peer_signs = false, ppk_agreed = false;
+    std::optional<PpkKeys> ppk_keys;
+    bool behind_nat = false, peer_behind_nat = false, fragmentation = false;
+    Fragments fragments;  // of the answer to IKE_AUTH
+};
+
 // What lives from IKE_SA_INIT to the end of IKE_AUTH.
 struct Handshake {
     KeyPair ke;
@@ -39,6 +54,9 @@ struct Handshake {
     unsigned rounds = 0;  // COOKIE and INVALID_KE_PAYLOAD answers followed so far
     std::string hint;     // an unauthenticated error: believed only when nothing better comes
     bool proposal_refused = false;
+    unsigned answers = 0;            // that were followed
+    std::vector<InitAnswer> others;  // beside the one in use
+    bool contradicted = false;       // there were more answers than can be followed: no time is lost on it
 };
 
 // A verified IKE_SA_INIT request that is to be answered with an SPI.
@@ -149,6 +167,15 @@ private:
     bool agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
     void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
     void derive_keys();
+
+    // session_answers.cpp: several answers to one IKE_SA_INIT.
+    bool follows(const RawMessage& raw) const;
+    bool make_room();
+    void exchange_answer(InitAnswer& other);
+    bool opens(const RawMessage& raw) const;
+    void choose_answer(const RawMessage& raw);
+    void answer_failed(Ending ending, const std::string& why, Turn& turn);
+    bool tires_of_answers(Turn& turn);
 
     // session_auth.cpp: IKE_AUTH.
     void send_auth(Turn& turn);

@@ -84,7 +84,8 @@ void Session::take(PpkKeys keys) {
 void Session::send_auth(Turn& turn) {
     Handshake& hs = *handshake_;
     const Peer& peer = *turn.ground.peer(*peer_);
-    hs.esp_spi = turn.ground.new_esp_spi();
+    const bool first = hs.others.empty();  // else beside the request that goes with another answer
+    if (first) hs.esp_spi = turn.ground.new_esp_spi();
     hs.esp_offer = offer_esp(hs.esp_spi, false, peer.child.esn);
     if (hs.ppk_agreed) hs.ppk_keys = mix_ppk(suite_.prf, peer.ppk->secret.view(), *keys_);
     const IdPayload own{false, id_body(peer.local)};
@@ -100,7 +101,10 @@ void Session::send_auth(Turn& turn) {
         if (!peer.ppk->required)
             payloads.push_back(make_notify(notify::no_ppk_auth, prove(peer, keys_->pi, own.body, turn).data));
     }
-    ask(Asked::auth, ExchangeType::ike_auth, payloads, turn);
+    if (first) return ask(Asked::auth, ExchangeType::ike_auth, payloads, turn);
+    const Datagrams more = protect(ExchangeType::ike_auth, false, payloads, turn);
+    requester_.add(more);
+    send(more, remote_, turn);
 }
 
 void Session::on_auth_response(const Message& message, Turn& turn) {
@@ -109,9 +113,10 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     const bool signed_by_peer = message.find<AuthPayload>() != nullptr;
     const NotifyPayload* error = message.find_error();
     if (message.unsupported_critical || (!signed_by_peer && error == nullptr)) {
-        return end(Ending::failed, "the answer to IKE_AUTH makes no sense", turn);
+        return answer_failed(Ending::failed, "the answer to IKE_AUTH makes no sense", turn);
     }
-    if (!signed_by_peer) return end(Ending::failed, "the peer says " + notify_name(error->type), turn);
+    if (!signed_by_peer)
+        return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     if (!verify_responder(message, *peer)) {
         // RFC 7296 2.21.2: told in an exchange of its own, whose answer nobody waits for.
         send(
@@ -120,7 +125,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
             turn
         );
         turn.drop("wrong AUTH in the answer to IKE_AUTH", remote_, peer->remote.to_string());
-        return end(Ending::failed, "the peer failed to authenticate", turn);
+        return answer_failed(Ending::failed, "the peer failed to authenticate", turn);
     }
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     become_established(turn);

@@ -36,6 +36,11 @@ void add_nat_detection(
     );
 }
 
+bool goes_round(Handshake& hs) {
+    if (++hs.rounds > kRoundsMax) hs.contradicted = true;
+    return hs.rounds <= kRoundsMax;
+}
+
 void add_abilities(std::vector<Payload>& payloads, bool fragmentation) {
     if (fragmentation) payloads.push_back(make_notify(notify::fragmentation_supported));
     payloads.push_back(make_notify(notify::signature_hash_algorithms, {0, kHashIdentity}));
@@ -85,6 +90,7 @@ void Session::send_init(Turn& turn) {
 
 void Session::on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
     if (raw.header.spi_i != spi_i_) return turn.drop("SPI of another SA", from);
+    if (follows(raw)) return;  // a repetition
     const auto message = decode(raw);
     if (!message) return turn.drop(to_string(message.error()), from);
     if (message->unsupported_critical) return turn.drop("critical payload in an IKE_SA_INIT answer", from);
@@ -103,6 +109,9 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     const auto secret = same_group ? shared_secret(hs.ke, ke->data) : std::nullopt;
     if (!secret) return turn.drop("unusable KE value", from);
     if (!agree_on_proof(*message, from, turn)) return;
+    if (!make_room()) return turn.drop("too many answers to one IKE_SA_INIT", from);
+    hs.peer_signs = can_ed25519(*message);
+    hs.ppk_agreed = message->find_notify(notify::use_ppk) != nullptr && turn.ground.peer(*peer_)->ppk;
     spi_r_ = raw.header.spi_r;
     suite_ = choice->suite;
     hs.nonces.responder = nonce->data;
@@ -110,7 +119,7 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     if (!to.address.is_any()) local_ = to;
     detect_nat(*message, from, to);
     keys_ = derive_ike_keys(suite_, hs.nonces, *secret, spi_i_, spi_r_);
-    requester_.answered(0);
+    if (state_ == SessionState::init_sent) requester_.answered(0);
     state_ = SessionState::auth_sent;
     send_auth(turn);
 }
@@ -120,14 +129,12 @@ bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn&
     Handshake& hs = *handshake_;
     const Peer* peer = turn.ground.peer(*peer_);
     if (peer == nullptr) return false;
-    hs.peer_signs = can_ed25519(message);
-    hs.ppk_agreed = peer->ppk && message.find_notify(notify::use_ppk) != nullptr;
-    if (peer->psk.empty() && !hs.peer_signs) {
+    if (peer->psk.empty() && !can_ed25519(message)) {
         hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
         turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
         return false;
     }
-    if (peer->ppk && peer->ppk->required && !hs.ppk_agreed) {
+    if (peer->ppk && peer->ppk->required && message.find_notify(notify::use_ppk) == nullptr) {
         hs.hint = "the peer has no postquantum preshared key (no USE_PPK)";
         turn.drop("no USE_PPK", from);
         return false;
@@ -138,9 +145,15 @@ bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn&
 // True: the message was advice or an error, and nothing more is in it for us.
 bool Session::follow_init_advice(const Message& message, Turn& turn) {
     Handshake& hs = *handshake_;
+    if (state_ == SessionState::auth_sent) {
+        // Either this or the answer before is false.
+        const bool advice = message.find_notify(notify::cookie) != nullptr || message.find_error() != nullptr;
+        hs.contradicted = hs.contradicted || advice;
+        return advice;
+    }
     if (const auto* cookie = message.find_notify(notify::cookie)) {
         const bool fresh = !cookie->data.empty() && cookie->data.size() <= 64 && cookie->data != hs.cookie;
-        if (fresh && ++hs.rounds <= kRoundsMax) {
+        if (fresh && goes_round(hs)) {
             hs.cookie = cookie->data;
             send_init(turn);
         }
@@ -149,7 +162,7 @@ bool Session::follow_init_advice(const Message& message, Turn& turn) {
     if (const auto* advice = message.find_notify(notify::invalid_ke_payload)) {
         const auto wanted = base::Reader(advice->data).u16();
         const bool other = wanted != static_cast<std::uint16_t>(hs.ke.group) && advice->data.size() == 2;
-        if (other && offers_group(hs.ike_offer, wanted) && ++hs.rounds <= kRoundsMax) {
+        if (other && offers_group(hs.ike_offer, wanted) && goes_round(hs)) {
             hs.ke = generate(static_cast<DhGroup>(wanted), turn.ground.random);
             send_init(turn);
         }
