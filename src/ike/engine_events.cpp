@@ -9,6 +9,9 @@ namespace {
 constexpr Duration kGrace = 2s;      // two sessions of one peer live side by side for so long at least
 constexpr Duration kCrossing = 10s;  // an INITIAL_CONTACT may have been sent before a session this young
 constexpr Duration kSecondLook = 500ms;
+// Of one peer at a time, which may be able to prove who it is and mean harm: honest ones come to two or
+// three.
+constexpr std::size_t kLiveMax = 4, kLeavingMax = 8;
 
 // docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the
 // newer.
@@ -53,6 +56,7 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
     }
     if (event.initial_contact) start_anew(newcomer, turn);
     pursuit.sessions.push_back(event.session);
+    keep_few(*newcomer.peer(), turn);
     attempts.stop(*newcomer.peer());
     leave_queue(*newcomer.peer(), turn);
 }
@@ -67,6 +71,25 @@ void Engine::State::start_anew(const Session& newcomer, Turn& turn) {
         if (young && other->initiator() && wins(*other, newcomer, peer)) continue;
         with(other->key(), turn, [&](Session& session) { session.forget("the peer started anew", turn); });
     }
+}
+
+// However often a peer comes anew, what carries its traffic stays, and the newest few beside it.
+void Engine::State::keep_few(PeerId id, Turn& turn) {
+    std::vector<Session*> all = live(id);
+    const ChildId sending = pursuits[id].sending;
+    std::erase_if(all, [&](const Session* session) { return session->has_child(sending); });
+    for (std::size_t i = 0; i + kLiveMax <= all.size(); ++i) {
+        with(all[i]->key(), turn, [&](Session& session) { session.close("the peer has newer ones", turn); });
+    }
+}
+
+// It is over, but still there.
+void Engine::State::let_go(Pursuit& pursuit, SessionKey key, Turn& turn) {
+    pursuit.leaving.push_back(key);
+    std::erase_if(pursuit.leaving, [&](SessionKey each) { return !sessions.contains(each); });
+    if (pursuit.leaving.size() <= kLeavingMax) return;
+    with(pursuit.leaving.front(), turn, [&](Session& session) { session.forget("one of many", turn); });
+    pursuit.leaving.erase(pursuit.leaving.begin());
 }
 
 void Engine::State::on(const Established& event, Turn& turn) {
@@ -99,6 +122,7 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     const PeerId id = *event.peer;
     Pursuit& pursuit = pursuits[id];
     if (std::erase(pursuit.sessions, event.session) == 0) return;
+    let_go(pursuit, event.session, turn);
     if (!pursuit.sessions.empty()) return choose_sender(id, turn);
     leave_queue(id, turn);
     pursuit.sending = 0;
@@ -152,6 +176,7 @@ void Engine::State::hand_over(SessionKey from, SessionKey to, Turn& turn) {
     ++pursuit.rekeyings;
     tidy(from);
     tidy(to);
+    let_go(pursuit, from, turn);
     choose_sender(id, turn);
 }
 

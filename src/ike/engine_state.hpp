@@ -39,6 +39,8 @@ struct Engine::State {
     void on(const Renewed& event, Turn& turn);
     void hand_over(SessionKey from, SessionKey to, Turn& turn);
     void start_anew(const Session& newcomer, Turn& turn);
+    void keep_few(PeerId id, Turn& turn);
+    void let_go(Pursuit& pursuit, SessionKey key, Turn& turn);
     std::vector<Session*> live(PeerId id) const;  // neither over nor on their way out; oldest first
     std::vector<Session*> established(PeerId id) const;
     void choose_sender(PeerId id, Turn& turn);

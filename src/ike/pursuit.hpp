@@ -13,6 +13,7 @@ namespace aronet::ike {
 // The chase after one peer.
 struct Pursuit {
     std::vector<SessionKey> sessions;   // neither closing nor ended; oldest first
+    std::vector<SessionKey> leaving;    // closing, or kept for repetitions; oldest first, a few
     ChildId sending = 0;                // the child of the last Switch; 0: none
     std::optional<Instant> doubled_at;  // since when two sessions are established
     PeerState state = PeerState::idle;

@@ -152,6 +152,7 @@ Dialogue& Dialogue::advance_until(Duration at_most, const std::function<bool()>&
         Instant next = end;
         for (const Flight& flight : flights_) next = std::min(next, flight.at);
         for (const Side* side : {&a, &b}) {
+            if (side == sleeping) continue;
             if (const auto deadline = side->engine->deadline())
                 next = std::min(next, std::max(now, deadline->at));
         }
@@ -168,7 +169,7 @@ Dialogue& Dialogue::advance_until(Duration at_most, const std::function<bool()>&
         }
         for (Side* side : {&a, &b}) {
             const auto deadline = side->engine->deadline();
-            if (!deadline || deadline->at > now) continue;
+            if (side == sleeping || !deadline || deadline->at > now) continue;
             side->engine->tick(now, side->actions);
             check_contract(*side);
             perform(*side);
@@ -190,7 +191,7 @@ void Dialogue::check_contract(Side& side) {
 
 void Dialogue::deliver(const Passing& message) {
     for (Side* side : {&a, &b}) {
-        if (side->endpoint != message.to) continue;
+        if (side->endpoint != message.to || side == sleeping) continue;
         side->engine->handle({message.bytes, message.from, message.to}, now, side->actions);
         perform(*side);
     }

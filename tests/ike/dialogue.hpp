@@ -60,6 +60,7 @@ public:
     Instant now{};
     Duration delay = std::chrono::milliseconds(10);
     bool cut = false;                          // nothing arrives
+    const Side* sleeping = nullptr;            // neither hears nor acts
     std::function<Fate(const Passing&)> fate;  // what becomes of a message; empty: arrives
     std::function<bool(Passing&)> middle;      // a box on the path: rewrites, or swallows (false)
     std::vector<Passing> sent;                 // everything, in order

@@ -14,6 +14,7 @@ Bytes id_body(const Identity& identity) {
 Stranger::Stranger(Dialogue& dialogue, std::uint64_t seed)
     : d(dialogue),
       random(base::Random::from_number(seed)),
+      place(dialogue.a.endpoint),
       spi_i(random.u64()),
       ke(generate(DhGroup::curve25519, random)),
       esp_offer(offer_esp(esp_spi)) {
@@ -140,7 +141,7 @@ std::vector<Bytes> Stranger::seal_fragments(
     return seal_in_fragments(request_header(exchange, id, 0), payloads, sealer(), size);
 }
 
-std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from(d.a.endpoint, message); }
+std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from(place, message); }
 
 std::vector<Bytes> Stranger::deliver_from(const Endpoint& from, const Bytes& message) {
     Passing datagram;

@@ -38,7 +38,7 @@ public:
     std::vector<Bytes> seal_fragments(
         ExchangeType exchange, const std::vector<Payload>& payloads, std::uint32_t id, std::size_t size
     );
-    // Delivers a message from a's address and returns what b sent at once, without markers.
+    // Delivers a message from there and returns what b sent at once, without markers.
     std::vector<Bytes> deliver(const Bytes& message);
     std::vector<Bytes> deliver_from(const Endpoint& from, const Bytes& message);
     std::optional<Message> open_answer(const std::vector<Bytes>& answers) const;
@@ -46,6 +46,7 @@ public:
 
     Dialogue& d;
     base::Random random;
+    Endpoint place;  // where it speaks from: a's
     std::uint64_t spi_i, spi_r = 0;
     bool initiator = true;  // of the IKE SA: false after b has rekeyed it
     std::uint32_t next_id = 1, esp_spi = 0x11111111;
