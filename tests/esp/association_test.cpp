@@ -81,7 +81,7 @@ TEST_CASE("a full window of reordered packets arrives, an older one does not") {
     CHECK(pair.last_drop == Drop::replay_old);
 }
 
-TEST_CASE("32-bit sequence numbers end, extended ones go on") {
+TEST_CASE("C19: 32-bit sequence numbers end, extended ones go on") {
     Pair plain(EspSuite::aes_gcm_128);
     plain.out->skip_to(OutboundSa::kSoftLimit - 1);
     CHECK_FALSE(plain.out->take_expiring());

@@ -261,3 +261,118 @@ TEST_CASE("a childless initiator is told that it may be one, and makes its first
     desk.d.advance(9s);
     CHECK(desk.d.count(36, false) == before);  // nobody asks for another
 }
+
+TEST_CASE("B1: other algorithms, other lengths of their name and malleable signatures fail authentication") {
+    const auto with_algorithm = [](const Bytes& algorithm) {
+        return refused_with([&](auto& p, Stranger&) {
+            Bytes& data = std::get<AuthPayload>(p[2]).data;
+            const Bytes signature(data.end() - 64, data.end());
+            data = {static_cast<base::Byte>(algorithm.size())};
+            data.insert(data.end(), algorithm.begin(), algorithm.end());
+            data.insert(data.end(), signature.begin(), signature.end());
+        });
+    };
+    CHECK_FALSE(with_algorithm(*base::from_hex("300506032b6570")));            // Ed25519
+    CHECK(with_algorithm(*base::from_hex("300506032b6571")));                  // Ed448
+    CHECK(with_algorithm(*base::from_hex("300706032b65700500")));              // with parameters
+    CHECK(with_algorithm(*base::from_hex("300d06092a864886f70d01010b0500")));  // RSA
+    CHECK(with_algorithm(*base::from_hex("300a06082a8648ce3d040302")));        // ECDSA
+    CHECK(with_algorithm({}));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[0] = 6; }));
+    CHECK(refused_with([](auto& p, Stranger&) { std::get<AuthPayload>(p[2]).data[0] = 255; }));
+    CHECK(refused_with([](auto& p, Stranger&) {  // S + L says the same in another way
+        static const Bytes order =
+            *base::from_hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+        Bytes& data = std::get<AuthPayload>(p[2]).data;
+        unsigned carry = 0;
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            carry += data[data.size() - 32 + i] + order[i];
+            data[data.size() - 32 + i] = static_cast<base::Byte>(carry);
+            carry >>= 8;
+        }
+    }));
+    // A key of small order, with which anything is signed by an R of small order and S = 0.
+    PublicKey weak{};
+    weak[0] = 1;
+    Bytes forged = *base::from_hex("07300506032b6570");
+    forged.resize(forged.size() + 64);
+    forged[8] = 1;
+    CHECK_FALSE(verify_auth_data(weak, Bytes(100, 1), forged));
+}
+
+TEST_CASE("B4: an AUTH over our own message, over the wrong nonce or another request does not count") {
+    const auto signed_over = [](const std::function<Bytes(Stranger&, ByteView)>& octets) {
+        return refused_with([&](auto& p, Stranger& s) {
+            const Bytes body = std::get<IdPayload>(p[0]).body;
+            std::get<AuthPayload>(p[2]).data = make_auth_data(key_of(s.d.a), octets(s, body));
+        });
+    };
+    using S = Stranger;
+    CHECK_FALSE(signed_over([](S& s, ByteView id) {
+        return signed_octets(s.suite.prf, s.init_request, s.nonces.responder, s.keys->pi, id);
+    }));
+    CHECK(signed_over([](S& s, ByteView id) {
+        return signed_octets(s.suite.prf, s.init_request, s.nonces.initiator, s.keys->pi, id);
+    }));
+    CHECK(signed_over([](S& s, ByteView id) {
+        return signed_octets(s.suite.prf, s.init_response, s.nonces.responder, s.keys->pi, id);
+    }));
+    CHECK(signed_over([](S& s, ByteView id) {
+        Bytes other = s.init_request;
+        other.back() ^= 1;
+        return signed_octets(s.suite.prf, other, s.nonces.responder, s.keys->pi, id);
+    }));
+}
+
+TEST_CASE("B5: a node that is removed loses its SA at once and gets none any more") {
+    Desk desk;
+    REQUIRE(desk.stranger.establish());
+    desk.d.call(desk.d.b, [&](Engine& engine, Actions& out) { engine.drop(1, desk.d.now, out); });
+    CHECK(desk.d.b.children.empty());
+    CHECK(desk.d.b.downs == 1);
+    Stranger again(desk.d, 500);
+    REQUIRE(again.init());
+    const auto answer = again.request(ExchangeType::ike_auth, again.auth_payloads());
+    REQUIRE(answer);
+    CHECK(answer->find_error()->type == notify::authentication_failed);
+    CHECK(desk.d.b.ups == 1);
+    desk.d.advance(60s);
+    CHECK(desk.d.b.engine->sessions() == 0);
+}
+
+TEST_CASE(
+    "B7: who wants EAP is refused; certificates, a configuration and further authentications are ignored"
+) {
+    CHECK(refused_with([](auto& p, Stranger&) { p.erase(p.begin() + 2); }));  // no AUTH: EAP
+    CHECK(refused_with([](auto& p, Stranger&) { p[2] = OpaquePayload{48, false, {2, 1, 0, 5, 1}}; }));
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    for (base::Byte encoding = 1; encoding < 9; ++encoding) {
+        payloads.push_back(OpaquePayload{37, false, Bytes(200, encoding)});  // CERT
+        payloads.push_back(OpaquePayload{38, false, Bytes(21, encoding)});   // CERTREQ
+    }
+    payloads.push_back(OpaquePayload{47, false, {1, 0, 0, 0, 0, 1, 0, 0}});  // CP: an address, please
+    payloads.push_back(make_notify(notify::multiple_auth_supported));
+    payloads.push_back(make_notify(16405));  // ANOTHER_AUTH_FOLLOWS
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(answer->find<AuthPayload>() != nullptr);
+    CHECK(answer->find_error() == nullptr);
+    CHECK(desk.d.b.ups == 1);
+    // There is no second authentication.
+    CHECK_FALSE(desk.stranger.request(ExchangeType::ike_auth, desk.stranger.auth_payloads()).has_value());
+    CHECK(desk.d.b.ups == 1);
+}
+
+TEST_CASE("C4: DELETE inside IKE_AUTH does nothing") {
+    Desk desk;
+    REQUIRE(desk.stranger.init());
+    auto payloads = desk.stranger.auth_payloads();
+    payloads.push_back(DeletePayload{Protocol::ike, {}});
+    payloads.push_back(DeletePayload{Protocol::esp, {desk.stranger.esp_spi}});
+    const auto answer = desk.stranger.request(ExchangeType::ike_auth, payloads);
+    REQUIRE(answer);
+    CHECK(desk.d.b.children.size() == 1);
+    CHECK(desk.stranger.request(ExchangeType::informational, {}).has_value());
+}

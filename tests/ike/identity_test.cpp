@@ -57,3 +57,39 @@ TEST_CASE("names of every length read back, whatever they hold but NUL") {
     const Identity nul{std::string("ac\0me", 5), "n", "0", false};
     CHECK_FALSE(Identity::decode(nul.encode()).has_value());
 }
+
+TEST_CASE("B3: more names, several in one, other string types, lengths and NULs are no identity of ours") {
+    const auto tlv = [](base::Byte tag, const base::Bytes& body) {
+        base::Bytes out{tag, static_cast<base::Byte>(body.size())};
+        out.insert(out.end(), body.begin(), body.end());
+        return out;
+    };
+    const auto joined = [](std::initializer_list<base::Bytes> parts) {
+        base::Bytes out;
+        for (const base::Bytes& part : parts) out.insert(out.end(), part.begin(), part.end());
+        return out;
+    };
+    const auto name = [&](base::Byte attribute, base::Byte tag, const char* text) {
+        const auto value = base::as_bytes(std::string_view(text));
+        return tlv(
+            0x30, joined({{0x06, 0x03, 0x55, 0x04, attribute}, tlv(tag, {value.begin(), value.end()})})
+        );
+    };
+    const auto all = [&](std::initializer_list<base::Bytes> sets) { return tlv(0x30, joined(sets)); };
+    const base::Bytes o = tlv(0x31, name(10, 0x0c, "acme")), cn = tlv(0x31, name(3, 0x0c, "nodeA")),
+                      sn = tlv(0x31, name(5, 0x13, "0"));
+    REQUIRE(Identity::decode(all({o, cn, sn})) == Identity{"acme", "nodeA", "0", false});
+    CHECK_FALSE(Identity::decode(all({o, cn, sn, sn})).has_value());
+    CHECK_FALSE(Identity::decode(all({o, o, cn, sn})).has_value());
+    CHECK_FALSE(Identity::decode(all({cn, o, sn})).has_value());
+    CHECK_FALSE(Identity::decode(all({o, cn})).has_value());
+    const base::Bytes two = tlv(0x31, joined({name(10, 0x0c, "acme"), name(10, 0x0c, "evil")}));
+    CHECK_FALSE(Identity::decode(all({two, cn, sn})).has_value());
+    CHECK_FALSE(Identity::decode(all({tlv(0x31, name(10, 0x1e, "acme")), cn, sn})).has_value());  // BMPString
+    base::Bytes wordy = joined({{0x30, 0x81}, joined({o, cn, sn})});  // not the shortest form of a length
+    wordy.insert(wordy.begin() + 2, static_cast<base::Byte>(wordy.size() - 2));
+    CHECK_FALSE(Identity::decode(wordy).has_value());
+    const base::Bytes nul =
+        tlv(0x31, tlv(0x30, joined({{0x06, 0x03, 0x55, 0x04, 10}, tlv(0x0c, {'a', 'c', 0, 'e'})})));
+    CHECK_FALSE(Identity::decode(all({nul, cn, sn})).has_value());
+}

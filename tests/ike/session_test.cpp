@@ -360,7 +360,8 @@ TEST_CASE("C16: notifications without meaning here and unknown exchanges change 
 }
 
 TEST_CASE(
-    "a malformed protected request is told INVALID_SYNTAX and ends the session, an unknown critical payload "
+    "A14: a malformed protected request is told INVALID_SYNTAX and ends the session, an unknown critical "
+    "payload "
     "does not"
 ) {
     Settled t;

@@ -128,7 +128,7 @@ TEST_CASE("a registry that comes while the node stops is refused, not forgotten"
     CHECK(desk.answers.front().status == 503);
 }
 
-TEST_CASE("a tunnel's interface that somebody removes comes back in its VRF with address and sysctls") {
+TEST_CASE("C13: a tunnel's interface that somebody removes comes back in its VRF with address and sysctls") {
     Desk desk;
     running(desk);
     const auto name = pairings(config(), registry(), {}).front().interface;
@@ -170,4 +170,17 @@ TEST_CASE("a link of somebody else's that goes is not ours to bring back, nor an
     desk.forget();
     desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, "aronet"}});
     CHECK_FALSE(desk.asked("link add"));
+}
+
+TEST_CASE("C14: expiry and new mappings of SAs that nobody knows are nothing") {
+    Desk desk;
+    running(desk);
+    desk.forget();
+    for (const std::uint32_t spi : {0u, 1u, 0x12345678u, 0xffffffffu}) {
+        const base::SaId unknown{*Address::parse("192.0.2.1"), spi};
+        for (const bool hard : {false, true}) desk.tell(netlink::Notice{netlink::SaExpiring{unknown, hard}});
+        desk.tell(netlink::Notice{netlink::Mapping{unknown, {*Address::parse("198.51.100.1"), 4500}}});
+    }
+    CHECK(desk.wishes.empty());
+    CHECK_FALSE(desk.stopped);
 }

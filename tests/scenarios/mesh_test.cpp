@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <cstdlib>
 
 using namespace aronet;
@@ -128,10 +129,25 @@ TEST_CASE("a registry that loses a node and gets it back changes nothing else") 
     CHECK_CONVERGES(world, 60s);
 }
 
-TEST_CASE("an SA that the kernel refuses once is tried again, notices that overflow lead to a resync") {
+TEST_CASE("C13: whichever SA the kernel refuses, by whatever error, a whole tunnel comes up afterwards") {
+    for (const int error : {EEXIST, ENOMEM, EPROTONOSUPPORT, ENOBUFS}) {
+        for (const unsigned before : {0u, 1u, 2u, 3u}) {  // the inbound one, the outbound one beside it ..
+            CAPTURE(error, before);
+            World world(7, plans(2));
+            world.errors_allowed = true;
+            world.kernel(before % 2).refuse_sa(error, before);
+            world.start_all();
+            CHECK_CONVERGES(world, 60s);
+            world.run_for(40s);  // nothing half is left of what was refused
+            CHECK_CONVERGES(world, 1s);
+        }
+    }
+}
+
+TEST_CASE("C13: notices that overflow while the kernel refuses lead to a resync") {
     World world(7, plans(3));
     world.errors_allowed = true;
-    world.kernel(0).refuse_next_sa(12);
+    world.kernel(0).refuse_sa(ENOMEM);
     world.start_all();
     CHECK_CONVERGES(world, 60s);
     world.lose_notices(1);

@@ -194,7 +194,7 @@ int Kernel::apply(netlink::RemoveRule& wish, Notices&) {
 }
 
 int Kernel::apply(netlink::AddSa& wish, Notices&) {
-    if (refuse_sa_ != 0) return std::exchange(refuse_sa_, 0);
+    if (refuse_sa_ != 0 && refuse_after_-- == 0) return std::exchange(refuse_sa_, 0);
     const base::Sa& sa = wish.sa;
     if (sa.key.size() != base::key_size(sa.suite) || sa.spi < 256) return EINVAL;
     const base::ByteView key = sa.key.view();

@@ -17,7 +17,8 @@ class Kernel {
 public:
     // Performs one change; the notices, its Done last, in the order they happen.
     std::vector<netlink::Notice> perform(netlink::Change change);
-    void refuse_next_sa(int error) { refuse_sa_ = error; }
+    // One SA, after so many that are given.
+    void refuse_sa(int error, unsigned after = 0) { refuse_sa_ = error, refuse_after_ = after; }
     bool is_empty() const;  // nothing of the node is left
     std::string what_is_left() const;
 
@@ -84,6 +85,7 @@ private:
     std::uint32_t next_index_ = 2;
     std::uint64_t sas_given_ = 0, generation_ = 0, counters_read_ = 0;
     int refuse_sa_ = 0;
+    unsigned refuse_after_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
     std::map<std::uint32_t, LinkName> tunnels_;  // by if_id
     std::set<netlink::LinkAddress> addresses_;
