@@ -24,8 +24,11 @@ public:
     };
     using Message = std::variant<Datagram, netlink::Notice>;
 
+    // How much may wait so that one more is taken. A flood of IKE_SA_INIT requests leaves room for what
+    // belongs to an SA, and strangers cannot crowd out notices.
+    static constexpr std::size_t kOpeningLimit = 512;
     static constexpr std::size_t kDatagramLimit = 1024;
-    static constexpr std::size_t kLimit = 2 * kDatagramLimit;  // strangers cannot crowd out notices
+    static constexpr std::size_t kLimit = 2 * kDatagramLimit;
 
     DatapathQueue();  // throws std::system_error
 

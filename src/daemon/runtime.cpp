@@ -269,12 +269,14 @@ awaitable<void> Runtime::receive_from_datapath() {
     boost::asio::posix::stream_descriptor queue(io_, dup(datapath_->queue_descriptor()));
     for (;;) {
         co_await queue.async_wait(queue.wait_read, use_awaitable);
+        int taken = 0;
         while (const auto message = datapath_->pop()) {
             if (const auto* datagram = std::get_if<Datapath::Datagram>(&*message)) {
                 feed(overlay::IkeDatagram{datagram->bytes, datagram->from, datagram->to});
             } else {
                 feed(std::get<netlink::Notice>(*message));
             }
+            if (++taken % kFair == 0) co_await boost::asio::post(io_, use_awaitable);
         }
     }
 }
