@@ -45,6 +45,14 @@ int main(int argc, char** argv) {
     load->add_option("-c,--config", config, "accepted for compatibility, not needed");
     load->add_flag("--json", client.json, "as JSON");
 
+    std::string peer;
+    bool ike = false;
+    CLI::App* rekey = add(app, "rekey", "change the keys of the tunnels to a peer", [&] {
+        return daemon::rekey(client, peer, ike);
+    });
+    rekey->add_option("PEER", peer, "organization/common_name, or a tunnel's interface")->required();
+    rekey->add_flag("--ike", ike, "those of IKE instead of those of the data");
+
     const std::pair<const char*, const char*> readers[] = {
         {"status", "is all well? (exit status 7 when not)"},
         {"tunnels", "the tunnels to the other nodes"},

@@ -129,6 +129,15 @@ int stop(const ClientOptions& options) {
                                          : exit_status::ok;
 }
 
+int rekey(const ClientOptions& options, const std::string& peer, bool ike) {
+    const json wish{{"peer", peer}, {"ike", ike}};
+    const Reply reply =
+        ask(options, http::verb::post, "/v1/rekey", wish.dump(-1, ' ', false, json::error_handler_t::replace)
+        );
+    if (reply.exit_status != exit_status::ok) return reply.exit_status;
+    return reply.http_status == 200 ? exit_status::ok : refused(reply);
+}
+
 int load(const ClientOptions& options, const std::string& registry_path) {
     const auto text = read_file(registry_path);
     if (!text) return complain(exit_status::bad_registry, registry_path + ": " + text.error().text);

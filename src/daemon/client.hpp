@@ -14,6 +14,8 @@ struct ClientOptions {
 
 int show(const ClientOptions& options, const std::string& verb);  // info, status, tunnels, neighbours, routes
 int stop(const ClientOptions& options);                           // waits until the daemon has stopped
+// Asks for new keys of the tunnels to a peer (or of one interface), of its IKE SA with `ike`.
+int rekey(const ClientOptions& options, const std::string& peer, bool ike);
 int load(const ClientOptions& options, const std::string& registry_path);
 
 int check_config(const std::string& config_path, const std::string& registry_path, bool strict);

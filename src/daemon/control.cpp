@@ -34,13 +34,14 @@ struct Path {
     const char* verb;
     bool changes;
 };
-constexpr std::array<Path, 7> kPaths{{
+constexpr std::array<Path, 8> kPaths{{
     {"/v1/info", http::verb::get, "info", false},
     {"/v1/status", http::verb::get, "status", false},
     {"/v1/tunnels", http::verb::get, "tunnels", false},
     {"/v1/neighbours", http::verb::get, "neighbours", false},
     {"/v1/routes", http::verb::get, "routes", false},
     {"/v1/registry", http::verb::put, "registry", true},
+    {"/v1/rekey", http::verb::post, "rekey", true},
     {"/v1/stop", http::verb::post, "stop", true},
 }};
 

@@ -315,7 +315,7 @@ void Runtime::reload_registry() {
 // to read: another thread does it, while everybody else is served.
 awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
     if (request.verb != "registry") {
-        feed(overlay::Request{id, request.verb, {}});
+        feed(overlay::Request{id, request.verb, std::move(request.body)});
         co_return std::nullopt;
     }
     awaitable<Reading> work = read_registry(std::move(request.body));

@@ -132,6 +132,7 @@ void Node::State::handle(Request& event) {
         Stop stop;
         return handle(stop);
     }
+    if (event.verb == "rekey") return rekey(event);
     if (event.verb == "tunnels") return answer_with_counters(std::move(event));
     answer(event);
 }

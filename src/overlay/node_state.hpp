@@ -171,6 +171,9 @@ struct Node::State {
     void answer_with_counters(Request request);
     void answer(const Request& request);
 
+    // --- node_rekey.cpp
+    void rekey(const Request& request);
+
     // --- status.cpp
     std::string answer_to(const std::string& verb, int& status) const;
 

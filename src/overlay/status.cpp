@@ -53,13 +53,9 @@ const char* to_string(ike::Trust trust) {
     return trust == ike::Trust::full ? "full" : trust == ike::Trust::suspected ? "suspected" : "none";
 }
 
-std::string peer_name(const Tunnel& tunnel) {
-    return tunnel.pairing.peer.remote.organization + "/" + tunnel.pairing.peer.remote.common_name;
-}
-
 json peer_or_null(const Node::State& s, babel::InterfaceId id) {
     const auto tunnel = s.tunnels.find(id);
-    return tunnel == s.tunnels.end() ? json(nullptr) : json(peer_name(tunnel->second));
+    return tunnel == s.tunnels.end() ? json(nullptr) : json(tunnel->second.peer_name());
 }
 
 // Who announces a prefix, by the registry: the longest match, since a network holds its node's SIDs.
@@ -90,7 +86,7 @@ json tunnels_json(const Node::State& s) {
         const ike::PeerView& peer = view->second;
         list.push_back({
             {"interface", tunnel.pairing.interface},
-            {"peer", peer_name(tunnel)},
+            {"peer", tunnel.peer_name()},
             {"state", to_string(tunnel.stage())},
             {"since_seconds", seconds(s.now - tunnel.since)},
             {"ike", state_name(peer.state)},

@@ -16,6 +16,10 @@ const char* to_string(Stage stage) {
     return "";
 }
 
+std::string Tunnel::peer_name() const {
+    return pairing.peer.remote.organization + "/" + pairing.peer.remote.common_name;
+}
+
 Stage Tunnel::stage() const {
     if (on_babel) return Stage::routed;
     if (carries) return Stage::linked;

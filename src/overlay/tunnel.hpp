@@ -38,6 +38,7 @@ struct Tunnel {
     ike::Trust trust = ike::Trust::full;
 
     Stage stage() const;
+    std::string peer_name() const;  // organization/common_name
     bool may_route() const { return link_up && carries; }
 };
 

@@ -112,6 +112,7 @@ TEST_CASE("each path answers with its verb, wrong paths and methods are told apa
     }
     CHECK(has(ask(server.path(), get("/v1/nothing")), "404 Not Found"));
     CHECK(has(ask(server.path(), get("/v1/stop")), "405 Method Not Allowed"));
+    CHECK(has(ask(server.path(), "POST /v1/rekey HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"), "\"size\":2"));
     CHECK(has(ask(server.path(), "PUT /v1/registry HTTP/1.1\r\nContent-Length: 5\r\n\r\n[1,2]"), "\"size\":5")
     );
 }

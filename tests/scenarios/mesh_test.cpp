@@ -188,6 +188,34 @@ TEST_CASE("what passes through a tunnel is shown, and is kept when its SAs are r
     CHECK(after.at("bytes_out") > before.at("bytes_out"));
 }
 
+TEST_CASE("keys are changed on request, those of the data and those of IKE, and the tunnel stays") {
+    World world(12, plans(2));
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    const auto shown = [&] { return nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels").at(0); };
+    const auto before = shown();
+    const auto wish = [&](const std::string& peer, bool ike) {
+        const nlohmann::json body{{"peer", peer}, {"ike", ike}};
+        return nlohmann::json::parse(world.ask(0, "rekey", body.dump()));
+    };
+    CHECK(wish(before.at("peer"), false).at("tunnels") == 1);
+    world.run_for(1s);
+    CHECK(shown().at("rekeyings") == nlohmann::json{{"child", 1}, {"ike", 0}});
+    CHECK(wish(before.at("interface"), true).at("tunnels") == 1);
+    world.run_for(1s);
+    const auto after = shown();
+    CHECK(after.at("rekeyings") == nlohmann::json{{"child", 1}, {"ike", 1}});
+    CHECK(after.at("spi_in") != before.at("spi_in"));
+    CHECK(after.at("came_up") == 1);
+
+    CHECK(wish("sim/nobody", false).contains("error"));
+    CHECK(nlohmann::json::parse(world.ask(0, "rekey", "[]")).contains("error"));
+    CHECK(nlohmann::json::parse(world.ask(0, "rekey", R"({"peer": 1})")).contains("error"));
+    world.kill(1);
+    world.run_for(60s);
+    CHECK(wish(before.at("peer"), true).contains("error"));
+}
+
 TEST_CASE("however often the tunnels are asked for, counters are read at most once a second") {
     World world(11, plans(2));
     world.start_all();

@@ -136,10 +136,10 @@ void World::lose_notices(std::size_t number) {
     settle(host);
 }
 
-std::string World::ask(std::size_t number, const std::string& verb) {
+std::string World::ask(std::size_t number, const std::string& verb, const std::string& body) {
     Host& host = *hosts_[number];
     host.answer.clear();
-    host.node->handle(overlay::Request{1, verb, ""}, now_, host.actions);
+    host.node->handle(overlay::Request{1, verb, body}, now_, host.actions);
     settle(host);
     if (host.answer.empty()) run_for(1ms);  // its kernel is asked first
     return host.answer;

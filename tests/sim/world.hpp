@@ -58,7 +58,7 @@ public:
     Instant now() const { return now_; }
     std::uint64_t ike_sent() const { return ike_sent_; }  // datagrams of all hosts
     std::size_t size() const { return hosts_.size(); }
-    std::string ask(std::size_t host, const std::string& verb);
+    std::string ask(std::size_t host, const std::string& verb, const std::string& body = "");
     bool is_stopped(std::size_t host) const;
 
     const std::vector<std::string>& violations() const { return violations_; }

@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# Streams of numbered packets through tunnels whose keys are changed meanwhile. To be sourced after peers.sh.
+
+rekeyings=${ARONET_REKEYINGS:-10}  # of the data's keys and of IKE's, each
+[ -z "${ARONET_ALL:-}" ] || rekeyings=${ARONET_REKEYINGS:-100}
+declare -A rate_of=()         # of a stream: packets a second, each way; else
+rate=${ARONET_RATE:-1000}
+
+# begin_stream NAME NODE NODE: each sends to the other, until end_stream.
+begin_stream() {
+    local speed=${rate_of[$1]:-$rate}
+    send_from "$2" "$3" "$speed" >"$work/stream.$1.1" 2>&1 &
+    stream_of[$1]=$!
+    send_from "$3" "$2" "$speed" >"$work/stream.$1.2" 2>&1 &
+    stream_of[$1]+=" $!"
+}
+# In place of the shell, so that who ends the process ends it.
+send_from() { exec nsenter -t "${holder[$1]}" -n -m -- "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" 6000 "$3"; }
+declare -A stream_of=()
+
+# end_stream NAME: true if not one packet of either direction was lost.
+end_stream() {
+    local pid status=0
+    # shellcheck disable=SC2086  # two of them
+    kill -TERM ${stream_of[$1]}
+    for pid in ${stream_of[$1]}; do wait "$pid" || status=$?; done
+    cat "$work/stream.$1".[12]
+    return $status
+}
+told() { sed "s/^/# $1: /" "$work/stream.$1".[12]; }
+
+# tunnels_to NODE PEER FILTER: for all tunnels between them.
+tunnels_to() {
+    ask "$1" tunnels --json | jq -ce --arg peer "$2" "[.tunnels[] | select(.peer == \$peer) |
+        {state, came_up, rekeyings}] | ., (length > 0 and all($3))"
+}
+never_down() { tunnels_to "$1" "$2" ".state == \"routed\" and .came_up == 1"; }
+changed() { tunnels_to "$1" "$2" ".rekeyings.child >= $3 and .rekeyings.ike >= $4" >/dev/null; }
+
+# change NODE PEER child|ike: NODE, one of ours or strongSwan, asks for other keys.
+change() {
+    if [ -e "$work/$1-strongswan" ]; then
+        ask_strongswan "$1" --rekey "--$3" "$2" >/dev/null
+    elif [ "$3" = ike ]; then
+        ask "$1" rekey "$(organization "$2")/$2" --ike
+    else
+        ask "$1" rekey "$(organization "$2")/$2"
+    fi
+}
+
+# by_turns NODE PEER [both]: each asks in turn, with `both` then both at once; NODE, one of ours, counts.
+by_turns() {
+    local i kind way ways=2 before peer
+    peer=$(organization "$2")/$2
+    [ -z "${3:-}" ] || ways=3
+    for i in $(seq "$rekeyings"); do
+        way=$((i % ways))
+        for kind in child ike; do
+            [ $way = 0 ] || change "$1" "$2" $kind || return 1
+            [ $way = 1 ] || change "$2" "$1" $kind || return 1
+            if [ $kind = child ]; then before=$((i - 1)); else before=$i; fi
+            wait_for 30 changed "$1" "$peer" "$i" "$before" || return 1
+        done
+    done
+}

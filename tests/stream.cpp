@@ -1,0 +1,208 @@
+// aronet-stream REMOTE PORT RATE: numbered UDP packets to REMOTE, RATE a second, until SIGTERM, while
+// those that its counterpart there sends are counted. Prints what came of them; exit status 1 if one was
+// lost.
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// A packet is its number, or one of these with a count behind it.
+constexpr std::uint32_t kHello = UINT32_MAX;    // repeated until the counterpart is heard: it listens then
+constexpr std::uint32_t kBye = UINT32_MAX - 1;  // the count is that of all packets
+constexpr auto kBehindMax = 20ms;  // who was kept from sending for longer goes on from there, without a burst
+constexpr auto kMeeting = 60s, kParting = 20s, kQuiet = 3s, kByes = 1s;
+constexpr std::size_t kSize = 200;
+
+volatile std::sig_atomic_t told_to_stop = 0;
+
+struct Place {
+    sockaddr_storage address{};
+    socklen_t size = 0;
+};
+
+Place place(const std::string& text, std::uint16_t port) {
+    Place out;
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&out.address);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.address);
+    if (inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        out.size = sizeof *v4;
+    } else if (inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        out.size = sizeof *v6;
+    }
+    return out;
+}
+
+std::uint16_t port_of(const Place& place) {  // at the same place in both
+    return ntohs(reinterpret_cast<const sockaddr_in*>(&place.address)->sin_port);
+}
+
+class Stream {
+public:
+    // Listens on every address: which one a node has in a VRF is the route's business.
+    Stream(const Place& remote, unsigned rate)
+        : remote_(remote),
+          socket_(socket(remote.address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
+          pause_(std::chrono::nanoseconds(1s) / rate) {
+        const int room = 16 << 20;  // what waits here because this process does was not lost on its way
+        setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+        const Place here = place(remote.address.ss_family == AF_INET ? "0.0.0.0" : "::", port_of(remote));
+        fine_ = bind(socket_, reinterpret_cast<const sockaddr*>(&here.address), here.size) == 0;
+    }
+    ~Stream() { close(socket_); }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    int run() {
+        if (!fine_) return std::perror("aronet-stream"), 2;
+        if (!meet()) return std::fprintf(stderr, "nobody answers\n"), 2;
+        const auto start = Clock::now();
+        flow();
+        const double took = std::chrono::duration<double>(Clock::now() - start).count();
+        if (!part()) return std::fprintf(stderr, "the counterpart did not end\n"), 2;
+        std::printf(
+            "lost %u of %u, %u out of order, %u twice, %.0f a second sent, %u refused\n",
+            *expected_ - came_,
+            *expected_,
+            late_,
+            twice_,
+            sent_ / took,
+            refused_
+        );
+        print_lost();
+        return came_ == *expected_ ? 0 : 1;
+    }
+
+private:
+    // Some of them, as stretches: whether they were lost at once or one by one says why.
+    void print_lost() {
+        seen_.resize(*expected_, false);
+        int stretches = 0;
+        for (std::size_t i = 0; i < seen_.size() && stretches < 10; ++i) {
+            if (seen_[i]) continue;
+            const std::size_t first = i;
+            while (i + 1 < seen_.size() && !seen_[i + 1]) ++i;
+            std::printf(" lost %zu-%zu", first, i);
+            if (++stretches == 10) std::printf(" ..");
+        }
+        if (stretches > 0) std::printf("\n");
+    }
+
+    bool meet() {
+        const auto until = Clock::now() + kMeeting;
+        while (!heard_ && Clock::now() < until) {
+            say(kHello);
+            listen(Clock::now() + 20ms);
+        }
+        for (int i = 0; i < 3; ++i) say(kHello);
+        refused_ = 0;  // while it was not there yet
+        return heard_;
+    }
+
+    void flow() {
+        for (auto due = Clock::now(); told_to_stop == 0;) {
+            listen(due);
+            const auto now = Clock::now();
+            if (now > due + kBehindMax) due = now;
+            for (; due <= now; due += pause_) say(sent_++);
+        }
+    }
+
+    // Says how many they were until the counterpart has had time to hear it, and waits for its last ones.
+    bool part() {
+        const auto start = heard_at_ = Clock::now();
+        const auto open = [&](Clock::time_point now) {
+            if (now < start + kByes) return true;
+            if (!expected_) return now < start + kParting;
+            return came_ < *expected_ && now < heard_at_ + kQuiet;
+        };
+        while (open(Clock::now())) {
+            say(kBye, sent_);
+            listen(Clock::now() + 50ms);
+        }
+        return expected_.has_value();
+    }
+
+    void say(std::uint32_t number, std::uint32_t count = 0) {
+        std::array<char, kSize> packet{};
+        std::memcpy(packet.data(), &number, sizeof number);
+        std::memcpy(packet.data() + sizeof number, &count, sizeof count);
+        const auto* to = reinterpret_cast<const sockaddr*>(&remote_.address);
+        if (sendto(socket_, packet.data(), packet.size(), 0, to, remote_.size) != kSize) ++refused_;
+    }
+
+    // Until then, or until something came.
+    void listen(Clock::time_point until) {
+        const auto left = std::max<Clock::duration>(until - Clock::now(), Clock::duration::zero());
+        const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
+        const timespec time{nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
+        pollfd readable{socket_, POLLIN, 0};
+        ppoll(&readable, 1, &time, nullptr);
+        std::array<char, kSize> packet{};
+        for (;;) {
+            const ssize_t size = recv(socket_, packet.data(), packet.size(), 0);
+            if (size < static_cast<ssize_t>(kSize)) return;
+            heard_ = true;
+            std::uint32_t number = 0, count = 0;
+            std::memcpy(&number, packet.data(), sizeof number);
+            std::memcpy(&count, packet.data() + sizeof number, sizeof count);
+            if (number == kBye) expected_ = count;
+            if (number < kBye) take(number);
+        }
+    }
+
+    void take(std::uint32_t number) {
+        heard_at_ = Clock::now();
+        if (number >= seen_.size()) seen_.resize(number + 1, false);
+        if (seen_[number]) {
+            ++twice_;
+            return;
+        }
+        seen_[number] = true;
+        ++came_;
+        if (number + 1 < seen_.size()) ++late_;
+    }
+
+    Place remote_;
+    int socket_;
+    Clock::duration pause_;
+    std::uint32_t sent_ = 0, came_ = 0, late_ = 0, twice_ = 0, refused_ = 0;
+    std::optional<std::uint32_t> expected_;
+    std::vector<bool> seen_;
+    Clock::time_point heard_at_{};
+    bool fine_ = false, heard_ = false;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 4) {
+        std::fprintf(stderr, "usage: aronet-stream REMOTE PORT RATE\n");
+        return 2;
+    }
+    std::signal(SIGTERM, [](int) { told_to_stop = 1; });
+    const auto port = static_cast<std::uint16_t>(std::atoi(argv[2]));
+    const auto rate = static_cast<unsigned>(std::max(1, std::atoi(argv[3])));
+    return Stream(place(argv[1], port), rate).run();
+}
