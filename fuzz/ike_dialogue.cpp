@@ -228,6 +228,7 @@ private:
     void obey(Host&, const PeerMoved&) {}
     void obey(Host&, const Silence&) {}
     void obey(Host&, const Doubted&) {}
+    void obey(Host&, const KeysMade&) {}
 
     void obey(Host&, const base::Note& note) {
         base::ensure(note.level != base::Level::error, "no error is noted");

@@ -10,48 +10,58 @@
 
 using namespace aronet;
 
-int main(int argc, char** argv) {
-    CLI::App app("An encrypted, self-routing mesh from two files.", "aronet");
-    app.set_version_flag("--version", ARONET_VERSION);
-    app.require_subcommand(1);
+namespace {
+
+struct Arguments {
     daemon::ClientOptions client;
-    app.add_option("--socket", client.socket, "control socket; found by itself where there is one");
-
-    std::string config, registry, key_file;
-    bool strict = false;
+    std::string config, registry, key_file, keys_to, peer;
+    bool strict = false, ike = false;
     std::function<int()> command;
-    const auto add = [&](CLI::App& parent, const char* name, const char* help, std::function<int()> run) {
-        CLI::App* sub = parent.add_subcommand(name, help);
-        sub->fallthrough();
-        sub->callback([&command, run] { command = run; });
-        return sub;
-    };
+};
 
+CLI::App* add(
+    Arguments& given, CLI::App& parent, const char* name, const char* help, std::function<int()> run
+) {
+    CLI::App* sub = parent.add_subcommand(name, help);
+    sub->fallthrough();
+    sub->callback([&given, run] { given.command = run; });
+    return sub;
+}
+
+void add_daemon(CLI::App& app, Arguments& given) {
     CLI::App* daemon = app.add_subcommand("daemon", "run, question or stop the daemon");
     daemon->require_subcommand(1);
     daemon->fallthrough();
-    CLI::App* run = add(*daemon, "run", "run in the foreground", [&] {
-        return daemon::run({config, registry, ARONET_VERSION});
+    CLI::App* run = add(given, *daemon, "run", "run in the foreground", [&given] {
+        return daemon::run({given.config, given.registry, ARONET_VERSION, given.keys_to});
     });
-    run->add_option("-c,--config", config, "config.json of this node")->required();
-    run->add_option("-r,--registry", registry, "registry.json; else wait for `aronet load`");
-    CLI::App* info = add(*daemon, "info", "what is running", [&] { return daemon::show(client, "info"); });
-    info->add_flag("--json", client.json, "as JSON");
-    add(*daemon, "stop", "stop it and leave nothing behind", [&] { return daemon::stop(client); });
-
-    CLI::App* load =
-        add(app, "load", "give the daemon another registry", [&] { return daemon::load(client, registry); });
-    load->add_option("-r,--registry", registry, "registry.json, or - for standard input")->required();
-    load->add_option("-c,--config", config, "accepted for compatibility, not needed");
-    load->add_flag("--json", client.json, "as JSON");
-
-    std::string peer;
-    bool ike = false;
-    CLI::App* rekey = add(app, "rekey", "change the keys of the tunnels to a peer", [&] {
-        return daemon::rekey(client, peer, ike);
+    run->add_option("-c,--config", given.config, "config.json of this node")->required();
+    run->add_option("-r,--registry", given.registry, "registry.json; else wait for `aronet load`");
+#ifdef ARONET_KEY_TABLES
+    run->add_option("--keys-to", given.keys_to, "DEBUGGING: a folder that tables of all keys are written to");
+#endif
+    CLI::App* info = add(given, *daemon, "info", "what is running", [&given] {
+        return daemon::show(given.client, "info");
     });
-    rekey->add_option("PEER", peer, "organization/common_name, or a tunnel's interface")->required();
-    rekey->add_flag("--ike", ike, "those of IKE instead of those of the data");
+    info->add_flag("--json", given.client.json, "as JSON");
+    add(given, *daemon, "stop", "stop it and leave nothing behind", [&given] {
+        return daemon::stop(given.client);
+    });
+}
+
+void add_questions(CLI::App& app, Arguments& given) {
+    CLI::App* load = add(given, app, "load", "give the daemon another registry", [&given] {
+        return daemon::load(given.client, given.registry);
+    });
+    load->add_option("-r,--registry", given.registry, "registry.json, or - for standard input")->required();
+    load->add_option("-c,--config", given.config, "accepted for compatibility, not needed");
+    load->add_flag("--json", given.client.json, "as JSON");
+
+    CLI::App* rekey = add(given, app, "rekey", "change the keys of the tunnels to a peer", [&given] {
+        return daemon::rekey(given.client, given.peer, given.ike);
+    });
+    rekey->add_option("PEER", given.peer, "organization/common_name, or a tunnel's interface")->required();
+    rekey->add_flag("--ike", given.ike, "those of IKE instead of those of the data");
 
     const std::pair<const char*, const char*> readers[] = {
         {"status", "is all well? (exit status 7 when not)"},
@@ -60,29 +70,47 @@ int main(int argc, char** argv) {
         {"routes", "what Babel knows; * marks what is in use"},
     };
     for (const auto& [name, help] : readers) {
-        CLI::App* reader =
-            add(app, name, help, [&client, verb = std::string(name)] { return daemon::show(client, verb); });
-        reader->add_flag("--json", client.json, "as JSON");
+        CLI::App* reader = add(given, app, name, help, [&given, verb = std::string(name)] {
+            return daemon::show(given.client, verb);
+        });
+        reader->add_flag("--json", given.client.json, "as JSON");
     }
+}
 
-    CLI::App* check = add(app, "check-config", "read the files and say what is wrong", [&] {
-        return daemon::check_config(config, registry, strict);
+void add_files(CLI::App& app, Arguments& given) {
+    CLI::App* check = add(given, app, "check-config", "read the files and say what is wrong", [&given] {
+        return daemon::check_config(given.config, given.registry, given.strict);
     });
-    check->add_option("-c,--config", config, "config.json")->required();
-    check->add_option("-r,--registry", registry, "registry.json");
-    check->add_flag("--strict", strict, "warnings are errors");
-    CLI::App* keygen = add(app, "keygen", "make a key and the registry entry for it", [&] {
-        return daemon::keygen(key_file);
+    check->add_option("-c,--config", given.config, "config.json")->required();
+    check->add_option("-r,--registry", given.registry, "registry.json");
+    check->add_flag("--strict", given.strict, "warnings are errors");
+    CLI::App* keygen = add(given, app, "keygen", "make a key and the registry entry for it", [&given] {
+        return daemon::keygen(given.key_file);
     });
-    keygen->add_option("-o,--output", key_file, "file for the private key, mode 0600; else standard output");
-    CLI::App* pub =
-        add(app, "pub", "the registry entry of a configuration", [&] { return daemon::show_entry(config); });
-    pub->add_option("-c,--config", config, "config.json")->required();
+    keygen->add_option(
+        "-o,--output", given.key_file, "file for the private key, mode 0600; else standard output"
+    );
+    CLI::App* pub = add(given, app, "pub", "the registry entry of a configuration", [&given] {
+        return daemon::show_entry(given.config);
+    });
+    pub->add_option("-c,--config", given.config, "config.json")->required();
+}
 
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("An encrypted, self-routing mesh from two files.", "aronet");
+    app.set_version_flag("--version", ARONET_VERSION);
+    app.require_subcommand(1);
+    Arguments given;
+    app.add_option("--socket", given.client.socket, "control socket; found by itself where there is one");
+    add_daemon(app, given);
+    add_questions(app, given);
+    add_files(app, given);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? daemon::exit_status::ok : daemon::exit_status::usage;
     }
-    return command();
+    return given.command();
 }

@@ -7,7 +7,15 @@
 
 namespace aronet::base {
 
-Random::Random(const Seed& seed) : key_(seed) {}
+namespace {
+
+constexpr std::size_t kKey = std::tuple_size_v<Random::Seed>, kPool = 480;
+
+}  // namespace
+
+Random::Random(const Seed& seed) : stream_(kKey + kPool) {
+    std::ranges::copy(seed, stream_.mutable_view().begin());
+}
 
 Random Random::from_number(std::uint64_t number) {
     Seed seed{};
@@ -15,31 +23,23 @@ Random Random::from_number(std::uint64_t number) {
     return Random(seed);
 }
 
-Random::~Random() {
-    sodium_memzero(key_.data(), key_.size());
-    sodium_memzero(pool_.data(), pool_.size());
-}
-
+// The first bytes of the stream become the next key, so that what was given out cannot be computed back.
 void Random::refill() {
-    // The first 32 bytes of the stream become the next key, so that what was given out cannot be computed
-    // back.
-    std::array<Byte, 32 + 480> stream;
-    randombytes_buf_deterministic(stream.data(), stream.size(), key_.data());
-    std::copy_n(stream.begin(), 32, key_.begin());
-    std::copy(stream.begin() + 32, stream.end(), pool_.begin());
-    sodium_memzero(stream.data(), stream.size());
-    unused_ = pool_.size();
+    Secret next(stream_.size());
+    randombytes_buf_deterministic(next.mutable_view().data(), next.size(), stream_.view().data());
+    sodium_stackzero(4096);  // where the cipher had what it made
+    stream_ = std::move(next);
+    unused_ = kPool;
 }
 
 void Random::fill(std::span<Byte> out) {
     while (!out.empty()) {
         if (unused_ == 0) refill();
-        const std::size_t count = std::min(out.size(), unused_);
-        Byte* from = pool_.data() + (pool_.size() - unused_);
-        std::copy_n(from, count, out.begin());
-        sodium_memzero(from, count);
-        unused_ -= count;
-        out = out.subspan(count);
+        const auto from = stream_.mutable_view().last(unused_).first(std::min(out.size(), unused_));
+        std::ranges::copy(from, out.begin());
+        wipe(from);
+        unused_ -= from.size();
+        out = out.subspan(from.size());
     }
 }
 

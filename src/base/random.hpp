@@ -4,7 +4,7 @@
 // erasure): the daemon seeds it from the kernel's entropy, a simulation from its seed, and equal seeds give
 // equal runs.
 
-#include "base/bytes.hpp"
+#include "base/secret.hpp"
 #include "base/time.hpp"
 
 #include <array>
@@ -17,7 +17,6 @@ public:
 
     explicit Random(const Seed& seed);
     static Random from_number(std::uint64_t seed);  // for simulations and tests only
-    ~Random();
     Random(const Random&) = delete;
     Random& operator=(const Random&) = delete;
 
@@ -32,9 +31,8 @@ public:
 private:
     void refill();
 
-    std::array<Byte, 32> key_;
-    std::array<Byte, 480> pool_{};  // unused bytes are at the end
-    std::size_t unused_ = 0;
+    Secret stream_;           // the key of what comes next, then the pool, whose unused bytes are at the end
+    std::size_t unused_ = 0;  // of the pool
 };
 
 }  // namespace aronet::base

@@ -1,8 +1,18 @@
 #include "base/secret.hpp"
 
+#include "base/vault.hpp"
+
 #include <sodium.h>
 
+#include <algorithm>
+
 namespace aronet::base {
+
+Secret::Secret(std::size_t size) {
+    if (size > 0) bytes_ = Vault::of_process().take(size);
+}
+
+Secret::Secret(ByteView bytes) : Secret(bytes.size()) { std::ranges::copy(bytes, bytes_.begin()); }
 
 Secret& Secret::operator=(Secret&& other) noexcept {
     if (this != &other) {
@@ -13,8 +23,7 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 }
 
 void Secret::wipe() {
-    base::wipe(bytes_);
-    bytes_.clear();
+    if (!bytes_.empty()) Vault::of_process().give_back(std::exchange(bytes_, {}));
 }
 
 bool Secret::operator==(const Secret& other) const { return equal_in_constant_time(view(), other.view()); }

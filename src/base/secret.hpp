@@ -1,6 +1,7 @@
 #pragma once
 
-// Key material: wiped when it goes, never printed, compared in constant time, copied only by saying so.
+// Key material: kept in the vault of the process and wiped when it goes, never printed, compared in constant
+// time, copied only by saying so.
 
 #include "base/bytes.hpp"
 
@@ -11,8 +12,8 @@ namespace aronet::base {
 class Secret {
 public:
     Secret() = default;
-    explicit Secret(std::size_t size) : bytes_(size) {}
-    explicit Secret(ByteView bytes) : bytes_(bytes.begin(), bytes.end()) {}
+    explicit Secret(std::size_t size);  // zeros
+    explicit Secret(ByteView bytes);
     ~Secret() { wipe(); }
     Secret(Secret&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
     Secret& operator=(Secret&& other) noexcept;
@@ -29,7 +30,7 @@ public:
     bool operator==(const Secret& other) const;  // constant time for equal sizes
 
 private:
-    Bytes bytes_;
+    std::span<Byte> bytes_;  // of the vault's
 };
 
 bool equal_in_constant_time(ByteView a, ByteView b);

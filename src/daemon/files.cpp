@@ -1,5 +1,11 @@
 #include "daemon/files.hpp"
 
+#include "daemon/descriptor.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,18 +19,31 @@ namespace {
 
 constexpr std::size_t kFileMax = 64 * 1024 * 1024;
 
+base::Error too_large(const std::string& name) { return {name + ": larger than 64 MiB"}; }
+base::Error unreadable(int error) { return {std::string("cannot be read: ") + std::strerror(error)}; }
+
 base::Result<std::string> read_stream(std::istream& in, const std::string& name) {
     std::string text;
     std::string chunk(64 * 1024, '\0');
     while (in.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || in.gcount() > 0) {
         text.append(chunk, 0, static_cast<std::size_t>(in.gcount()));
-        if (text.size() > kFileMax) return base::Error{name + ": larger than 64 MiB"};
+        if (text.size() > kFileMax) return too_large(name);
     }
     return {boost::system::in_place_value, std::move(text)};
 }
 
 void cannot_read(const std::string& path, const base::Error& error, overlay::Problems& problems) {
     problems.add({path, 0, 0, "", error.text, false});
+}
+
+void warn_if_public(const std::string& path, overlay::Problems& problems) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
+        problems.add({path, 0, 0, "", "holds a key and may be read by everybody: chmod 600", true});
+}
+
+std::string_view as_text(const base::Secret& bytes) {
+    return {reinterpret_cast<const char*>(bytes.view().data()), bytes.size()};
 }
 
 }  // namespace
@@ -35,19 +54,44 @@ base::Result<std::string> read_file(const std::string& path) {
     if (std::filesystem::is_directory(path, unused)) return base::Error{"cannot be read: it is a directory"};
     errno = 0;
     std::ifstream file(path, std::ios::binary);
-    if (!file) return base::Error{std::string("cannot be read: ") + std::strerror(errno)};
+    if (!file) return unreadable(errno);
     return read_stream(file, path);
 }
 
-overlay::ReadKey key_reader(const std::string& config_path) {
-    return [config_path](const std::string& path) -> base::Result<base::Secret> {
+// Without a stream, whose buffer would keep what passed through it.
+base::Result<base::Secret> read_secret(const std::string& path) {
+    const Descriptor file(path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return unreadable(errno);
+    struct stat status {};
+    if (fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) return unreadable(EISDIR);
+    base::Secret room(static_cast<std::size_t>(std::max<off_t>(status.st_size, 0)) + 1);
+    for (std::size_t size = 0;;) {
+        const auto left = room.mutable_view().subspan(size);
+        const ssize_t count = read(file.get(), left.data(), left.size());
+        if (count < 0) return unreadable(errno);
+        if (count == 0) return base::Secret(room.view().first(size));
+        size += static_cast<std::size_t>(count);
+        if (size > kFileMax) return too_large(path);
+        if (size < room.size()) continue;
+        base::Secret larger(2 * size);
+        std::ranges::copy(room.view(), larger.mutable_view().begin());
+        room = std::move(larger);
+    }
+}
+
+bool append_to_secret(const std::string& path, std::string_view text) {
+    const Descriptor file(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    return file && write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+overlay::ReadKey key_reader(const std::string& config_path, overlay::Problems& problems) {
+    return [config_path, &problems](const std::string& path) -> base::Result<base::Secret> {
         const auto beside = std::filesystem::path(config_path).parent_path() / path;
         std::error_code unused;
         const std::string chosen = std::filesystem::exists(beside, unused) ? beside.string() : path;
-        auto text = read_file(chosen);
-        if (!text) return base::Error{chosen + ": " + text.error().text};
-        base::Secret secret{base::as_bytes(*text)};
-        base::wipe({reinterpret_cast<base::Byte*>(text->data()), text->size()});
+        auto secret = read_secret(chosen);
+        if (!secret) return base::Error{chosen + ": " + secret.error().text};
+        warn_if_public(chosen, problems);
         return secret;
     };
 }
@@ -57,12 +101,11 @@ void print(const overlay::Problems& problems) {
 }
 
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems) {
-    auto text = read_file(path);
+    const auto text = read_secret(path);  // it may hold the private key
     std::optional<overlay::Config> config;
     if (text) {
-        config = overlay::parse_config(*text, path, key_reader(path), problems);
-        base::wipe({reinterpret_cast<base::Byte*>(text->data()), text->size()}
-        );  // it may hold the private key
+        if (as_text(*text).find("PRIVATE KEY-----") != std::string_view::npos) warn_if_public(path, problems);
+        config = overlay::parse_config(as_text(*text), path, key_reader(path, problems), problems);
     } else {
         cannot_read(path, text.error(), problems);
     }

@@ -8,9 +8,12 @@
 
 namespace aronet::daemon {
 
-base::Result<std::string> read_file(const std::string& path);  // "-" is standard input; at most 64 MiB
-// A path inside the configuration means a file beside it, else one beside the process.
-overlay::ReadKey key_reader(const std::string& config_path);
+base::Result<std::string> read_file(const std::string& path);     // "-" is standard input; at most 64 MiB
+base::Result<base::Secret> read_secret(const std::string& path);  // the same; no copy of it is left anywhere
+bool append_to_secret(const std::string& path, std::string_view text);  // a new file is its owner's alone
+// A path inside the configuration means a file beside it, else one beside the process. Warns of keys that
+// everybody may read.
+overlay::ReadKey key_reader(const std::string& config_path, overlay::Problems& problems);
 void print(const overlay::Problems& problems);  // to standard error, one a line
 
 // Reads, parses and prints what was wrong.

@@ -5,6 +5,7 @@
 #include "daemon/log.hpp"
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
+#include "daemon/safekeeping.hpp"
 #include "overlay/desired.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -12,13 +13,13 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <iostream>
 #include <set>
 
 namespace aronet::daemon {
@@ -96,6 +97,7 @@ Ports ports_of(const overlay::Config& config, const RunOptions& options, bool ke
     ports.babel_space = overlay::overlay_space(config);
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
+    ports.keys_to = options.keys_to;
     ports.registry_path = options.registry_path == "-" ? "" : options.registry_path;
     return ports;
 }
@@ -126,6 +128,7 @@ void raise_descriptor_limit() {
 }  // namespace
 
 int run(const RunOptions& options) {
+    Safekeeping safekeeping;  // before a secret is read
     if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
     overlay::Problems problems;
     auto config = load_config(options.config_path, problems);
@@ -147,7 +150,17 @@ int run(const RunOptions& options) {
     PidFile pid_file(runtime_directory(*config) + "/" + config->ifname + ".pid");
     if (const int status = pid_file.take(); status != exit_status::ok) return status;
 
-    prctl(PR_SET_DUMPABLE, 0);  // keys must not end up in a core file
+    if (config->core_dumps) {
+        safekeeping.allow_core_dumps();
+        write_log({base::Level::warning, "core dumps are allowed (daemon.core_dumps): one holds every key"});
+    }
+    if (!options.keys_to.empty()) {
+        config->tells_keys = true;
+        const std::string words =
+            "EVERY KEY IS WRITTEN TO " + options.keys_to + ": whoever reads it reads all traffic";
+        write_log({base::Level::warning, words});
+        std::cerr << "aronet: " << words << "\n";
+    }
     raise_descriptor_limit();
     std::signal(SIGPIPE, SIG_IGN);
     const auto kernel_datapath = choose_datapath(*config);

@@ -10,6 +10,7 @@ struct RunOptions {
     std::string config_path;
     std::string registry_path;  // empty: wait for `aronet load`
     std::string version;
+    std::string keys_to = {};  // a folder for tables of all keys; only in builds with ARONET_KEY_TABLES
 };
 
 int run(const RunOptions& options);

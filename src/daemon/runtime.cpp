@@ -1,5 +1,6 @@
 #include "daemon/runtime.hpp"
 
+#include "base/vault.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
 
@@ -116,7 +117,17 @@ void Runtime::settle() {
     } while (!actions_.empty() || !events_.empty());
     settling_ = false;
     for (const base::Note& note : updown_.take_notes()) write_log(note);
+    tell_if_unlocked();
     rearm();
+}
+
+void Runtime::tell_if_unlocked() {
+    if (told_unlocked_ || base::Vault::of_process().locked()) return;
+    told_unlocked_ = true;
+    write_log(
+        {base::Level::warning,
+         "KEYS MAY REACH SWAP SPACE: the system refuses to lock as much memory as they take (RLIMIT_MEMLOCK)"}
+    );
 }
 
 void Runtime::perform() {
@@ -197,6 +208,16 @@ void Runtime::perform(overlay::Answer& action) {
 void Runtime::perform(overlay::Resolve& action) { resolver_.resolve(action.hostname, action.family); }
 
 void Runtime::perform(overlay::RunUpdown& action) { updown_.run(std::move(action), now()); }
+
+// In the words of Wireshark's preferences (docs/testing.md).
+void Runtime::perform([[maybe_unused]] overlay::TellKeys& action) {
+#ifdef ARONET_KEY_TABLES
+    const bool ike = action.table == overlay::TellKeys::Table::ike;
+    const std::string path = ports_.keys_to + (ike ? "/ikev2_decryption_table" : "/esp_sa");
+    if (!append_to_secret(path, action.row + "\n"))
+        write_log({base::Level::error, path + ": keys cannot be written"});
+#endif
+}
 
 void Runtime::perform(overlay::Stopped&) {
     is_stopped_ = true;

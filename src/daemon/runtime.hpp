@@ -31,6 +31,7 @@ struct Ports {
     std::string babel_link;
     std::string control_path;
     std::string registry_path;  // re-read on SIGHUP; empty: none
+    std::string keys_to;        // where tables of keys are written; empty: nowhere
 };
 
 class Runtime {
@@ -48,6 +49,7 @@ private:
     void collect_notices();
     void rearm();
     void leave_if_done();
+    void tell_if_unlocked();
 
     void perform(overlay::SendIke& action);
     void perform(overlay::SendBabel& action);
@@ -56,6 +58,7 @@ private:
     void perform(overlay::Answer& action);
     void perform(overlay::Resolve& action);
     void perform(overlay::RunUpdown& action);
+    void perform(overlay::TellKeys& action);
     void perform(overlay::Stopped& action);
     void perform(base::Note& action);
 
@@ -99,6 +102,7 @@ private:
     overlay::Actions actions_;
     bool settling_ = false;
     boost::asio::thread_pool reader_{1};  // reads registries that come by the control socket
+    bool told_unlocked_ = false;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run
 };
 

@@ -48,6 +48,7 @@ struct EngineConfig {
     std::uint32_t ike_requests = 1u << 31;  // or after so many requests of ours: IDs are not unlimited
     // Of IP datagrams: messages that make larger ones go in fragments where the peer can. At least 256.
     std::size_t fragment_size = 1280;
+    bool tells_keys = false;  // KeysMade for every IKE SA: to see through it, never in earnest
 };
 
 // What the CHILD SA with a peer is to be.
@@ -121,7 +122,14 @@ struct Doubted {
     PeerId peer;
     Trust trust;
 };
-using Action = std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, Doubted, base::Note>;
+// What decrypts the messages of an IKE SA; only where the configuration wants it told.
+struct KeysMade {
+    std::uint64_t spi_i, spi_r;
+    IkeCipherSuite suite;
+    base::Secret ei, er, ai, ar;
+};
+using Action =
+    std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, Doubted, KeysMade, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };

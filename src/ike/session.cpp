@@ -62,7 +62,7 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn&
         return turn.drop("exchange out of place", from);
     }
     if (first && !keys_) {
-        derive_keys();
+        derive_keys(turn);
         if (!keys_) {
             turn.drop("unusable KE value", from);
             return end(Ending::failed, "unusable KE value", turn);  // it costs one key exchange, not many

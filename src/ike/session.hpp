@@ -166,7 +166,8 @@ private:
     bool follow_init_advice(const Message& message, Turn& turn);
     bool agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
     void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
-    void derive_keys();
+    void derive_keys(Turn& turn);
+    void tell_keys(Turn& turn) const;
 
     // session_answers.cpp: several answers to one IKE_SA_INIT.
     bool follows(const RawMessage& raw) const;
@@ -232,7 +233,9 @@ private:
     std::unique_ptr<Session> make_spare(
         bool by_us, std::uint64_t spi_i, std::uint64_t spi_r, const Turn& turn
     ) const;
-    void take_keys(const Session& old, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh);
+    void take_keys(
+        const Session& old, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh, Turn& turn
+    );
     bool comes_early(const Message& message, Turn& turn);
 
     SessionState state_ = SessionState::closed;

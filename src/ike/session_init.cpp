@@ -119,6 +119,7 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     if (!to.address.is_any()) local_ = to;
     detect_nat(*message, from, to);
     keys_ = derive_ike_keys(suite_, hs.nonces, *secret, spi_i_, spi_r_);
+    tell_keys(turn);
     if (state_ == SessionState::init_sent) requester_.answered(0);
     state_ = SessionState::auth_sent;
     send_auth(turn);
@@ -243,10 +244,17 @@ void Session::detect_nat(const Message& message, const Endpoint& from, const End
 
 // At a responder only when the first protected message comes: a flood of IKE_SA_INIT then costs no shared
 // secret.
-void Session::derive_keys() {
+void Session::derive_keys(Turn& turn) {
     const auto secret = shared_secret(handshake_->ke, handshake_->peer_ke);
     if (!secret) return;
     keys_ = derive_ike_keys(suite_, handshake_->nonces, *secret, spi_i_, spi_r_);
+    tell_keys(turn);
+}
+
+void Session::tell_keys(Turn& turn) const {
+    if (!turn.ground.config.tells_keys) return;
+    turn.out.emplace_back(KeysMade{
+        spi_i_, spi_r_, suite_, keys_->ei.copy(), keys_->er.copy(), keys_->ai.copy(), keys_->ar.copy()});
 }
 
 }  // namespace aronet::ike

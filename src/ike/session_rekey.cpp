@@ -62,7 +62,7 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
 
     const Nonces nonces{message.find<NoncePayload>()->data, turn.ground.random.bytes(kNonceSize)};
     auto spare = make_spare(false, peer_spi, turn.ground.new_ike_spi(), turn);
-    spare->take_keys(*this, choice->suite, nonces, *secret);
+    spare->take_keys(*this, choice->suite, nonces, *secret, turn);
     Proposal accepted = choice->answer;
     accepted.spi = spi_bytes(spare->spi_r_);
     answer(
@@ -141,7 +141,7 @@ void Session::on_renewal_response(const Message& message, Turn& turn) {
     }
     const std::unique_ptr<Renewal> renewal = std::move(renewal_);
     auto spare = make_spare(true, renewal->spi, peer_spi, turn);
-    spare->take_keys(*this, choice->suite, {renewal->nonce, nonce->data}, *secret);
+    spare->take_keys(*this, choice->suite, {renewal->nonce, nonce->data}, *secret, turn);
     const SessionKey successor = spare->key();
     turn.ground.events.emplace_back(Born{std::move(spare)});
     turn.ground.events.emplace_back(Renewed{key(), successor, renewal->rival});
@@ -199,11 +199,12 @@ std::unique_ptr<Session> Session::make_spare(
 }
 
 void Session::take_keys(
-    const Session& old, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh
+    const Session& old, const IkeCipherSuite& suite, const Nonces& nonces, const Secret& dh, Turn& turn
 ) {
     suite_ = suite;
     keys_ = derive_rekeyed_keys(old.suite_.prf, old.keys_->d, suite_, nonces, dh, spi_i_, spi_r_);
     origin_->lowest_nonce = std::min(nonces.initiator, nonces.responder);
+    tell_keys(turn);
 }
 
 const Bytes& Session::lowest_nonce() const { return origin_->lowest_nonce; }

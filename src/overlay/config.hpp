@@ -109,6 +109,8 @@ struct Config {
     std::uint32_t mtu = 1400;
     DatapathChoice datapath = DatapathChoice::automatic;
     SysctlChoice sysctl = SysctlChoice::apply;
+    bool tells_keys = false;  // by no file: a debug build alone can be asked for it
+    bool core_dumps = false;  // of the process, with all its keys
     std::string log_level = "info";
     LogFormat log_format = LogFormat::text;
     BabelConfig babel;

@@ -21,6 +21,7 @@ ike::EngineConfig engine_config(const Config& config) {
     out.child_lifetime = config.ike.child_lifetime;
     out.child_bytes = config.ike.child_bytes;
     out.child_packets = config.ike.child_packets;
+    out.tells_keys = config.tells_keys;
     return out;
 }
 

@@ -78,6 +78,12 @@ struct RunUpdown {
     std::string script;
     std::map<std::string, std::string> environment;
 };
+// A row of a table that Wireshark decrypts with; only where Config::tells_keys.
+struct TellKeys {
+    enum class Table : std::uint8_t { ike, esp };
+    Table table;
+    std::string row;
+};
 struct Stopped {};
 using Action = std::variant<
     SendIke,
@@ -87,6 +93,7 @@ using Action = std::variant<
     Answer,
     Resolve,
     RunUpdown,
+    TellKeys,
     Stopped,
     base::Note>;
 using Actions = std::vector<Action>;

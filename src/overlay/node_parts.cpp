@@ -1,6 +1,7 @@
 // What the parts of a node want, in the words of the others: IKE's children become SAs, Babel's routes become
 // routes.
 
+#include "overlay/key_table.hpp"
 #include "overlay/node_state.hpp"
 
 namespace aronet::overlay {
@@ -34,6 +35,9 @@ void Node::State::translate(ike::ChildUp& action) {
     metering.begins(child.in, action.peer, base::Direction::in);
     metering.begins(child.out, action.peer, base::Direction::out);
     tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
+    if (config.tells_keys) {
+        for (const base::Sa* sa : {&action.in, &action.out}) tell_keys(esp_row(*sa), TellKeys::Table::esp);
+    }
     // Inbound first: the peer may send as soon as it has our answer.
     change(
         netlink::AddSa{std::move(action.in)}, {Purpose::Kind::sa, action.peer, action.child, "the inbound SA"}
@@ -102,6 +106,12 @@ void Node::State::translate(ike::PeerMoved& action) {
 void Node::State::translate(const ike::Doubted& action) {
     const auto found = tunnels.find(action.peer);
     if (found != tunnels.end()) trust(found->second, action.trust);
+}
+
+void Node::State::translate(const ike::KeysMade& action) { tell_keys(ike_row(action), TellKeys::Table::ike); }
+
+void Node::State::tell_keys(std::string row, TellKeys::Table table) {
+    if (!row.empty()) out->push_back(TellKeys{table, std::move(row)});
 }
 
 // Another way is taken at the first suspicion where there is one; no way leads over what is dead.

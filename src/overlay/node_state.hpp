@@ -80,6 +80,8 @@ struct Node::State {
     void translate(ike::PeerMoved& action);
     void translate(ike::Silence&) { want_counters(); }
     void translate(const ike::Doubted& action);
+    void translate(const ike::KeysMade& action);
+    void tell_keys(std::string row, TellKeys::Table table);
     void trust(Tunnel& tunnel, ike::Trust trust);
     void translate(babel::Send& action);
     void translate(const babel::InstallRoute& action) { route_changed(action.destination, action.before); }

@@ -153,7 +153,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
          "swanctl_path",
          "mtu",
          "datapath",
-         "sysctl"}
+         "sysctl",
+         "core_dumps"}
     );
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
@@ -177,6 +178,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     }
     if (!sysctl.is_absent())
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
+    const Value dumps = daemon.member("core_dumps");
+    if (!dumps.is_absent()) config.core_dumps = dumps.boolean().value_or(false);
 }
 
 // Often enough to be tested, and no more often than old SAs leave.

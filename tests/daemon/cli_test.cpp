@@ -86,6 +86,28 @@ TEST_CASE("a configuration is checked, and its registry entry passes the check o
     CHECK(run("check-config --strict -c " + config + " -r " + registry).status == status::ok);
 }
 
+TEST_CASE("a key that everybody may read is warned of, in a file and in the configuration") {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    const auto strict = [&] { return run("check-config --strict -c " + config); };
+    CHECK(strict().status == status::ok);
+    chmod((folder / "node.key").c_str(), 0604);
+    CHECK(strict().status == status::bad_config);
+    CHECK(has(strict().out, "node.key: warning: holds a key and may be read by everybody"));
+
+    std::string pem;
+    std::ifstream file(folder / "node.key");
+    for (std::string line; std::getline(file, line);) pem += line + "\\n";
+    std::string text = config_text(folder);
+    text.replace(text.find("node.key"), 8, pem);
+    folder.write("config.json", text);
+    chmod(config.c_str(), 0644);
+    CHECK(has(strict().out, "config.json: warning: holds a key and may be read by everybody"));
+    chmod(config.c_str(), 0640);
+    CHECK(strict().status == status::ok);
+}
+
 TEST_CASE("what is wrong has its own exit status") {
     const Folder folder;
     REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);

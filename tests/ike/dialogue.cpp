@@ -46,6 +46,7 @@ EngineConfig copy(const EngineConfig& config) {
     out.concurrent_per_address = config.concurrent_per_address;
     out.retry_cap = config.retry_cap;
     out.fragment_size = config.fragment_size;
+    out.tells_keys = config.tells_keys;
     return out;
 }
 
@@ -248,6 +249,16 @@ void Dialogue::perform(Side& side) {
                 ++side.silences;
             } else if (const auto* doubted = std::get_if<Doubted>(&action)) {
                 side.trust.push_back(doubted->trust);
+            } else if (const auto* told = std::get_if<KeysMade>(&action)) {
+                side.keys.push_back(
+                    {told->spi_i,
+                     told->spi_r,
+                     told->suite,
+                     told->ei.copy(),
+                     told->er.copy(),
+                     told->ai.copy(),
+                     told->ar.copy()}
+                );
             } else if (const auto* note = std::get_if<base::Note>(&action)) {
                 side.notes.push_back(note->text);
                 if (note->level == base::Level::error) FAIL(note->text);

@@ -35,6 +35,7 @@ struct Side {
     unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0;
     std::vector<Trust> trust;  // as it changed
     std::vector<std::string> notes;
+    std::vector<KeysMade> keys;  // of IKE, where the configuration has them told
 
     PeerView view(PeerId id = 1) const;
     std::uint64_t drops(std::string_view reason) const;
