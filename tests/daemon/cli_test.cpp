@@ -108,6 +108,13 @@ TEST_CASE("a key that everybody may read is warned of, in a file and in the conf
     CHECK(strict().status == status::ok);
 }
 
+#ifndef ARONET_KEY_TABLES
+TEST_CASE("a build that is no debug build has no option that tells keys") {
+    CHECK_FALSE(has(run("daemon run --help").out, "keys"));
+    CHECK(run("daemon run -c x --keys-to y").status == status::usage);
+}
+#endif
+
 TEST_CASE("what is wrong has its own exit status") {
     const Folder folder;
     REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
