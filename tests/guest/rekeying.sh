@@ -1,5 +1,5 @@
 #!/bin/bash
-# Keys that are changed under streams of numbered packets, a thousand a second each way: of the data and of IKE, asked for by
+# Keys that are changed under streams of numbered packets both ways: of the data and of IKE, asked for by
 # either side. athens and dakar have the kernel's ESP, berlin our own, cairo is strongSwan 5.9.8; dakar is behind NAT. berlin
 # changes its keys every few seconds by itself, too. Not one packet is lost.
 . "$(dirname "$0")/../peers.sh"
@@ -7,10 +7,14 @@
 . "$root/tests/foreign.sh"
 . "$root/tests/rekeyings.sh"
 rate=${ARONET_RATE:-250}
+# Measured: both kernels lose nothing at what the emulated machine can send (up to 470 a second); our own ESP, which is a
+# process beside the senders, loses some from 150 on while the machine below is busy, and none at 200 when it is idle.
 rate_of=([dakar-berlin]=50 [berlin-cairo]=50)
 
-# What the kernel refused for want of states or policies, or as forged or repeated.
-refused() { in_host "$1" awk '{ sum += $2 } END { print sum }' /proc/net/xfrm_stat; }
+# What the kernel refused for want of states or policies, or as forged or repeated. strongSwan's host has been
+# seen to count XfrmAcquireError (outbound, no state) while no packet of the streams was lost: there only what came in counts.
+counted() { if [ "$1" = cairo ]; then echo '^XfrmIn'; else echo '^Xfrm'; fi; }
+refused() { in_host "$1" awk -v of="$(counted "$1")" '$1 ~ of { sum += $2 } END { print sum }' /proc/net/xfrm_stat; }
 nothing_refused() {
     local count
     count=$(($(refused "$1") - ${refused_of[$1]}))
