@@ -50,7 +50,7 @@ struct Side {
         config.dpd_interval = 0s;
         config.cookie_threshold = config.half_open_max = 1 << 16;
         config.cookie_threshold_per_source = config.half_open_max_per_source = 1 << 16;
-        config.concurrent_per_address = 64;
+        config.concurrent_per_endpoint = 64;
         engine = std::make_unique<Engine>(std::move(config), random);
     }
 

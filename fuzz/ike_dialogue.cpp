@@ -225,7 +225,8 @@ private:
         host.sending = chosen.child;
     }
 
-    void obey(Host&, const PeerMoved&) {}
+    void obey(Host&, const ChildMoved&) {}
+    void obey(Host&, const Unreached&) {}
     void obey(Host&, const Silence&) {}
     void obey(Host&, const Doubted&) {}
     void obey(Host&, const KeysMade&) {}

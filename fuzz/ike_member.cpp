@@ -462,7 +462,7 @@ private:
         for (const char c : note.text) base::ensure(c >= 0x20 && c < 0x7f, "notes are fit to print");
     }
     template <class Other>
-    void obey(Host&, const Other&) {}  // PeerMoved, Silence, Doubted
+    void obey(Host&, const Other&) {}  // ChildMoved, Silence, Doubted, Unreached
 
     struct Flight {
         Instant at;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A name server with moods, for the tests: name_server.py FILE [ADDRESS]
 
-FILE holds one line a name: NAME ANSWER..., and is read for every question. An answer is addresses of either family, or
-`fail` (SERVFAIL), `late SECONDS ADDRESS`, `nothing` (no such name), `silence`. Names that are not there are silence.
+FILE holds one line a name: NAME ANSWER..., and is read for every question. An answer is addresses of either family,
+`ttl SECONDS` before them where it is to hold longer than one, or `fail` (SERVFAIL), `late SECONDS ADDRESS`, `nothing` (no such name), `silence`. Names that are not there are silence.
 """
 import select
 import socket
@@ -30,12 +30,13 @@ def mood_of(file, name):
     return ["silence"]
 
 
-def records(kind, addresses):
+def records(kind, words):
     family = TYPES.get(kind)
+    lifetime, addresses = (int(words[1]), words[2:]) if words[:1] == ["ttl"] else (1, words)
     for address in addresses:
         if family is not None and (":" in address) == (family == socket.AF_INET6):
             data = socket.inet_pton(family, address)
-            yield b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 1, len(data)) + data
+            yield b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, lifetime, len(data)) + data
 
 
 def answer(packet, question, kind, words):

@@ -63,6 +63,12 @@ int Datapath::add_sa(const base::Sa& sa) {
     return static_cast<int>(error);
 }
 
+int Datapath::move_sa(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination) {
+    const std::errc error = registry_.move(id, source, destination);
+    if (error == std::errc{}) publish();
+    return static_cast<int>(error);
+}
+
 int Datapath::remove_sa(const base::SaId& id) {
     registry_.remove(id);
     publish();

@@ -36,6 +36,7 @@ public:
     int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
 
     int add_sa(const base::Sa& sa);  // see esp::Registry::add: an SA that moves keeps its counters
+    int move_sa(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination);
     int remove_sa(const base::SaId& id);
     // The outbound SA of the tunnel from now on; it sends between the endpoints it was added with.
     int set_outbound(

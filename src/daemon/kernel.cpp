@@ -103,7 +103,7 @@ bool Kernel::is_local(const netlink::Wish& wish) const {
     if (datapath_ == nullptr) return false;
     if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
     if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
-    return holds<AddSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
+    return holds<AddSa>(wish) || holds<MoveSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
            holds<RemovePolicies>(wish) || holds<ReadCounters>(wish);
 }
 
@@ -126,6 +126,7 @@ void Kernel::perform_in_datapath(netlink::Change change, base::Instant now) {
             [&](AddLink&) { add_tunnel(std::move(change), now); },
             [&](RemoveLink& wish) { done(id, remove_tunnel(wish.name)); },
             [&](AddSa& wish) { done(id, datapath_->add_sa(std::move(wish.sa))); },
+            [&](MoveSa& wish) { done(id, datapath_->move_sa(wish.id, wish.source, wish.destination)); },
             [&](RemoveSa& wish) { done(id, datapath_->remove_sa(wish.id)); },
             [&](SetPolicies& wish) {
                 const Policies& p = wish.policies;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 
@@ -64,15 +65,20 @@ void Resolver::resolve(const std::string& name, base::Family family) {
 
 void Resolver::answered(void* arg, int status, int, ares_addrinfo* result) {
     const std::unique_ptr<Question> question(static_cast<Question*>(arg));
-    std::vector<base::Address> addresses;
+    Found found;
     if (status == ARES_SUCCESS) {
+        int lifetime = std::numeric_limits<int>::max();
         for (const auto* node = result->nodes; node != nullptr; node = node->ai_next) {
-            addresses.push_back(address_of(node->ai_addr));
+            found.addresses.push_back(address_of(node->ai_addr));
+            lifetime = std::min(lifetime, node->ai_ttl);
         }
+        for (const auto* alias = result->cnames; alias != nullptr; alias = alias->next)
+            lifetime = std::min(lifetime, alias->ttl);
+        found.lifetime = std::chrono::seconds(std::max(lifetime, 0));
     }
     if (result != nullptr) ares_freeaddrinfo(result);
     const Answer& answer = question->resolver->answer_;
-    if (answer) answer(question->name, question->family, std::move(addresses));
+    if (answer) answer(question->name, question->family, std::move(found));
 }
 
 void Resolver::watch(void* arg, int socket, int readable, int writable) {

@@ -1,9 +1,10 @@
 #pragma once
 
 // Names to addresses by c-ares on the one io_context: no thread, every address of the family, in the order
-// given.
+// given, and how long that holds.
 
 #include "base/address.hpp"
+#include "base/time.hpp"
 #include "daemon/descriptor.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -22,9 +23,12 @@ namespace aronet::daemon {
 
 class Resolver {
 public:
-    // Called once for each question, from within resolve() or serve(); no addresses when it failed.
-    using Answer =
-        std::function<void(const std::string& name, base::Family family, std::vector<base::Address>)>;
+    struct Found {
+        std::vector<base::Address> addresses;  // none: it failed
+        base::Duration lifetime{};             // the shortest of the answer's
+    };
+    // Called once for each question, from within resolve() or serve().
+    using Answer = std::function<void(const std::string& name, base::Family family, Found)>;
 
     Resolver(boost::asio::io_context& io, Answer answer);
     ~Resolver();

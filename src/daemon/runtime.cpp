@@ -65,8 +65,8 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
       babel_(io),
       resolver_(
           io,
-          [this](const std::string& name, base::Family family, std::vector<base::Address> addresses) {
-              feed(overlay::Resolved{name, family, std::move(addresses)});
+          [this](const std::string& name, base::Family family, Resolver::Found found) {
+              feed(overlay::Resolved{name, family, std::move(found.addresses), found.lifetime});
           }
       ),
       control_(

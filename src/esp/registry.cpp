@@ -48,14 +48,8 @@ std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::un
         return entry.second.sa.spi == sa.spi && entry.second.digest == digest;
     });
     if (same != all.end()) {
-        const base::SaId before = same->first;
-        auto node = all.extract(same);
-        if (before != sa.id()) end(all, sa.id());
-        node.key() = sa.id();
-        node.mapped().sa = without_key(sa);
-        all.insert(std::move(node));
-        for (auto& [if_id, id] : current_)
-            if (sa.direction == base::Direction::out && id == before) id = sa.id();
+        rename(all, base::SaId(same->first), sa.id());
+        all.at(sa.id()).sa = without_key(sa);
         return {};
     }
     const bool taken = std::ranges::any_of(all, [&](const auto& entry) {
@@ -65,6 +59,43 @@ std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::un
     end(all, sa.id());
     all[sa.id()] = Held<State>{without_key(sa), digest, std::move(made)};
     return {};
+}
+
+std::errc Registry::move(
+    const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination
+) {
+    if (inbound_.contains(id)) return move_in(inbound_, id, source, destination);
+    return move_in(outbound_, id, source, destination);
+}
+
+template <class State>
+std::errc Registry::move_in(
+    Associations<State>& all,
+    const base::SaId& id,
+    const base::Endpoint& source,
+    const base::Endpoint& destination
+) {
+    const base::SaId to{destination.address, id.spi};
+    if (!all.contains(id)) return std::errc::no_such_process;
+    if (to != id && all.contains(to)) return std::errc::file_exists;
+    rename(all, id, to);
+    base::Sa& sa = all.at(to).sa;
+    sa.source = source;
+    sa.destination = destination;
+    return {};
+}
+
+// Whoever has the new name already ends; the tunnel that sends on it goes on doing so.
+template <class State>
+void Registry::rename(Associations<State>& all, const base::SaId& from, const base::SaId& to) {
+    if (from == to) return;
+    end(all, to);
+    auto node = all.extract(from);
+    node.key() = to;
+    const bool sends = node.mapped().sa.direction == base::Direction::out;
+    all.insert(std::move(node));
+    for (auto& [if_id, id] : current_)
+        if (sends && id == from) id = to;
 }
 
 template <class State>

@@ -24,6 +24,9 @@ public:
     // replaces it. invalid_argument: not tunnel mode in UDP, or no such key; file_exists: the SPI is another
     // inbound SA's, or the id another tunnel's: two peers at one address may choose one SPI.
     std::errc add(const base::Sa& sa);
+    // The SA runs between other endpoints, under the id that follows; no_such_process: it is not there,
+    // file_exists: another is there already.
+    std::errc move(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination);
     void remove(const base::SaId& id);  // absent: nothing to do
     // The outbound SA the tunnel uses from now on; no_such_process: it is not there.
     std::errc set_outbound(std::uint32_t if_id, const base::SaId& id);
@@ -53,6 +56,15 @@ private:
 
     template <class State>
     std::errc add_to(Associations<State>& all, const base::Sa& sa, std::unique_ptr<State> made);
+    template <class State>
+    std::errc move_in(
+        Associations<State>& all,
+        const base::SaId& id,
+        const base::Endpoint& source,
+        const base::Endpoint& destination
+    );
+    template <class State>
+    void rename(Associations<State>& all, const base::SaId& from, const base::SaId& to);
     template <class State>
     void end(Associations<State>& all, const base::SaId& id);
     static KeyDigest digest_of(const base::Sa& sa);

@@ -1,5 +1,7 @@
 #include "ike/engine_state.hpp"
 
+#include <algorithm>
+
 namespace aronet::ike {
 
 namespace {
@@ -14,7 +16,7 @@ Engine::Engine(EngineConfig config, base::Random& random)
 Engine::~Engine() = default;
 
 Engine::State::State(EngineConfig config, base::Random& random)
-    : ground(std::move(config), random), queue(ground.config.concurrent_per_address) {}
+    : ground(std::move(config), random), queue(ground.config.concurrent_per_endpoint) {}
 
 void Engine::connect(const Peer& peer, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
@@ -26,11 +28,25 @@ void Engine::drop(PeerId id, Instant now, Actions& out) {
     state_->drop(id, turn);
 }
 
-void Engine::resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
+void Engine::resolved(PeerId id, const std::vector<Endpoint>& remote, Instant now, Actions& out) {
     const Peer* peer = state_->ground.peer(id);
-    if (peer == nullptr || peer->remote_endpoint == remote) return;
+    if (peer == nullptr || remote.empty()) return;
     Peer changed = *peer;
-    changed.remote_endpoint = remote;
+    changed.other_endpoints = remote;
+    const bool holds =
+        peer->remote_endpoint && std::erase(changed.other_endpoints, *peer->remote_endpoint) > 0;
+    if (!holds) {
+        changed.remote_endpoint = remote.front();
+        std::erase(changed.other_endpoints, remote.front());
+    }
+    // Name servers give the same addresses in another order each time.
+    if (holds && std::is_permutation(
+                     changed.other_endpoints.begin(),
+                     changed.other_endpoints.end(),
+                     peer->other_endpoints.begin(),
+                     peer->other_endpoints.end()
+                 ))
+        return;
     connect(changed, now, out);
 }
 
@@ -65,6 +81,14 @@ void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& ou
     }
 }
 
+void Engine::roam(PeerId id, Instant now, Actions& out) {
+    Turn turn{state_->ground, now, out};
+    if (!state_->pursuits.contains(id)) return;
+    for (const Session* session : state_->live(id)) {
+        state_->with(session->key(), turn, [&](Session& each) { each.roam(turn); });
+    }
+}
+
 void Engine::traffic_seen(PeerId id, Instant at) {
     if (!state_->pursuits.contains(id)) return;
     for (Session* session : state_->live(id)) {
@@ -74,11 +98,10 @@ void Engine::traffic_seen(PeerId id, Instant at) {
 }
 
 void Engine::suspect(PeerId id, Instant now, Actions& out) {
-    if (!state_->pursuits.contains(id)) return;
+    const auto pursuit = state_->pursuits.find(id);
+    if (pursuit == state_->pursuits.end()) return;
     Turn turn{state_->ground, now, out};
-    for (const Session* one : state_->established(id)) {
-        state_->with(one->key(), turn, [&](Session& session) { session.suspect(turn); });
-    }
+    state_->with_owner(pursuit->second.sending, turn, [&](Session& session) { session.suspect(turn); });
 }
 
 void Engine::stop(Instant now, Actions& out) {

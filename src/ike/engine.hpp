@@ -40,8 +40,8 @@ struct EngineConfig {
     std::size_t cookie_threshold = 64;            // half-open SAs from which on cookies are asked for
     std::size_t cookie_threshold_per_source = 8;  // the same for one /32 or /56
     std::size_t half_open_max_per_source = 64;    // with cookies, so that nobody takes all places
-    std::size_t concurrent_per_address = 3;       // attempts towards one address (strongSwan drops the fifth)
-    Duration retry_cap = std::chrono::seconds(30);  // longest pause between two attempts
+    std::size_t concurrent_per_endpoint = 3;  // attempts towards one endpoint (strongSwan drops the fifth)
+    Duration retry_cap = std::chrono::seconds(30);  // longest pause after attempts that the peer refused
     Duration child_lifetime{};  // a CHILD SA is rekeyed in the last tenth of it; 0: only when rekey() asks
     std::uint64_t child_bytes = 0, child_packets = 0;  // or when one of its SAs carried so much; 0: no limit
     Duration ike_lifetime = std::chrono::hours(4);     // the same for the IKE SA; 0: only when renew() asks
@@ -71,7 +71,10 @@ struct Peer {
     std::optional<Address> local_address;  // nullopt: whatever the route gives
     base::Family family = base::Family::v4;
     std::optional<Endpoint> remote_endpoint;  // nullopt: the peer must come to us
+    std::vector<Endpoint> other_endpoints;    // it may be there as well: tried in turn
     bool initiate_first = true;  // false: waits 1-3 s for the other side, which must be able to come
+    bool only_we_initiate =
+        false;  // the other side knows no address of ours: what it forgets only we can mend
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
     ChildTerms child;
@@ -105,10 +108,12 @@ struct ChildDown {
     base::SaId in, out;
     Address in_source;
 };  // remove both SAs
-// The remote endpoint of this peer's SAs went from `from` to `to`: authenticated, or reported by mapping().
-struct PeerMoved {
+// Both SAs of this child run between other endpoints from now on, with the keys and sequence numbers they
+// have: a verified message or mapping() said where the peer is, or we are.
+struct ChildMoved {
     PeerId peer;
-    Endpoint from, to;
+    ChildId child;
+    Endpoint local, remote;
 };
 // Nothing has come in over IKE for a while: whether ESP has is to be told by traffic_seen(), or the peer is
 // probed.
@@ -128,8 +133,12 @@ struct KeysMade {
     IkeCipherSuite suite;
     base::Secret ei, er, ai, ar;
 };
-using Action =
-    std::variant<Send, ChildUp, Switch, ChildDown, PeerMoved, Silence, Doubted, KeysMade, base::Note>;
+// An attempt came to nothing: the peer may be elsewhere.
+struct Unreached {
+    PeerId peer;
+};
+using Action = std::
+    variant<Send, ChildUp, Switch, ChildDown, ChildMoved, Silence, Doubted, KeysMade, Unreached, base::Note>;
 using Actions = std::vector<Action>;
 
 enum class PeerState : std::uint8_t { idle, waiting, connecting, established, closing };
@@ -155,12 +164,17 @@ public:
 
     void connect(const Peer& peer, Instant now, Actions& out);  // adds or updates; an SA that fits stays
     void drop(PeerId id, Instant now, Actions& out);            // DELETE, then forgets the peer
-    void resolved(PeerId id, const Endpoint& remote, Instant now, Actions& out);
+    // Where the peer may be, best first; what is being tried goes on while it is among them.
+    void resolved(PeerId id, const std::vector<Endpoint>& remote, Instant now, Actions& out);
     void installed(ChildId child, Instant now, Actions& out);
     void refused(ChildId child, Instant now, Actions& out);  // the kernel would not: the exchange fails
     void rekey(ChildId child, Instant now, Actions& out);    // its bytes, packets or numbers run out
     void renew(PeerId id, Instant now, Actions& out);        // rekeys its IKE SA, with all children
-    void mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out);
+    void mapping(
+        PeerId id, const Endpoint& remote, Instant now, Actions& out
+    );  // authentic ESP came from there
+    // Our own address may be another, or has gone: the peer is asked at once, from where the route leads.
+    void roam(PeerId id, Instant now, Actions& out);
     void traffic_seen(PeerId id, Instant at);  // authentic ESP came in then: puts the probe off
     // Traffic goes out, and nothing has come back for a while.
     void suspect(PeerId id, Instant now, Actions& out);

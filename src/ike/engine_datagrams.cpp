@@ -5,11 +5,14 @@ namespace aronet::ike {
 
 namespace {
 
+constexpr unsigned kHintsPerSecond = 200;
+
 Bytes plain_answer(const Header& request, NotifyPayload what) {
     Header header;
     header.spi_i = request.spi_i;
+    header.spi_r = request.spi_r;
     header.exchange = request.exchange;
-    header.flags = flag::response;
+    header.flags = flag::response | (request.from_initiator() ? 0 : flag::initiator);
     header.message_id = request.message_id;
     const std::vector<Payload> payloads{std::move(what)};
     return encode(header, payloads);
@@ -49,14 +52,27 @@ void Engine::State::handle(const Datagram& datagram, Turn& turn) {
     if (header.exchange == ExchangeType::ike_sa_init && !header.is_response())
         return open(*raw, datagram, turn);
     const SessionKey key = header.from_initiator() ? header.spi_r : header.spi_i;
-    if (!sessions.contains(key)) return turn.drop("unknown SPI", datagram.from);
+    if (!sessions.contains(key)) return answer_stranger(*raw, datagram, turn);
     with(key, turn, [&](Session& session) { session.handle(*raw, datagram.from, datagram.to, turn); });
+}
+
+// RFC 7296 2.21.4: whoever still asks on an IKE SA that is no more, because we were started anew, learns that
+// it has to begin another. The answer is smaller than the question, and no more than a hint.
+void Engine::State::answer_stranger(const RawMessage& raw, const Datagram& datagram, Turn& turn) {
+    turn.drop("unknown SPI", datagram.from);
+    if (sessions.contains(raw.header.spi_i) || sessions.contains(raw.header.spi_r))
+        return;  // the flags are wrong
+    if (raw.header.is_response() || !is_protected(raw) || stop_at) return;
+    if (turn.now >= hints.since + 1s) hints = {turn.now, 0};
+    if (++hints.said > kHintsPerSecond) return;
+    reply(datagram, plain_answer(raw.header, make_notify(notify::invalid_ike_spi)), turn);
 }
 
 // RFC 7296 2.5, at most one a minute: IKEv1 has nothing to learn from it.
 void Engine::State::answer_version(const Datagram& datagram, ByteView bytes, Turn& turn) {
     base::Reader in(bytes);
     Header request;
+    request.flags = flag::initiator;
     request.spi_i = in.u64();
     in.skip(10);
     request.exchange = static_cast<ExchangeType>(in.u8());

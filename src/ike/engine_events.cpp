@@ -98,6 +98,7 @@ void Engine::State::on(const Established& event, Turn& turn) {
     const PeerId id = *it->second->peer();
     Pursuit& pursuit = pursuits[id];
     pursuit.failures = 0;
+    pursuit.beside_at.reset();
     attempts.stop(id);
     leave_queue(id, turn);
     if (established(id).size() > 1) {
@@ -116,6 +117,12 @@ void Engine::State::on(const ChildrenChanged& event, Turn& turn) {
     choose_sender(*it->second->peer(), turn);
 }
 
+void Engine::State::on(const Disowned& event, Turn& turn) {
+    const auto it = sessions.find(event.session);
+    if (it == sessions.end() || !it->second->established() || !it->second->peer()) return;
+    if (pursuits.contains(*it->second->peer())) attempt_beside(*it->second->peer(), turn);
+}
+
 void Engine::State::on(const Ended& event, Turn& turn) {
     if (event.rival) with(*event.rival, turn, [&](Session& rival) { rival.close(event.why, turn); });
     if (!event.peer || !pursuits.contains(*event.peer)) return;
@@ -123,8 +130,13 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     Pursuit& pursuit = pursuits[id];
     if (std::erase(pursuit.sessions, event.session) == 0) return;
     let_go(pursuit, event.session, turn);
+    const bool in_vain = event.ending == Ending::failed || event.ending == Ending::silent;
+    if (in_vain) {
+        ground.try_next_endpoint(id);
+        turn.out.emplace_back(Unreached{id});
+    }
+    if (in_vain || pursuit.sessions.empty()) leave_queue(id, turn);
     if (!pursuit.sessions.empty()) return choose_sender(id, turn);
-    leave_queue(id, turn);
     pursuit.sending = 0;
     pursuit.doubled_at.reset();
     duplicates.stop(id);
@@ -132,6 +144,7 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     Duration pause = peer.initiate_first ? ground.random.between(50ms, 200ms) : ground.random.between(1s, 3s);
     if (event.ending == Ending::failed)
         pause = pause_after(++pursuit.failures, ground.config.retry_cap, ground.random);
+    if (event.ending == Ending::silent) pause = ground.random.between(50ms, 500ms);
     pursuit.wide = event.proposal_refused;
     if (event.ending == Ending::by_peer) pause = ground.random.between(1s, 3s);
     plan_next(id, pause, event.why, turn);
@@ -212,7 +225,8 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     if (!pursuit.doubled_at || winner->heard_ike_at() >= *pursuit.doubled_at) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     if (pursuit.sending == *chosen->sending_child()) return;
-    pursuit.sending = *chosen->sending_child();
+    const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
+    if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
     turn.out.emplace_back(Switch{id, pursuit.sending});
 }
 

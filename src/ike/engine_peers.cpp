@@ -6,6 +6,8 @@ namespace aronet::ike {
 
 namespace {
 
+constexpr Duration kBesidePause = 10s;
+
 // Who does not initiate first leaves the other side so much time to do it.
 Duration courtesy(const Peer& peer, base::Random& random) {
     return peer.initiate_first ? Duration(0) : random.between(1s, 3s);
@@ -71,15 +73,32 @@ void Engine::State::attempt(PeerId id, Turn& turn) {
     if (peer == nullptr || stop_at) return;
     Pursuit& pursuit = pursuits[id];
     if (!pursuit.sessions.empty() || !peer->remote_endpoint) return;
-    if (!queue.enter(id, peer->remote_endpoint->address)) {
+    if (!queue.enter(id, *peer->remote_endpoint)) {
         pursuit.enter(
-            PeerState::waiting, "waits for its turn: enough attempts towards this address", turn.now
+            PeerState::waiting, "waits for its turn: enough attempts towards this endpoint", turn.now
         );
         return;
     }
-    ++pursuit.attempts;
     pursuit.enter(PeerState::connecting, pursuit.reason, turn.now);
-    auto session = Session::initiate(*peer, pursuit.wide, turn);
+    begin(*peer, false, turn);
+}
+
+// While there is a session that may be of no use: if it is, the new one will be there soon; if not, a
+// handshake was wasted. One at a time, and not often.
+void Engine::State::attempt_beside(PeerId id, Turn& turn) {
+    const Peer* peer = ground.peer(id);
+    if (peer == nullptr || stop_at || !peer->remote_endpoint) return;
+    Pursuit& pursuit = pursuits[id];
+    if (live(id).size() > 1 || (pursuit.beside_at && turn.now < *pursuit.beside_at + kBesidePause)) return;
+    if (!queue.enter(id, *peer->remote_endpoint)) return leave_queue(id, turn);
+    pursuit.beside_at = turn.now;
+    begin(*peer, true, turn);
+}
+
+void Engine::State::begin(const Peer& peer, bool beside, Turn& turn) {
+    Pursuit& pursuit = pursuits[peer.id];
+    ++pursuit.attempts;
+    auto session = Session::initiate(peer, {pursuit.wide, beside}, turn);
     const SessionKey key = session->key();
     sessions.emplace(key, std::move(session));
     pursuit.sessions.push_back(key);

@@ -17,6 +17,7 @@ struct Engine::State {
     // Datagrams.
     void handle(const Datagram& datagram, Turn& turn);
     void open(const RawMessage& raw, const Datagram& datagram, Turn& turn);
+    void answer_stranger(const RawMessage& raw, const Datagram& datagram, Turn& turn);
     void answer_version(const Datagram& datagram, ByteView bytes, Turn& turn);
 
     // Peers.
@@ -24,6 +25,8 @@ struct Engine::State {
     void drop(PeerId id, Turn& turn);
     void close_sessions(PeerId id, const std::string& why, Turn& turn);
     void attempt(PeerId id, Turn& turn);
+    void attempt_beside(PeerId id, Turn& turn);
+    void begin(const Peer& peer, bool beside, Turn& turn);
     void leave_queue(PeerId id, Turn& turn);
     void plan_next(PeerId id, Duration pause, std::string why, Turn& turn);
     PeerView view(const Peer& peer) const;
@@ -33,6 +36,7 @@ struct Engine::State {
     void on(const Authenticated& event, Turn& turn);
     void on(const Established& event, Turn& turn);
     void on(const ChildrenChanged& event, Turn& turn);
+    void on(const Disowned& event, Turn& turn);
     void on(const Ended& event, Turn& turn);
     void on(Born& event, Turn& turn);
     void on(const Succeeded& event, Turn& turn);
@@ -75,6 +79,10 @@ struct Engine::State {
     base::Timers<PeerId> duplicates;  // look again at two sessions of one peer
     std::optional<Instant> stop_at;   // stopping; the answers are waited for until then
     bool settling = false;
+    struct {
+        Instant since{};
+        unsigned said = 0;
+    } hints;  // INVALID_IKE_SPI, in this second
 };
 
 }  // namespace aronet::ike

@@ -29,10 +29,18 @@ struct Schedule {
     unsigned growth = 17;  // tenths
 };
 
-// A peer that just comes up is reached within `cap` while an attempt runs; the next attempt has new SPIs.
-inline constexpr Schedule kInitSchedule{std::chrono::seconds(1), std::chrono::seconds(3), 4};
-// Within the 30 s that a responder keeps a half-open SA.
-inline constexpr Schedule kAuthSchedule{std::chrono::seconds(1), std::chrono::seconds(5), 7};
+// A peer that just comes up, for however long it was gone, is reached within `cap` and a short pause: the
+// request goes on for as long as a responder keeps a half-open SA, the next attempt has new SPIs.
+inline constexpr Schedule kInitSchedule{std::chrono::seconds(1), std::chrono::seconds(3), 10};
+// Where there are other addresses to try.
+inline constexpr Schedule kTrialSchedule{std::chrono::seconds(1), std::chrono::seconds(1), 2};
+// The same: the answer of a responder that is there again comes in time.
+inline constexpr Schedule kAuthSchedule{std::chrono::seconds(1), std::chrono::seconds(3), 10};
+// Somebody says in the responder's name that it will not come to anything: not for that long.
+inline constexpr Schedule kRefusedSchedule{std::chrono::seconds(1), std::chrono::seconds(3), 3};
+// Somebody says in the responder's name that it does not know the IKE SA: one question more.
+inline constexpr Schedule kDisownedSchedule{
+    std::chrono::milliseconds(500), std::chrono::milliseconds(500), 1};
 // Nine requests in 17 s: at 30 % loss each way two in a thousand go all unanswered.
 inline constexpr Schedule kLiveSchedule{std::chrono::seconds(1), std::chrono::seconds(2), 9};
 // Traffic to the peer goes unanswered: the repetitions of one request are the questions.

@@ -34,6 +34,14 @@ void Ground::add(const Peer& peer) {
     with_ppk += peer.ppk ? 1 : 0;
 }
 
+void Ground::try_next_endpoint(PeerId id) {
+    Peer& known = peers.at(id);
+    if (!known.remote_endpoint || known.other_endpoints.empty()) return;
+    known.other_endpoints.push_back(*known.remote_endpoint);
+    known.remote_endpoint = known.other_endpoints.front();
+    known.other_endpoints.erase(known.other_endpoints.begin());
+}
+
 void Ground::remove(PeerId id) {
     const auto it = peers.find(id);
     if (it == peers.end()) return;

@@ -30,7 +30,12 @@ struct Established {
 struct ChildrenChanged {
     SessionKey session;
 };  // what can be sent on is another
-enum class Ending : std::uint8_t { failed, lost, by_us, by_peer };
+struct Disowned {
+    SessionKey session;
+};  // somebody, perhaps the peer, says that the peer does not know it (INVALID_IKE_SPI)
+// failed: the peer refused; silent: it did not answer the attempt; lost: it was there and does not answer any
+// more.
+enum class Ending : std::uint8_t { failed, silent, lost, by_us, by_peer };
 // The session is of no more use; it may still wait for the answer to its DELETE.
 struct Ended {
     SessionKey session;
@@ -55,7 +60,7 @@ struct Renewed {
     std::optional<SessionKey> rival;
 };
 using SessionEvent =
-    std::variant<Authenticated, Established, ChildrenChanged, Ended, Born, Succeeded, Renewed>;
+    std::variant<Authenticated, Established, ChildrenChanged, Disowned, Ended, Born, Succeeded, Renewed>;
 
 struct Ground {
     Ground(EngineConfig engine_config, base::Random& engine_random);
@@ -80,6 +85,7 @@ struct Ground {
     const Peer* peer(PeerId id) const;
     const Peer* find(const std::optional<Identity>& local, const Identity& remote) const;
     void add(const Peer& peer);
+    void try_next_endpoint(PeerId id);  // of those where the peer may be
     void remove(PeerId id);
     SessionKey new_ike_spi();
     std::uint32_t new_esp_spi();  // at least 256 (RFC 4303 2.1), unlike all others

@@ -17,7 +17,7 @@ Duration pause_after(unsigned failures, Duration cap, base::Random& random) {
     return std::max<Duration>(100ms, random.jitter(std::min<Duration>(1s * (1u << doublings), cap), 30));
 }
 
-bool Queue::enter(PeerId peer, const Address& to) {
+bool Queue::enter(PeerId peer, const Endpoint& to) {
     const auto held = where_.find(peer);
     if (held != where_.end()) return counters_[held->second].busy.contains(peer);
     Counter& counter = counters_[to];

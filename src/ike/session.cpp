@@ -38,15 +38,18 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
         choose_answer(raw);
     }
     if (header.spi_i != spi_i_ || header.spi_r != spi_r_) return turn.drop("SPI of another SA", from);
-    if (!is_protected(raw)) return turn.drop("unprotected message for an SA with keys", from);
+    if (!is_protected(raw)) {
+        if (is_disowned(raw)) disowned(turn);
+        return turn.drop("unprotected message for an SA with keys", from);
+    }
     if (header.is_response()) {
-        receive_response(raw, from, turn);
+        receive_response(raw, from, to, turn);
     } else {
-        receive_request(raw, from, turn);
+        receive_request(raw, from, to, turn);
     }
 }
 
-void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn) {
+void Session::receive_request(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
     if (state_ == SessionState::auth_sent) return turn.drop("request before the IKE SA is established", from);
     switch (responder_.judge(raw.header.message_id, raw.bytes)) {
         case Responder::Verdict::outside:
@@ -74,14 +77,14 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, Turn&
         if (!is_malformed(message.error())) return;
     }
     responder_.accept(request_print_);
-    heard(from, turn);
+    heard(from, to, turn);
     if (message && comes_early(*message, turn)) return;
     if (message) return on_request(*message, turn);
     answer(raw.header.exchange, {make_notify(notify::invalid_syntax)}, turn);
     end_after_answer("the peer sent a malformed request", turn);
 }
 
-void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn& turn) {
+void Session::receive_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
     const bool expected = requester_.in_flight() && raw.header.message_id == requester_.next_id() &&
                           raw.header.exchange == asked_exchange_;
     if (!expected) return turn.drop("response that was not asked for", from);
@@ -97,7 +100,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, Turn
     requester_.answered(raw.header.message_id);
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
     measure_round_trip(turn);
-    heard(from, turn);
+    heard(from, to, turn);
     const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);
     if (before && state_ == SessionState::auth_sent) {  // it goes on with another answer to IKE_SA_INIT
@@ -175,22 +178,6 @@ void Session::on_response(const Message& message, Turn& turn) {
     }
 }
 
-// A verified message that is no repetition: the peer is alive, and it is where this came from.
-void Session::heard(const Endpoint& from, Turn& turn) {
-    heard_ike_at_ = heard_at_ = turn.now;
-    acquit_if_heard(turn);
-    if (from == remote_ || state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
-    const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
-    const bool may_move = peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
-    if (may_move) follow(from, turn);
-}
-
-void Session::follow(const Endpoint& remote, Turn& turn) {
-    if (remote == remote_ || over()) return;
-    const Endpoint before = std::exchange(remote_, remote);
-    if (peer_ && !children_.empty()) turn.out.emplace_back(PeerMoved{*peer_, before, remote});
-}
-
 void Session::heard_esp(Instant at) { heard_at_ = std::max(heard_at_, at); }
 
 // --- Messages out ---
@@ -234,7 +221,7 @@ void Session::send_plain(const Bytes& message, const Endpoint& to, Turn& turn) c
     base::Writer writer(bytes);
     if (has_marker(local_.port, to.port)) writer.zeros(4);
     writer.put(message);
-    turn.out.emplace_back(Send{local_, to, std::move(bytes)});
+    turn.out.emplace_back(Send{source(), to, std::move(bytes)});
 }
 
 void Session::answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
@@ -302,7 +289,7 @@ void Session::tick(Turn& turn) {
             break;
         case Requester::Due::repeat:
             if (tires_of_answers(turn)) break;
-            send(requester_.datagrams(), remote_, turn);
+            repeat(turn);
             doubt(turn);
             weigh_suspicion(turn);
             break;
@@ -340,7 +327,7 @@ void Session::tick_established(Turn& turn) {
         probe_wanted_ = true;
     next_wish(turn);
     if (behind_nat_ && turn.now >= sent_at_ + keepalive_interval_) {
-        turn.out.emplace_back(Send{local_, remote_, {0xff}});  // RFC 3948 2.3, without marker
+        turn.out.emplace_back(Send{source(), remote_, {0xff}});  // RFC 3948 2.3, without marker
         sent_at_ = turn.now;
     }
 }
@@ -387,13 +374,13 @@ void Session::on_silence(Turn& turn) {
     if (state_ == SessionState::init_sent) {
         const std::string& hint = handshake_->hint;
         return end(
-            Ending::failed,
+            hint.empty() ? Ending::silent : Ending::failed,
             hint.empty() ? "no answer from " + where : hint + " (unverified, " + where + ")",
             turn
         );
     }
     if (state_ == SessionState::auth_sent)
-        return end(Ending::failed, "no answer to IKE_AUTH from " + where, turn);
+        return end(Ending::silent, "no answer to IKE_AUTH from " + where, turn);
     if (state_ == SessionState::closing) return end(Ending::by_us, trouble_, turn);
     if (state_ == SessionState::superseded) {
         forget_renewal(turn);

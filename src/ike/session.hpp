@@ -51,8 +51,10 @@ struct Handshake {
     SaPayload ike_offer, esp_offer;
     std::uint32_t esp_spi = 0;
     Bytes cookie;
-    unsigned rounds = 0;  // COOKIE and INVALID_KE_PAYLOAD answers followed so far
-    std::string hint;     // an unauthenticated error: believed only when nothing better comes
+    unsigned rounds = 0;    // COOKIE and INVALID_KE_PAYLOAD answers followed so far
+    std::string hint;       // an unauthenticated error: believed only when nothing better comes
+    bool beside = false;    // there is a session with the peer already
+    bool disowned = false;  // IKE_AUTH was answered with INVALID_IKE_SPI, by whomever
     bool proposal_refused = false;
     unsigned answers = 0;            // that were followed
     std::vector<InitAnswer> others;  // beside the one in use
@@ -71,8 +73,11 @@ struct Offer;
 
 class Session {
 public:
-    // `wide` also offers ECP-256.
-    static std::unique_ptr<Session> initiate(const Peer& peer, bool wide, Turn& turn);
+    struct Attempt {
+        bool wide = false;    // also offers ECP-256
+        bool beside = false;  // a session with the peer, which may be of no use, stays until it is known
+    };
+    static std::unique_ptr<Session> initiate(const Peer& peer, Attempt attempt, Turn& turn);
     static std::unique_ptr<Session> respond(const Opening& opening, Turn& turn);
 
     void handle(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
@@ -86,9 +91,11 @@ public:
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
-    void follow(const Endpoint& remote, Turn& turn);  // the peer's endpoint is another
+    void follow(const Endpoint& remote, Turn& turn);  // authentic ESP came from there
+    void roam(Turn& turn);                            // our endpoint may be another
     void heard_esp(Instant at);
-    void suspect(Turn& turn);  // traffic to the peer goes unanswered: it is asked at once, and quickly
+    void suspect(Turn& turn);      // traffic to the peer goes unanswered: it is asked at once, and quickly
+    void trust(const Turn& turn);  // it carries no traffic any more: no suspicion is told
     void repeat_init_response(const Endpoint& to, Turn& turn) const;
     // What the engine makes of a rekeying. A spare session takes the children and all that waits; the old one
     // then awaits the peer's DELETE.
@@ -121,12 +128,11 @@ private:
     Session() = default;
 
     // session.cpp: messages in and out.
-    void receive_request(const RawMessage& raw, const Endpoint& from, Turn& turn);
-    void receive_response(const RawMessage& raw, const Endpoint& from, Turn& turn);
+    void receive_request(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
+    void receive_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
     base::Result<Message, Drop> unprotect(const RawMessage& raw, const Turn& turn);
     void on_request(const Message& message, Turn& turn);
     void on_response(const Message& message, Turn& turn);
-    void heard(const Endpoint& from, Turn& turn);
     Datagrams protect(ExchangeType exchange, bool response, const std::vector<Payload>& payloads, Turn& turn);
     std::size_t message_size_max(const Turn& turn) const;
     void send(const Datagrams& datagrams, const Endpoint& to, Turn& turn);
@@ -155,6 +161,16 @@ private:
     std::optional<Instant> doubt_at() const;
     void doubt(Turn& turn);
 
+    // session_moving.cpp: where the two ends are.
+    void heard(const Endpoint& from, const Endpoint& to, Turn& turn);
+    bool may_be_at(const Endpoint& remote, const Turn& turn) const;
+    void move(const Endpoint& local, const Endpoint& remote, Turn& turn);
+    bool is_pinned(const Turn& turn) const;
+    Endpoint source() const;
+    void repeat(Turn& turn);
+    bool is_disowned(const RawMessage& raw) const;
+    void disowned(Turn& turn);
+
     // session_suspicion.cpp: a peer that does not answer traffic.
     void weigh_suspicion(Turn& turn);
     void acquit_if_heard(Turn& turn);
@@ -164,6 +180,7 @@ private:
     void send_init(Turn& turn);
     void on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
     bool follow_init_advice(const Message& message, Turn& turn);
+    void take_hint(std::string hint, Turn& turn);
     bool agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
     void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
     void derive_keys(Turn& turn);
@@ -243,6 +260,8 @@ private:
     std::uint64_t spi_i_ = 0, spi_r_ = 0;
     std::optional<PeerId> peer_;
     Endpoint local_, remote_;
+    bool confirmed_ = false;  // the peer has said something on it: it had it once
+    bool adrift_ = false;     // local_ may be no more: the route decides where messages come from
     IkeCipherSuite suite_;
     std::optional<IkeKeys> keys_;
     std::uint64_t next_iv_ = 0;

@@ -91,10 +91,10 @@ void Session::send_auth(Turn& turn) {
     const IdPayload own{false, id_body(peer.local)};
     std::vector<Payload> payloads{
         own,
-        make_notify(notify::initial_contact),
         IdPayload{true, id_body(peer.remote)},
         prove(peer, hs.ppk_keys ? hs.ppk_keys->pi : keys_->pi, own.body, turn),
         hs.esp_offer};
+    if (!hs.beside) payloads.insert(payloads.begin() + 1, make_notify(notify::initial_contact));
     add_terms(payloads, peer.child);
     if (hs.ppk_keys) {
         payloads.push_back(make_notify(notify::ppk_identity, ppk_identity(*peer.ppk)));

@@ -4,10 +4,14 @@
 #include "ike/abilities.hpp"
 #include "ike/session.hpp"
 
+#include <algorithm>
+
 namespace aronet::ike {
 
 namespace {
 
+// Whoever alone can mend a tunnel that the other side has forgotten notices in time.
+constexpr Duration kLonelyInterval = 4s;
 constexpr unsigned kRoundsMax = 5;  // COOKIE and INVALID_KE_PAYLOAD answers that one attempt follows
 
 Bytes natd_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Address& address, std::uint16_t port) {
@@ -48,7 +52,7 @@ void add_abilities(std::vector<Payload>& payloads, bool fragmentation) {
 
 }  // namespace
 
-std::unique_ptr<Session> Session::initiate(const Peer& peer, bool wide, Turn& turn) {
+std::unique_ptr<Session> Session::initiate(const Peer& peer, Attempt attempt, Turn& turn) {
     std::unique_ptr<Session> session(new Session);
     session->state_ = SessionState::init_sent;
     session->initiator_ = true;
@@ -58,11 +62,13 @@ std::unique_ptr<Session> Session::initiate(const Peer& peer, bool wide, Turn& tu
     session->remote_ = *peer.remote_endpoint;
     session->opened_at_ = turn.now;
     session->dpd_interval_ = turn.ground.config.dpd_interval;
+    if (peer.only_we_initiate) session->dpd_interval_ = std::min(session->dpd_interval_, kLonelyInterval);
     session->keepalive_interval_ = turn.ground.config.keepalive_interval;
     session->handshake_ = std::make_unique<Handshake>();
+    session->handshake_->beside = attempt.beside;
     session->handshake_->ke = generate(DhGroup::curve25519, turn.ground.random);
     session->handshake_->nonces.initiator = turn.ground.random.bytes(kNonceSize);
-    session->handshake_->ike_offer = offer_ike(wide);
+    session->handshake_->ike_offer = offer_ike(attempt.wide);
     session->send_init(turn);
     return session;
 }
@@ -84,7 +90,10 @@ void Session::send_init(Turn& turn) {
     hs.init_request = encode(header, payloads);
     asked_ = Asked::init;
     asked_at_ = turn.now;
-    requester_.start({hs.init_request}, kInitSchedule, turn.now, turn.ground.random);
+    const bool alternatives = peer != nullptr && !peer->other_endpoints.empty();
+    requester_.start(
+        {hs.init_request}, alternatives ? kTrialSchedule : kInitSchedule, turn.now, turn.ground.random
+    );
     send(requester_.datagrams(), remote_, turn);
 }
 
@@ -131,16 +140,22 @@ bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn&
     const Peer* peer = turn.ground.peer(*peer_);
     if (peer == nullptr) return false;
     if (peer->psk.empty() && !can_ed25519(message)) {
-        hs.hint = "the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)";
+        take_hint("the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)", turn);
         turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
         return false;
     }
     if (peer->ppk && peer->ppk->required && message.find_notify(notify::use_ppk) == nullptr) {
-        hs.hint = "the peer has no postquantum preshared key (no USE_PPK)";
+        take_hint("the peer has no postquantum preshared key (no USE_PPK)", turn);
         turn.drop("no USE_PPK", from);
         return false;
     }
     return true;
+}
+
+void Session::take_hint(std::string hint, Turn& turn) {
+    if (awaits_init() && handshake_->hint.empty())
+        requester_.pace(kRefusedSchedule, turn.now, turn.ground.random);
+    handshake_->hint = std::move(hint);
 }
 
 // True: the message was advice or an error, and nothing more is in it for us.
@@ -171,7 +186,7 @@ bool Session::follow_init_advice(const Message& message, Turn& turn) {
     }
     const NotifyPayload* error = message.find_error();
     if (error == nullptr) return false;
-    hs.hint = std::string("the peer says ") + notify_name(error->type);
+    take_hint("the peer says " + notify_name(error->type), turn);
     hs.proposal_refused = error->type == notify::no_proposal_chosen;
     return true;
 }

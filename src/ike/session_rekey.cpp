@@ -184,6 +184,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->peer_ = peer_;
     spare->local_ = local_;
     spare->remote_ = remote_;
+    spare->adrift_ = adrift_;
     spare->proven_key_ = proven_key_;
     spare->ppk_ = ppk_;
     spare->round_trip_ = round_trip_;
@@ -231,9 +232,12 @@ void Session::inherit(Session& old, Turn& turn) {
     to_delete_ = std::exchange(old.to_delete_, {});
     children_ = std::exchange(old.children_, {});
     for (const Child& child : children_) turn.ground.child_owner[child.id] = key();
-    const Endpoint seen = origin->early ? remote_ : old.remote_;
+    // A request that came early may have come from, and to, another place than the children are at.
+    const Endpoint local = origin->early ? local_ : old.local_,
+                   remote = origin->early ? remote_ : old.remote_;
+    local_ = old.local_;
     remote_ = old.remote_;
-    follow(seen, turn);
+    move(local, remote, turn);
     old.retire(turn);
     plan_renewal(turn);
     turn.note(base::Level::info, name(turn) + " rekeyed, " + suite_.to_string());

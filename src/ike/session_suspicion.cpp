@@ -28,6 +28,12 @@ void Session::suspect(Turn& turn) {
     turn.out.emplace_back(Doubted{*peer_, Trust::suspected});
 }
 
+void Session::trust(const Turn& turn) {
+    if (!suspicion_) return;
+    suspicion_.reset();
+    requester_.pace(kLiveSchedule, turn.now, turn.ground.random);
+}
+
 // After a repetition.
 void Session::weigh_suspicion(Turn& turn) {
     if (!suspicion_ || suspicion_->dead) return;

@@ -50,6 +50,13 @@ struct RemoveRule {
 struct AddSa {
     base::Sa sa;
 };
+// Its key, sequence numbers and counters stay. Where the destination address, and with it the id, is another,
+// the old SA may stay as well, until it is removed: what still sends on it goes on.
+struct MoveSa {
+    base::SaId id;
+    base::Direction direction = base::Direction::in;
+    base::Endpoint source, destination;  // from now on
+};
 struct RemoveSa {
     base::SaId id;
     Address source;
@@ -90,6 +97,7 @@ using Wish = std::variant<
     AddRule,
     RemoveRule,
     AddSa,
+    MoveSa,
     RemoveSa,
     SetPolicies,
     RemovePolicies,

@@ -30,6 +30,10 @@ Bytes remove_rule(const Rule& rule);
 // --- XFRM
 Bytes add_sa(const base::Sa& sa);
 Bytes remove_sa(const base::SaId& id, const Address& source);
+Bytes get_sa(const base::SaId& id);
+// What makes the SA that the kernel has shown run between other endpoints, in this order. Empty: it cannot be
+// done, for it is none, or its key is not shown.
+std::vector<Bytes> move_sa(const nlmsghdr* shown, const MoveSa& wish);
 // in, fwd and out of both families; a policy that is there is replaced.
 std::vector<Bytes> set_policies(const Policies& policies);
 std::vector<Bytes> remove_policies(std::uint32_t if_id);

@@ -139,6 +139,10 @@ std::string describe(const Wish& wish) {
                 return "ip xfrm state add " + sa_words(w.sa.id(), w.sa.source.address) + " if_id " +
                        hex(w.sa.if_id);
             },
+            [](const MoveSa& w) {
+                return "move to " + w.source.to_string() + " > " + w.destination.to_string() + " of the SA " +
+                       hex(w.id.spi) + " at " + w.id.destination.to_string();
+            },
             [](const RemoveSa& w) { return "ip xfrm state delete " + sa_words(w.id, w.source); },
             [](const SetPolicies& w) {
                 return "ip xfrm policy update dir in/fwd/out if_id " + hex(w.policies.if_id) + " spi " +

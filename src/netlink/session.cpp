@@ -192,7 +192,7 @@ std::optional<Bytes> Session::State::route_request(const Wish& wish) const {
 
 void Session::State::advance(std::list<Task>::iterator task, base::Instant now, SessionOutput& out) {
     while (task->error == 0 && task->unanswered == 0 && task->next_phase < task->phases.size()) {
-        const Surroundings around{links, overlay_fd};
+        const Surroundings around{links, overlay_fd, task->shown_sa};
         auto requests = task->phases[task->next_phase++](around);
         if (!requests) {
             fail(task, requests.error().value, "");
@@ -278,6 +278,11 @@ void Session::State::receive(
         if (message->nlmsg_type == NLMSG_DONE) return dump_ended(message->nlmsg_seq, now, out);
         learn(channel, message, true, out);
         return collect(*found->second.task, channel, message);
+    }
+    if (is_answer && channel == Channel::xfrm && message->nlmsg_type == XFRM_MSG_NEWSA) {
+        const auto* bytes = reinterpret_cast<const Byte*>(message);
+        found->second.task->shown_sa.assign(bytes, bytes + message->nlmsg_len);
+        return;
     }
     learn(channel, message, false, out);
 }

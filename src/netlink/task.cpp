@@ -149,6 +149,19 @@ void plan(Task& task, AddSa wish) {
     task.requests.push_back(xfrm(add_sa(wish.sa)));
 }
 
+// In steps, as only the kernel knows the numbers that the SA has come to.
+void plan(Task& task, MoveSa wish) {
+    task.requests = one(xfrm(get_sa(wish.id)));
+    task.phases.push_back([wish](const Surroundings& around) -> Requests {
+        if (around.shown_sa.empty()) return Errno{ESRCH};
+        std::vector<Request> requests;
+        for (Bytes& message : move_sa(reinterpret_cast<const nlmsghdr*>(around.shown_sa.data()), wish))
+            requests.push_back(xfrm(std::move(message)));
+        if (requests.empty()) return Errno{EKEYREJECTED};
+        return requests;
+    });
+}
+
 void plan(Task& task, RemoveSa wish) { task.requests = one(xfrm(remove_sa(wish.id, wish.source), {ESRCH})); }
 
 void plan(Task& task, SetPolicies wish) {
@@ -205,6 +218,7 @@ void plan(Task& task, T) {  // namespaces and sysctls are no netlink
 
 Task::~Task() {
     for (Request& request : requests) base::wipe(request.bytes);
+    base::wipe(shown_sa);
 }
 
 Channel route_channel(Space space) {

@@ -39,6 +39,7 @@ struct Request {
 struct Surroundings {
     const KnownLinks& links;
     int overlay_fd;
+    ByteView shown_sa;  // the message that a request for one SA was answered with
 };
 
 struct Errno {
@@ -65,6 +66,7 @@ struct Task {
     std::optional<Snapshot> snapshot;  // being collected
     std::optional<Counters> counters;  // likewise
     std::optional<LinkCounters> link_counters;
+    Bytes shown_sa;
     std::string link_prefix;                                 // of the snapshot
     std::set<std::uint32_t> watched_tables;                  // from the snapshot on
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done

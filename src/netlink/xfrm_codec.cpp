@@ -33,6 +33,13 @@ void set(xfrm_address_t& out, const Address& address) {
     std::memcpy(&out, address.bytes().data(), address.bytes().size());
 }
 
+void set(xfrm_usersa_id& out, const base::SaId& id) {
+    set(out.daddr, id.destination);
+    out.spi = htonl(id.spi);
+    out.family = af(id.destination.family());
+    out.proto = kEsp;
+}
+
 Address address_of(const xfrm_address_t& address, std::uint16_t family) {
     const auto* bytes = reinterpret_cast<const Byte*>(&address);
     return *Address::from_bytes({bytes, family == AF_INET ? 4u : 16u});
@@ -123,6 +130,73 @@ void put_replay_state(Builder& out, const Sa& sa, xfrm_usersa_info& info) {
     out.put(XFRMA_REPLAY_ESN_VAL, value);
 }
 
+void put_encapsulation(Builder& out, std::uint16_t source_port, std::uint16_t destination_port) {
+    xfrm_encap_tmpl encap{};
+    encap.encap_type = UDP_ENCAP_ESPINUDP;
+    encap.encap_sport = htons(source_port);
+    encap.encap_dport = htons(destination_port);
+    out.put_struct(XFRMA_ENCAP, encap);
+}
+
+// What an SA is wherever it runs. Of each there is what the SA has.
+constexpr std::array<std::uint16_t, 6> kLasting{
+    XFRMA_ALG_AEAD, XFRMA_ALG_CRYPT, XFRMA_ALG_AUTH_TRUNC, XFRMA_IF_ID, XFRMA_SET_MARK, XFRMA_SET_MARK_MASK};
+
+// The SA that was shown, under other endpoints; `type` is XFRM_MSG_NEWSA or UPDSA.
+Builder same_sa(
+    std::uint16_t type, const xfrm_usersa_info& info, const Attributes& shown, const MoveSa& wish
+) {
+    Builder out(type, NLM_F_ACK);
+    auto& header = out.header<xfrm_usersa_info>();
+    header = info;
+    set(header.saddr, wish.source.address);
+    set(header.id.daddr, wish.destination.address);
+    header.family = af(wish.destination.family());
+    for (const std::uint16_t each : kLasting) {
+        if (const auto value = shown.find(each)) out.put(each, *value);
+    }
+    if (shown.find(XFRMA_ENCAP)) put_encapsulation(out, wish.source.port, wish.destination.port);
+    return out;
+}
+
+// What the kernel has sent since it showed the SA must not get the same numbers again: the peer would take
+// the second for the first played once more.
+constexpr std::uint32_t kLeap = 1u << 16;
+
+void put_numbers(Builder& out, const Attributes& shown, std::uint32_t leap) {
+    if (const auto value = shown.find(XFRMA_REPLAY_ESN_VAL);
+        value && value->size() >= sizeof(xfrm_replay_state_esn)) {
+        Bytes copy(value->begin(), value->end());
+        xfrm_replay_state_esn state;
+        std::memcpy(&state, copy.data(), sizeof state);
+        const std::uint64_t sent = (std::uint64_t{state.oseq_hi} << 32 | state.oseq) + leap;
+        state.oseq = static_cast<__u32>(sent);
+        state.oseq_hi = static_cast<__u32>(sent >> 32);
+        std::memcpy(copy.data(), &state, sizeof state);
+        out.put(XFRMA_REPLAY_ESN_VAL, copy);
+    } else if (const auto old = shown.find(XFRMA_REPLAY_VAL);
+               old && old->size() == sizeof(xfrm_replay_state)) {
+        xfrm_replay_state state;
+        std::memcpy(&state, old->data(), sizeof state);
+        state.oseq += leap;
+        out.put_struct(XFRMA_REPLAY_VAL, state);
+    }
+}
+
+// A kernel that is locked down shows zeros for keys.
+bool shows_key(const Attributes& shown) {
+    const auto has_key = [](std::optional<ByteView> algorithm, std::size_t header) {
+        return algorithm && algorithm->size() > header &&
+               std::any_of(
+                   algorithm->begin() + static_cast<std::ptrdiff_t>(header),
+                   algorithm->end(),
+                   [](Byte b) { return b != 0; }
+               );
+    };
+    return has_key(shown.find(XFRMA_ALG_AEAD), sizeof(xfrm_algo_aead)) ||
+           has_key(shown.find(XFRMA_ALG_CRYPT), sizeof(xfrm_algo));
+}
+
 xfrm_user_tmpl make_template(const Policies& policies, bool outbound) {
     xfrm_user_tmpl tmpl{};
     const Address& from = outbound ? policies.local : policies.remote;
@@ -194,25 +268,45 @@ Bytes add_sa(const Sa& sa) {
     set_soft_limits(sa, info.lft);
     put_replay_state(out, sa, info);
     put_algorithms(out, sa);
-    if (sa.udp_encapsulation) {
-        xfrm_encap_tmpl encap{};
-        encap.encap_type = UDP_ENCAP_ESPINUDP;
-        encap.encap_sport = htons(sa.source.port);
-        encap.encap_dport = htons(sa.destination.port);
-        out.put_struct(XFRMA_ENCAP, encap);
-    }
+    if (sa.udp_encapsulation) put_encapsulation(out, sa.source.port, sa.destination.port);
     out.put_u32(XFRMA_IF_ID, sa.if_id);
     if (sa.mark && sa.direction == base::Direction::out) out.put_u32(XFRMA_SET_MARK, *sa.mark);
     return out.take();
 }
 
+Bytes get_sa(const base::SaId& id) {
+    Builder out(XFRM_MSG_GETSA, NLM_F_ACK);
+    set(out.header<xfrm_usersa_id>(), id);
+    return out.take();
+}
+
+// Where only ports are others the SA stays and is told of them. Else there has to be another one: beside the
+// old one where it has another destination, in its place where not.
+std::vector<Bytes> move_sa(const nlmsghdr* shown, const MoveSa& wish) {
+    const auto info = fixed_header<xfrm_usersa_info>(shown);
+    const bool known = info && (info->family == AF_INET || info->family == AF_INET6);
+    const Attributes attributes(shown, sizeof(xfrm_usersa_info));
+    if (!known || !shows_key(attributes)) return {};
+    const Address source = address_of(info->saddr, info->family);
+    const bool same_destination = wish.destination.address == wish.id.destination;
+    std::vector<Bytes> messages;
+    if (same_destination && source == wish.source.address) {
+        Builder told = same_sa(XFRM_MSG_UPDSA, *info, attributes, wish);
+        put_numbers(told, attributes, 0);  // it keeps its own, and wants to see some where they are ESN
+        messages.push_back(told.take());
+        return messages;
+    }
+    if (same_destination) messages.push_back(remove_sa(wish.id, source));
+    Builder moved = same_sa(XFRM_MSG_NEWSA, *info, attributes, wish);
+    put_numbers(moved, attributes, wish.direction == base::Direction::out ? kLeap : 0);
+    moved.put_struct(XFRMA_LTIME_VAL, info->curlft);
+    messages.push_back(moved.take());
+    return messages;
+}
+
 Bytes remove_sa(const base::SaId& id, const Address& source) {
     Builder out(XFRM_MSG_DELSA, NLM_F_ACK);
-    auto& header = out.header<xfrm_usersa_id>();
-    set(header.daddr, id.destination);
-    header.spi = htonl(id.spi);
-    header.family = af(id.destination.family());
-    header.proto = kEsp;
+    set(out.header<xfrm_usersa_id>(), id);
     xfrm_address_t from{};
     set(from, source);
     out.put_struct(XFRMA_SRCADDR, from);

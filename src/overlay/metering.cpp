@@ -6,6 +6,14 @@ void Metering::begins(const base::SaId& id, std::uint32_t if_id, base::Direction
     meters_[id] = {if_id, direction, {}};
 }
 
+void Metering::moves(const base::SaId& from, const base::SaId& to) {
+    auto meter = meters_.extract(from);
+    if (meter.empty()) return;
+    meter.key() = to;
+    meters_.erase(to);
+    meters_.insert(std::move(meter));
+}
+
 void Metering::ends(const base::SaId& id) {
     const auto meter = meters_.find(id);
     if (meter != meters_.end()) meter->second.ended = true;

@@ -17,6 +17,7 @@ struct Traffic {
 class Metering {
 public:
     void begins(const base::SaId& id, std::uint32_t if_id, base::Direction direction);
+    void moves(const base::SaId& from, const base::SaId& to);  // it is the same SA, and counts on
     // The SA is about to go: the next reading may still have it, the one after that will not.
     void ends(const base::SaId& id);
 

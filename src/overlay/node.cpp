@@ -9,6 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Duration kLifetimeMin = 5s, kLifetimeMax = 1h;  // of what a name resolved to
 constexpr Duration kGoodbye = 5s;  // for DELETEs, retractions and the kernel's answers on a stop
 
 ike::EngineConfig engine_config(const Config& config) {
@@ -83,7 +84,9 @@ void Node::tick(Instant now, Actions& out) {
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
-    while (const auto name = s.names.expired(now)) out.push_back(Resolve{name->first, name->second});
+    while (const auto name = s.names.expired(now)) {
+        if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});
+    }
     s.drain();
     s.tell_routes();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
@@ -147,12 +150,16 @@ void Node::State::handle(Resolved& event) {
         const Pairing& pairing = tunnel.pairing;
         if (pairing.hostname != event.hostname || pairing.peer.family != event.family) continue;
         wanted = true;
-        if (!failed) engine.resolved(if_id, {event.addresses.front(), pairing.remote_port}, now, ike_actions);
+        std::vector<Endpoint> where;
+        for (const Address& address : event.addresses) where.push_back({address, pairing.remote_port});
+        engine.resolved(if_id, where, now, ike_actions);
     }
+    const std::pair name(event.hostname, event.family);
+    resolved_at.erase(name);
     if (!wanted) return;
-    names.set(
-        {event.hostname, event.family}, now + (failed ? random.between(4s, 6s) : random.between(50s, 70s))
-    );
+    resolved_at[name] = now;
+    const Duration lifetime = std::clamp<Duration>(event.lifetime, kLifetimeMin, kLifetimeMax);
+    names.set(name, now + (failed ? random.between(4s, 6s) : lifetime));
 }
 
 void Node::State::handle(Stop&) {

@@ -44,8 +44,9 @@ struct RegistryChanged {
 struct Resolved {
     std::string hostname;
     Family family;
-    std::vector<Address> addresses;
-};  // empty: failed
+    std::vector<Address> addresses;  // empty: failed
+    Duration lifetime{};             // of the answer (TTL)
+};
 struct Stop {};
 using Event =
     std::variant<IkeDatagram, BabelDatagram, netlink::Notice, Request, RegistryChanged, Resolved, Stop>;

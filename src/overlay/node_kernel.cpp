@@ -28,6 +28,7 @@ void Node::State::answered(const netlink::Done& done) {
     const Purpose purpose = std::move(found->second);
     pending.erase(found);
     if (purpose.kind == Purpose::Kind::sa) return sa_answered(purpose, done);
+    if (purpose.kind == Purpose::Kind::moved_sa) return move_answered(purpose, done);
     if (purpose.kind == Purpose::Kind::counters) return counters_answered(done);
     if (purpose.kind == Purpose::Kind::link_counters) return links_answered();
     if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
@@ -67,6 +68,15 @@ void Node::State::sa_answered(const Purpose& purpose, const netlink::Done& done)
     change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up});
     tunnel->second.children.erase(child);
     engine.refused(purpose.child, now, ike_actions);
+}
+
+// What the kernel would not move is made anew where it is to be, with other keys, over the same IKE SA.
+void Node::State::move_answered(const Purpose& purpose, const netlink::Done& done) {
+    const auto tunnel = tunnels.find(purpose.if_id);
+    if (done.error == 0 || tunnel == tunnels.end() || !tunnel->second.children.contains(purpose.child))
+        return;
+    say(base::Level::warning, tunnel->second.pairing.interface + ": " + purpose.words + ": " + done.text);
+    engine.rekey(purpose.child, now, ike_actions);
 }
 
 void Node::State::policies_answered(const Purpose& purpose, const netlink::Done& done) {

@@ -160,11 +160,13 @@ void Node::State::seen(const netlink::LinkDown& down) {
 }
 
 void Node::State::notice(const netlink::AddressAppeared& appeared) {
+    gained(appeared);
     if (seen(appeared)) follow(appeared.link);
 }
 
 // Nor does it tell of the IPv4 routes that went with the address.
 void Node::State::notice(const netlink::AddressVanished& vanished) {
+    lost(vanished);
     if (!seen(vanished)) return;
     follow(vanished.link);
     if (vanished.address.is_v4() && sightings.wants_routes()) look_again();

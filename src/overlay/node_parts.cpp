@@ -57,10 +57,15 @@ void Node::State::translate(ike::Switch& action) {
     if (tunnel.current) ++tunnel.rekeyings;
     tunnel.current = action.child;
     trust(tunnel, ike::Trust::full);  // the peer has just agreed to it
-    const Child& c = child->second;
+    set_policies(tunnel, action.child);
+}
+
+void Node::State::set_policies(const Tunnel& tunnel, ike::ChildId id) {
+    const Child& c = tunnel.children.at(id);
+    const std::uint32_t if_id = tunnel.pairing.if_id;
     change(
-        netlink::SetPolicies{{action.peer, action.peer, c.out_source, c.out.destination, c.out.spi}},
-        {Purpose::Kind::policies, action.peer, action.child, "the policies"}
+        netlink::SetPolicies{{if_id, if_id, c.out_source, c.out.destination, c.out.spi}},
+        {Purpose::Kind::policies, if_id, id, "the policies"}
     );
 }
 
@@ -85,22 +90,45 @@ void Node::State::translate(ike::ChildDown& action) {
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
     // It may have gone because the peer is elsewhere now.
-    const Pairing& pairing = tunnel.pairing;
-    if (!pairing.hostname.empty() && phase == Phase::running)
-        names.set({pairing.hostname, pairing.peer.family}, now);
+    resolve_soon(action.peer);
     run_updown(tunnel, false, action.in.destination, action.in_source);
 }
 
-// The kernel cannot move an SA to another address without starting its sequence numbers anew, and with them
-// the nonces of its cipher: the tunnel is keyed anew instead. The peer is told by the DELETE and comes from
-// its new place.
-void Node::State::translate(ike::PeerMoved& action) {
+// The tunnel and all that Babel knows of it stay. Traffic goes over the old SAs until the policies name the
+// new ones.
+void Node::State::translate(const ike::ChildMoved& action) {
     const auto found = tunnels.find(action.peer);
-    if (found == tunnels.end() || found->second.children.empty()) return;
-    say(base::Level::info, found->second.pairing.interface + ": the peer moved to " + action.to.to_string());
-    const ike::Peer peer = found->second.pairing.peer;
-    engine.drop(peer.id, now, ike_actions);
-    engine.connect(peer, now, ike_actions);
+    if (found == tunnels.end() || !found->second.children.contains(action.child)) return;
+    Tunnel& tunnel = found->second;
+    Child& child = tunnel.children.at(action.child);
+    const Child before = child;
+    child.in.destination = child.out_source = action.local.address;
+    child.out.destination = child.in_source = action.remote.address;
+    metering.moves(before.in, child.in);
+    metering.moves(before.out, child.out);
+    const auto move =
+        [&](const base::SaId& id, base::Direction direction, const Endpoint& from, const Endpoint& to) {
+            const bool in = direction == base::Direction::in;
+            change(
+                netlink::MoveSa{id, direction, from, to},
+                {Purpose::Kind::moved_sa,
+                 action.peer,
+                 action.child,
+                 in ? "moving the inbound SA" : "moving the outbound SA"}
+            );
+        };
+    move(before.in, base::Direction::in, action.remote, action.local);
+    move(before.out, base::Direction::out, action.local, action.remote);
+    if (tunnel.current == action.child) {
+        say(base::Level::info,
+            tunnel.pairing.interface + " now runs between " + action.local.to_string() + " and " +
+                action.remote.to_string());
+        set_policies(tunnel, action.child);
+    }
+    if (before.in != child.in)
+        change(netlink::RemoveSa{before.in, before.in_source}, {Purpose::Kind::clean_up});
+    if (before.out != child.out)
+        change(netlink::RemoveSa{before.out, before.out_source}, {Purpose::Kind::clean_up});
 }
 
 void Node::State::translate(const ike::Doubted& action) {

@@ -9,6 +9,8 @@
 namespace aronet::overlay {
 namespace {
 
+constexpr Duration kAskedAgain = std::chrono::seconds(5);
+
 std::string name_of(const RegistryNode& node) { return node.organization + "/" + node.common_name; }
 
 std::map<std::string, RegistryNode> by_name(const Registry& registry) {
@@ -122,6 +124,23 @@ void Node::State::resolve_names() {
             wanted.emplace(tunnel.pairing.hostname, tunnel.pairing.peer.family);
     }
     for (const auto& name : wanted) names.set(name, now);
+}
+
+bool Node::State::is_wanted(const std::pair<std::string, Family>& name) const {
+    return std::any_of(tunnels.begin(), tunnels.end(), [&](const auto& entry) {
+        const Pairing& pairing = entry.second.pairing;
+        return pairing.hostname == name.first && pairing.peer.family == name.second;
+    });
+}
+
+// The peer is not where its name says, or not any more; a name server is not asked more often for that.
+void Node::State::resolve_soon(std::uint32_t if_id) {
+    const auto tunnel = tunnels.find(if_id);
+    if (tunnel == tunnels.end() || tunnel->second.pairing.hostname.empty() || phase != Phase::running) return;
+    const std::pair name(tunnel->second.pairing.hostname, tunnel->second.pairing.peer.family);
+    const auto answered = resolved_at.find(name);
+    if (answered == resolved_at.end()) return;  // the answer is still awaited
+    names.set(name, std::max(now, answered->second + kAskedAgain));
 }
 
 std::optional<std::vector<Prefix>> Node::State::learnable() const {

@@ -21,6 +21,7 @@ struct Purpose {
     enum class Kind : std::uint8_t {
         base,
         sa,
+        moved_sa,
         policies,
         sysctl,
         restore,
@@ -77,11 +78,12 @@ struct Node::State {
     void translate(ike::ChildUp& action);
     void translate(ike::Switch& action);
     void translate(ike::ChildDown& action);
-    void translate(ike::PeerMoved& action);
+    void translate(const ike::ChildMoved& action);
     void translate(ike::Silence&) { want_counters(); }
     void translate(const ike::Doubted& action);
     void translate(const ike::KeysMade& action);
     void tell_keys(std::string row, TellKeys::Table table);
+    void translate(const ike::Unreached& action) { resolve_soon(action.peer); }
     void trust(Tunnel& tunnel, ike::Trust trust);
     void translate(babel::Send& action);
     void translate(const babel::InstallRoute& action) { route_changed(action.destination, action.before); }
@@ -112,7 +114,9 @@ struct Node::State {
     // --- the kernel (node_kernel.cpp)
     void change(netlink::Wish wish, Purpose purpose);
     void answered(const netlink::Done& done);
+    void set_policies(const Tunnel& tunnel, ike::ChildId id);
     void sa_answered(const Purpose& purpose, const netlink::Done& done);
+    void move_answered(const Purpose& purpose, const netlink::Done& done);
     void policies_answered(const Purpose& purpose, const netlink::Done& done);
     void notice(const netlink::Done& done) { answered(done); }
     void notice(const netlink::LinkUp& up);
@@ -135,11 +139,18 @@ struct Node::State {
     void begin_clean_up();
     void end_if_clean();
 
+    // --- where this host is in the underlay (node_underlay.cpp)
+    bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
+    void gained(const netlink::AddressAppeared& appeared);
+    void lost(const netlink::AddressVanished& vanished);
+
     // --- registry (node_registry.cpp)
     void apply_registry(Registry next);
     void connect(Tunnel& tunnel);
     void forget(std::uint32_t if_id);
     void resolve_names();
+    bool is_wanted(const std::pair<std::string, Family>& name) const;
+    void resolve_soon(std::uint32_t if_id);
     std::optional<std::vector<Prefix>> learnable() const;
 
     // --- ordinary interfaces, what is announced (node_links.cpp)
@@ -192,8 +203,9 @@ struct Node::State {
     Registry registry;
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
-    std::set<std::string> lost_links;  // to somebody else; asked for again
-    Objects objects;                   // what the kernel was asked to have
+    std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
+    std::set<std::string> lost_links;                              // to somebody else; asked for again
+    Objects objects;                                               // what the kernel was asked to have
     Forwarding forwarding;
     Sightings sightings;
     std::optional<Sightings> relearned;  // while everything is looked at again
@@ -207,8 +219,9 @@ struct Node::State {
     bool snapshot_taken = false;
     std::set<RequestId> awaiting_stop;
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
-    base::Drops unresolved;                              // names that failed: told of once a minute
-    std::optional<Instant> give_up_at;                   // on a clean stop
+    std::map<std::pair<std::string, Family>, Instant> resolved_at;
+    base::Drops unresolved;             // names that failed: told of once a minute
+    std::optional<Instant> give_up_at;  // on a clean stop
     netlink::ChangeId last_change = 0;
     std::map<netlink::ChangeId, Purpose> pending;
     std::vector<std::string> warnings;  // shown by status until restart

@@ -95,6 +95,7 @@ Pairing pair_up(
     if (other.address) peer.remote_endpoint = base::Endpoint{*other.address, other.port};
     // Nobody can come to an endpoint without an address, so it does not wait to be visited.
     const bool reachable = own.address || own.address_range || !own.hostname.empty();
+    peer.only_we_initiate = !reachable;
     peer.initiate_first = !reachable || peer.local.encode() < peer.remote.encode();
     peer.mark = own.fwmark;
     pairing.hostname = other.hostname;
@@ -148,6 +149,7 @@ bool operator==(const Pairing& a, const Pairing& b) {
             p.peer.family,
             p.peer.remote_endpoint,
             p.peer.initiate_first,
+            p.peer.only_we_initiate,
             p.peer.mark
         );
     };

@@ -14,9 +14,9 @@ TEST_CASE("a name of the hosts file resolves to the addresses of the family that
     std::map<base::Family, std::vector<base::Address>> answers;
     daemon::Resolver resolver(
         io,
-        [&](const std::string& name, base::Family family, std::vector<base::Address> addresses) {
+        [&](const std::string& name, base::Family family, daemon::Resolver::Found found) {
             CHECK(name == "localhost");
-            answers[family] = std::move(addresses);
+            answers[family] = std::move(found.addresses);
         }
     );
     boost::asio::co_spawn(io, resolver.serve(), boost::asio::detached);
@@ -34,8 +34,8 @@ TEST_CASE("a question is answered once also when it cannot be: with nothing") {
     int answers = 0;
     daemon::Resolver resolver(
         io,
-        [&](const std::string&, base::Family, std::vector<base::Address> addresses) {
-            CHECK(addresses.empty());
+        [&](const std::string&, base::Family, const daemon::Resolver::Found& found) {
+            CHECK(found.addresses.empty());
             ++answers;
         }
     );

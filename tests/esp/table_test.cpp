@@ -100,6 +100,33 @@ TEST_CASE("an SA that moves to another destination keeps its sequence numbers an
     CHECK(a.registry.take_ended().empty());
 }
 
+TEST_CASE("an SA moves without its key, and with all that it has counted") {
+    Node a, b;
+    a.registry.add(sa(Direction::out, EspSuite::aes_gcm_256));
+    a.registry.set_outbound(7, id_of(0x1000));
+    b.registry.add(sa(Direction::in, EspSuite::aes_gcm_256));
+    const Bytes first = a.seal(7, ipv4(1));
+    CHECK(b.open(first) == 7);
+    const auto here = endpoint("203.0.113.1", 12025), there = endpoint("198.51.100.7", 40777);
+    REQUIRE(a.registry.move(id_of(0x1000), here, there) == std::errc{});
+    REQUIRE(b.registry.move(id_of(0x1000), here, there) == std::errc{});
+    const Bytes second = a.seal(7, ipv4(1));
+    CHECK(decode_header(second)->sequence == 2);
+    CHECK(b.open(second) == 7);
+    CHECK(b.open(first) == 0);
+    CHECK(b.drops.value(Drop::replay_duplicate) == 1);
+    const Table table = a.registry.table();
+    CHECK(table.outbound(7)->source == here);
+    CHECK(table.outbound(7)->destination == there);
+    CHECK(b.registry.table().inbound(0x1000)->source == here);
+    CHECK(a.registry.take_ended().empty());
+    CHECK(a.registry.move(id_of(0x1000), here, there) == std::errc::no_such_process);
+    auto rival = sa(Direction::out, EspSuite::aes_gcm_256, 0x1000, 8);
+    rival.key.mutable_view()[0] ^= 1;
+    a.registry.add(rival);
+    CHECK(a.registry.move(id_of(0x1000), here, there) == std::errc::file_exists);
+}
+
 TEST_CASE("another key under the same name is another SA") {
     Node a;
     a.registry.add(sa(Direction::out, EspSuite::aes_gcm_256));

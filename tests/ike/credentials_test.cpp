@@ -215,7 +215,7 @@ TEST_CASE("B5: another secret closes the SA that the old one made, another addre
     Dialogue d;
     d.connect(shares(kSecret), shares(kSecret)).advance(1s).expect_tunnel();
     const Endpoint elsewhere{*Address::parse("192.0.2.77"), 12025};
-    d.call(d.b, [&](Engine& engine, Actions& out) { engine.resolved(1, elsewhere, d.now, out); });
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.resolved(1, {elsewhere}, d.now, out); });
     d.advance(5s).expect_tunnel();
     CHECK(d.a.ups == 1);
     Peer changed = d.peer_of_a();

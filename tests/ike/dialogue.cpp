@@ -43,7 +43,7 @@ EngineConfig copy(const EngineConfig& config) {
     out.child_packets = config.child_packets;
     out.ike_lifetime = config.ike_lifetime;
     out.ike_requests = config.ike_requests;
-    out.concurrent_per_address = config.concurrent_per_address;
+    out.concurrent_per_endpoint = config.concurrent_per_endpoint;
     out.retry_cap = config.retry_cap;
     out.fragment_size = config.fragment_size;
     out.tells_keys = config.tells_keys;
@@ -104,6 +104,7 @@ Peer Dialogue::peer_of_a() const {
     peer.local = identity("alpha");
     peer.remote = identity("bravo");
     peer.initiate_first = true;
+    peer.only_we_initiate = a_unknown;
     peer.if_id = 7;
     peer.reqid = 8;
     return peer;
@@ -114,6 +115,7 @@ Peer Dialogue::peer_of_b() const {
     peer.local = identity("bravo");
     peer.remote = identity("alpha");
     peer.initiate_first = false;
+    if (a_unknown) peer.remote_endpoint.reset();
     peer.if_id = 9;
     peer.reqid = 10;
     return peer;
@@ -232,21 +234,23 @@ void Dialogue::perform(Side& side) {
             } else if (const auto* down = std::get_if<ChildDown>(&action)) {
                 ++side.downs;
                 REQUIRE(side.children.contains(down->child));
-                CHECK(side.children.at(down->child).first.spi == down->in.spi);
+                CHECK(side.children.at(down->child).first.id() == down->in);
+                CHECK(side.children.at(down->child).second.id() == down->out);
                 side.children.erase(down->child);
                 if (side.sending == down->child) side.sending.reset();
             } else if (const auto* chosen = std::get_if<Switch>(&action)) {
                 ++side.switches;
                 REQUIRE(side.children.contains(chosen->child));
                 side.sending = chosen->child;
-            } else if (const auto* moved = std::get_if<PeerMoved>(&action)) {
+            } else if (const auto* moved = std::get_if<ChildMoved>(&action)) {
                 ++side.moves;
-                for (auto& [id, sas] : side.children) {
-                    sas.first.source = moved->to;
-                    sas.second.destination = moved->to;
-                }
+                auto& sas = side.children.at(moved->child);
+                sas.first.source = sas.second.destination = moved->remote;
+                sas.first.destination = sas.second.source = moved->local;
             } else if (std::holds_alternative<Silence>(action)) {
                 ++side.silences;
+            } else if (std::holds_alternative<Unreached>(action)) {
+                ++side.unreached;
             } else if (const auto* doubted = std::get_if<Doubted>(&action)) {
                 side.trust.push_back(doubted->trust);
             } else if (const auto* told = std::get_if<KeysMade>(&action)) {
@@ -278,14 +282,13 @@ void Dialogue::post(Side& side, const Send& send) {
     if (becomes == Fate::doubled) flights_.push_back({now + delay + delay / 2, order_++, message});
 }
 
-void Dialogue::restart(Side& side, std::uint64_t seed, bool forgets_address) {
+void Dialogue::restart(Side& side, std::uint64_t seed) {
     side.engine.reset();
     side.random.reset(new base::Random(base::Random::from_number(seed)));
     side.engine = std::make_unique<Engine>(copy(&side == &a ? config_a_ : config_b_), *side.random);
     side.children.clear();
     side.sending.reset();
-    Peer peer = &side == &a ? peer_of_a() : peer_of_b();
-    if (forgets_address) peer.remote_endpoint.reset();
+    const Peer peer = &side == &a ? peer_of_a() : peer_of_b();
     call(side, [&](Engine& engine, Actions& out) { engine.connect(peer, now, out); });
 }
 

@@ -32,7 +32,7 @@ struct Side {
     std::map<ChildId, bool> replacing;
     std::map<ChildId, std::pair<std::vector<TrafficSelector>, std::vector<TrafficSelector>>> selectors;
     std::optional<ChildId> sending;
-    unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0;
+    unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0, unreached = 0;
     std::vector<Trust> trust;  // as it changed
     std::vector<std::string> notes;
     std::vector<KeysMade> keys;  // of IKE, where the configuration has them told
@@ -62,6 +62,7 @@ public:
     Duration delay = std::chrono::milliseconds(10);
     bool cut = false;                          // nothing arrives
     const Side* sleeping = nullptr;            // neither hears nor acts
+    bool a_unknown = false;                    // b knows no address of a, which a knows
     std::function<Fate(const Passing&)> fate;  // what becomes of a message; empty: arrives
     std::function<bool(Passing&)> middle;      // a box on the path: rewrites, or swallows (false)
     std::vector<Passing> sent;                 // everything, in order
@@ -77,7 +78,7 @@ public:
     Dialogue& advance_until(Duration at_most, const std::function<bool()>& reached);
     Dialogue& call(Side& side, const std::function<void(Engine&, Actions&)>& what);
     void deliver(const Passing& message);  // now, to whoever has that address
-    void restart(Side& side, std::uint64_t seed, bool forgets_address = false);
+    void restart(Side& side, std::uint64_t seed);
 
     std::size_t count(std::uint8_t exchange, bool by_a) const;  // messages sent so far
     bool tunnel() const;  // both sides send on SAs that the other side holds with the same keys

@@ -62,12 +62,43 @@ TEST_CASE("an address that was resolved starts the attempt, another address rest
     peer.remote_endpoint.reset();
     d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
     const Endpoint wrong{*Address::parse("192.0.2.77"), 12025};
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, wrong, d.now, out); }).advance(10ms);
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, {wrong}, d.now, out); }).advance(10ms);
     REQUIRE(d.sent.size() == 1);
     CHECK(d.sent[0].to == wrong);
     d.b_connects();
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, d.b.endpoint, d.now, out); });
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, {d.b.endpoint}, d.now, out); });
     d.advance(500ms).expect_tunnel();
+}
+
+TEST_CASE("of several addresses each gets its turn within seconds, and what works is kept") {
+    Dialogue d;
+    Peer peer = d.peer_of_a();
+    peer.remote_endpoint.reset();
+    d.b_connects();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    const Endpoint dead{*Address::parse("192.0.2.77"), 12025}, other{*Address::parse("192.0.2.78"), 12025};
+    const auto resolved = [&](const std::vector<Endpoint>& where) {
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.resolved(1, where, d.now, out); });
+    };
+    d.cut = true;  // b initiates as well
+    resolved({dead, other, d.b.endpoint});
+    CHECK(d.sent.back().to == dead);
+    d.advance(1s);
+    resolved({other, d.b.endpoint, dead});  // another order is no news
+    CHECK(d.a.view().attempts == 1);
+    d.cut = false;
+    d.fate = [](const Passing& message) {
+        return message.by_a || message.response() ? Fate::arrives : Fate::lost;
+    };
+    d.advance(8s).expect_tunnel();
+    d.fate = nullptr;
+    CHECK(d.a.view().attempts == 3);
+    CHECK(d.a.unreached == 2);
+    CHECK(d.a.view().remote == d.b.endpoint);
+    resolved({dead, other});  // the tunnel does not care; the next attempt will
+    d.advance(60s).expect_tunnel();
+    CHECK(d.a.ups == 1);
+    CHECK(d.a.view().attempts == 3);
 }
 
 TEST_CASE("no more than three attempts at once go to one address, and all get their turn") {
@@ -137,13 +168,11 @@ TEST_CASE("C17: a peer that restarted right after the tunnel came up is served a
 
 TEST_CASE("C17: a peer whose address is not known comes back after its restart") {
     Dialogue d;
-    Peer passive = d.peer_of_b();
-    passive.remote_endpoint.reset();
-    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(passive, d.now, out); });
-    d.a_connects().advance(20s).expect_tunnel();
+    d.a_unknown = true;
+    d.both_connect().advance(20s).expect_tunnel();
     d.restart(d.a, 99);
     d.advance(1s).expect_tunnel();
-    d.restart(d.b, 98, true);  // now the side that can only answer: the other has to find out
+    d.restart(d.b, 98);  // now the side that can only answer: the other has to find out
     d.advance(40s).expect_tunnel();
 }
 

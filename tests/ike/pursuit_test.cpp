@@ -15,9 +15,10 @@ TEST_CASE("pauses grow from almost nothing to the cap") {
     }
 }
 
-TEST_CASE("a queue lets few in per address, in order, and nobody is lost") {
+TEST_CASE("a queue lets few in per endpoint, in order, and nobody is lost") {
     Queue queue(2);
-    const Address here = *Address::parse("192.0.2.1"), there = *Address::parse("192.0.2.2");
+    const Address address = *Address::parse("192.0.2.1");
+    const Endpoint here{address, 12025}, there{address, 12026};
     CHECK(queue.enter(1, here));
     CHECK(queue.enter(2, here));
     CHECK_FALSE(queue.enter(3, here));

@@ -177,4 +177,12 @@ std::uint32_t Stranger::child_spi(const Message& answer) const {
     return sa == nullptr ? 0 : base::Reader(sa->proposals.front().spi).u32();
 }
 
+bool disowned(const std::vector<Bytes>& answers) {
+    if (answers.size() != 1) return false;
+    const auto raw = parse(answers[0]);
+    if (!raw || !raw->header.is_response()) return false;
+    const auto message = decode(*raw);
+    return message && message->find_notify(notify::invalid_ike_spi) != nullptr;
+}
+
 }  // namespace aronet::ike::test

@@ -77,4 +77,7 @@ struct Awaiting {
 
 Bytes id_body(const Identity& identity);
 
+// The one answer says INVALID_IKE_SPI, unprotected.
+bool disowned(const std::vector<Bytes>& answers);
+
 }  // namespace aronet::ike::test

@@ -1,6 +1,6 @@
 #!/bin/bash
-# cairo is known by a domain name. Its name server fails, is silent, is late, recovers, and moves cairo elsewhere; the
-# tunnel between the others must not notice.
+# cairo is known by a domain name. Its name server fails, is silent, is late, recovers, moves cairo elsewhere, gives answers
+# of long and short life and addresses where nobody is; the tunnel between the others must not notice.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 nodes=(athens berlin cairo)
@@ -77,11 +77,22 @@ in_host cairo ip addr add 192.0.2.33/24 dev eth0
 check 'cairo is found again at its new address' wait_for 40 reach_each_other cairo || show_logs
 check 'which the tunnel shows' to_cairo '.remote == "192.0.2.33:12025"'
 
-name_is fail
-check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
-check 'a name that nobody needs any more is not asked for' no_more_questions
+before=$(asked)
+name_is ttl 300 192.0.2.77
+check 'the name is asked for again when its five seconds are over' wait_for 8 test_asked_more
+check 'an answer that holds for minutes is not asked for again' no_more_questions
+check 'a name that leads elsewhere leaves a tunnel that is up alone' to_cairo '.state == "routed" and .remote == "192.0.2.33:12025"'
 kill -INT $pinging
 wait $pinging
 check 'in all that time not one packet between athens and berlin was lost' test "$(lost)" = 0
+
+name_is 192.0.2.77 192.0.2.33
+kill_hard athens
+start athens
+check 'where the first of two addresses is dead the second is tried within seconds' wait_for 8 reach_each_other cairo || show_logs
+
+name_is fail
+check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
+check 'a name that nobody needs any more is not asked for' no_more_questions
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

@@ -2,6 +2,8 @@
 
 #include "netlink/session.hpp"
 
+#include "netlink/wire.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <arpa/inet.h>
@@ -114,7 +116,118 @@ struct Asked {
     std::uint32_t sequence = 0;
 };
 
+// The kernel's answer to XFRM_MSG_GETSA: 192.0.2.2 > 192.0.2.1, AES-GCM, in UDP, 41 packets sent.
+base::Bytes shown_sa(std::uint32_t sequence, base::Byte key) {
+    Builder out(XFRM_MSG_NEWSA, 0);
+    auto& info = out.header<xfrm_usersa_info>();
+    info = sa(0x1001, 5000, 41);
+    inet_pton(AF_INET, "192.0.2.2", &info.saddr);
+    base::Bytes algorithm(sizeof(xfrm_algo_aead) + 36, key);
+    xfrm_algo_aead header{"rfc4106(gcm(aes))", 36 * 8, 128};
+    std::memcpy(algorithm.data(), &header, sizeof header);
+    out.put(XFRMA_ALG_AEAD, algorithm);
+    out.put_struct(XFRMA_ENCAP, xfrm_encap_tmpl{2, htons(12025), htons(12026), {}});
+    out.put_struct(XFRMA_REPLAY_VAL, xfrm_replay_state{41, 0, 0});
+    out.put_u32(XFRMA_IF_ID, 0x2a);
+    base::Bytes bytes = out.take();
+    std::memcpy(bytes.data() + offsetof(nlmsghdr, nlmsg_seq), &sequence, sizeof sequence);
+    return bytes;
+}
+
+struct Moving {
+    // Asks for the move, answers what the session asks first, and keeps what it then says.
+    Moving(base::Direction direction, const char* source, const char* destination, base::Byte key = 7) {
+        const base::SaId id{*base::Address::parse("192.0.2.1"), 0x1001};
+        const auto end = [](const char* text) { return base::Endpoint{*base::Address::parse(text), 40777}; };
+        session.handle(Change{1, MoveSa{id, direction, end(source), end(destination)}}, {}, out);
+        REQUIRE(out.send.size() == 1);
+        const auto asked = headers(out.send[0].bytes);
+        REQUIRE(asked.size() == 1);
+        REQUIRE(asked[0].nlmsg_type == XFRM_MSG_GETSA);
+        out.clear();
+        session.handle(Channel::xfrm, shown_sa(asked[0].nlmsg_seq, key), {}, out);
+        session.handle(Channel::xfrm, message(NLMSG_ERROR, asked[0].nlmsg_seq, nlmsgerr{}), {}, out);
+        if (!out.send.empty()) {
+            REQUIRE(out.send.size() == 1);
+            said = headers(out.send[0].bytes);
+        }
+    }
+    std::vector<int> types() const {
+        std::vector<int> all;
+        for (const nlmsghdr& header : said) all.push_back(header.nlmsg_type);
+        return all;
+    }
+    // The last message.
+    xfrm_usersa_info info() const { return *fixed_header<xfrm_usersa_info>(last()); }
+    Attributes attributes() const { return Attributes(last(), sizeof(xfrm_usersa_info)); }
+    const nlmsghdr* last() const {
+        const base::Bytes& bytes = out.send[0].bytes;
+        return reinterpret_cast<const nlmsghdr*>(bytes.data() + bytes.size() - said.back().nlmsg_len);
+    }
+
+    Session session;
+    SessionOutput out;
+    std::vector<nlmsghdr> said;
+};
+
 }  // namespace
+
+// RTM_NEWLINK and XFRM_MSG_NEWSA are one number.
+TEST_CASE("a link that was asked for is learned from the answer alone") {
+    Session session;
+    SessionOutput out;
+    LinkAddress address;
+    address.link = "ov";
+    address.address = *base::Address::parse("192.0.2.1");
+    session.handle(Change{1, AddAddress{address}}, {}, out);
+    REQUIRE(out.send.size() == 1);
+    const auto asked = headers(out.send[0].bytes);
+    REQUIRE(asked.at(0).nlmsg_type == RTM_GETLINK);
+    out.clear();
+    Builder link(RTM_NEWLINK, 0);
+    link.header<ifinfomsg>().ifi_index = 7;
+    link.put_text(IFLA_IFNAME, "ov");
+    base::Bytes bytes = link.take();
+    std::memcpy(bytes.data() + offsetof(nlmsghdr, nlmsg_seq), &asked[0].nlmsg_seq, sizeof(std::uint32_t));
+    session.handle(Channel::underlay_route, bytes, {}, out);
+    session.handle(Channel::underlay_route, message(NLMSG_ERROR, asked[0].nlmsg_seq, nlmsgerr{}), {}, out);
+    REQUIRE(out.send.size() == 1);
+    CHECK(headers(out.send[0].bytes).at(0).nlmsg_type == RTM_NEWADDR);
+}
+
+TEST_CASE("an SA whose peer has another port only is told of it, and stays") {
+    Moving moving(base::Direction::out, "192.0.2.2", "192.0.2.1");
+    CHECK(moving.types() == std::vector<int>{XFRM_MSG_UPDSA});
+    xfrm_encap_tmpl encap{};
+    const auto value = moving.attributes().find(XFRMA_ENCAP);
+    REQUIRE((value && value->size() == sizeof encap));
+    std::memcpy(&encap, value->data(), sizeof encap);
+    CHECK(ntohs(encap.encap_dport) == 40777);
+}
+
+TEST_CASE("an SA that goes elsewhere is another one, with the key it had and later numbers") {
+    Moving moving(base::Direction::out, "192.0.2.2", "2001:db8::1");
+    CHECK(moving.types() == std::vector<int>{XFRM_MSG_NEWSA});  // the old one goes on until it is removed
+    CHECK(moving.info().family == AF_INET6);
+    CHECK(moving.attributes().find(XFRMA_ALG_AEAD)->back() == 7);
+    CHECK(moving.attributes().u32(XFRMA_IF_ID) == 0x2au);
+    CHECK(moving.attributes().u32(XFRMA_REPLAY_VAL) == 41u + 65536u);
+    CHECK(moving.attributes().find(XFRMA_LTIME_VAL).has_value());
+}
+
+TEST_CASE("an SA that comes from elsewhere takes the place of the old one, whose window it has") {
+    Moving moving(base::Direction::in, "198.51.100.7", "192.0.2.1");
+    CHECK(moving.types() == std::vector<int>{XFRM_MSG_DELSA, XFRM_MSG_NEWSA});
+    CHECK(moving.attributes().u32(XFRMA_REPLAY_VAL) == 41u);
+}
+
+TEST_CASE("a kernel that does not show keys is not given zeros for them") {
+    Moving moving(base::Direction::out, "192.0.2.2", "198.51.100.7", 0);
+    CHECK(moving.said.empty());
+    REQUIRE(moving.out.notices.size() == 1);
+    CHECK(std::get<Done>(moving.out.notices[0]).error == EKEYREJECTED);
+    CHECK(moving.session.idle());
+}
 
 TEST_CASE("the counters of all SAs come in one notice, before the answer to who asked") {
     Asked asked;

@@ -116,6 +116,51 @@ TEST_CASE("a window of 4096 packets, ESN and a mark reach the kernel", "[.guest]
     CHECK(has(text, "output-mark 0x77"));
 }
 
+TEST_CASE("SAs move: ports, their source, their destination; keys and numbers stay", "[.guest]") {
+    Host host;
+    const auto at = [](const char* text, std::uint16_t port) { return base::Endpoint{address(text), port}; };
+    const auto state = [&](const char* how = "") {
+        return host.run(Space::underlay, std::string("ip ") + how + " xfrm state");
+    };
+    for (const auto suite : {base::EspSuite::aes_gcm_256, base::EspSuite::aes_cbc_256_sha512}) {
+        for (const bool esn : {false, true}) {
+            INFO("suite " << int(suite) << (esn ? " with ESN" : ""));
+            base::Sa in = make_sa(base::Direction::in, suite), out = make_sa(base::Direction::out, suite);
+            in.esn = out.esn = esn;
+            out.mark = 0x77;
+            const base::SaId in_id = in.id(), out_id = out.id();
+            REQUIRE(host.perform(AddSa{std::move(in)}).error == 0);
+            REQUIRE(host.perform(AddSa{std::move(out)}).error == 0);
+            const std::string before = state();
+            const auto move = [&](const base::SaId& id, base::Direction direction, auto from, auto to) {
+                const Done done = host.perform(MoveSa{id, direction, from, to});
+                INFO(done.text);
+                REQUIRE(done.error == 0);
+            };
+            // There and back by ports alone: as if nothing had been.
+            move(out_id, base::Direction::out, at("192.0.2.1", 12025), at("192.0.2.2", 40777));
+            CHECK(has(state(), "dport 40777"));
+            move(out_id, base::Direction::out, at("192.0.2.1", 12025), at("192.0.2.2", 12026));
+            CHECK(state() == before);
+            move(in_id, base::Direction::in, at("198.51.100.7", 40777), at("192.0.2.1", 12026));
+            CHECK(has(state(), "src 198.51.100.7 dst 192.0.2.1"));
+            CHECK_FALSE(has(state(), "src 192.0.2.2 dst 192.0.2.1"));
+            move(out_id, base::Direction::out, at("192.0.2.1", 12025), at("198.51.100.7", 40777));
+            CHECK(has(state(), "src 192.0.2.1 dst 198.51.100.7"));
+            CHECK(has(state(), "src 192.0.2.1 dst 192.0.2.2"));  // until it is removed
+            CHECK(has(state(), "output-mark 0x77"));
+            REQUIRE(host.perform(RemoveSa{out_id, address("192.0.2.1")}).error == 0);
+            CHECK(host.snapshot("ov").sas.size() == 2);
+            // Also where the family changes.
+            const base::SaId moved{address("198.51.100.7"), out_id.spi};
+            move(moved, base::Direction::out, at("2001:db8::1", 12025), at("2001:db8::7", 40777));
+            CHECK(has(state(), "src 2001:db8::1 dst 2001:db8::7"));
+            CHECK(host.perform(MoveSa{out_id, base::Direction::out, {}, {}}).error == ESRCH);
+            host.run(Space::underlay, "ip xfrm state flush");
+        }
+    }
+}
+
 TEST_CASE("the six policies of a tunnel are set, switched to another SA and removed", "[.guest]") {
     Host host;
     Policies policies{0x2a, 7, address("192.0.2.1"), address("192.0.2.2"), 0xc1000001};

@@ -30,6 +30,14 @@ std::set<std::size_t> all_but(std::size_t count, std::size_t left_out) {
     return members;
 }
 
+// What makes host 0's tunnels these tunnels.
+std::vector<std::tuple<std::string, std::string, int>> facts(World& world) {
+    std::vector<std::tuple<std::string, std::string, int>> all;
+    for (const auto& tunnel : nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels"))
+        all.emplace_back(tunnel.at("interface"), tunnel.at("spi_in"), tunnel.at("came_up"));
+    return all;
+}
+
 }  // namespace
 
 TEST_CASE("two nodes find each other within two seconds and leave nothing when they stop") {
@@ -91,6 +99,51 @@ TEST_CASE("a node without a known address comes from behind its NAT, also with a
     world.rebind(2);
     world.run_for(1s);
     CHECK_CONVERGES(world, 60s);
+}
+
+TEST_CASE("a hundred new NAT mappings cost no tunnel: SAs, interfaces and Babel's neighbours stay") {
+    auto hosts = plans(4);
+    hosts[2].behind_nat = true;
+    World world(12, hosts);
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(5s);
+    const auto before = facts(world);
+    for (int i = 0; i < 100; ++i) {
+        world.rebind(2);
+        world.run_for(5s);
+        INFO("mapping " << i);
+        REQUIRE(world.unreached().empty());
+    }
+    CHECK(facts(world) == before);
+    INFO(report(world));
+    CHECK(world.violations().empty());
+}
+
+TEST_CASE("a node that roams from network to network keeps its tunnels, and is found within a second") {
+    auto hosts = plans(4);
+    hosts[2].behind_nat = true;
+    World world(13, hosts);
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(5s);
+    const auto before = facts(world);
+    for (int i = 0; i < 20; ++i) {
+        world.roam(2);
+        world.run_for(1s);
+        INFO("network " << i);
+        REQUIRE(world.unreached().empty());
+        for (const std::size_t host : {0u, 1u, 3u}) {
+            const auto tunnels = nlohmann::json::parse(world.ask(host, "tunnels")).at("tunnels");
+            CHECK(std::count_if(tunnels.begin(), tunnels.end(), [](const auto& tunnel) {
+                      return tunnel.at("remote").template get<std::string>().starts_with("198.51.1");
+                  }) == 1);
+        }
+        world.run_for(3s);
+    }
+    CHECK(facts(world) == before);
+    INFO(report(world));
+    CHECK(world.violations().empty());
 }
 
 TEST_CASE("a node that was killed comes back over what it left, a node that stopped comes back clean") {

@@ -57,7 +57,7 @@ TEST_CASE("an SA whose other half is missing is found once it is no longer young
         return entry.second.direction == base::Direction::out;
     });
     REQUIRE(outbound != sas.end());
-    world.kernel(0).perform({1, netlink::RemoveSa{outbound->first, outbound->second.source}});
+    world.kernel(0).perform({1, netlink::RemoveSa{outbound->first, outbound->second.source.address}});
     world.run_for(1s);
     CHECK(world.violations().empty());
     world.run_for(65s);

@@ -71,7 +71,10 @@ void Kernel::count_outbound(const base::SaId& id, std::size_t bytes) {
     ++carried_[sa.if_id].sent;
 }
 
-void Kernel::count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_t bytes) {
+std::optional<netlink::Mapping> Kernel::count_inbound(
+    std::uint32_t spi, const base::Bytes& key, std::size_t bytes, const base::Endpoint& from
+) {
+    std::optional<netlink::Mapping> news;
     const auto [first, last] = by_spi_.equal_range(spi);
     for (auto it = first; it != last; ++it) {
         KnownSa& sa = sas_.at(it->second);
@@ -79,7 +82,9 @@ void Kernel::count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_
         sa.bytes += bytes;
         ++sa.packets;
         ++carried_[sa.if_id].received;
+        if (sa.source != from) news = netlink::Mapping{it->second, from};
     }
+    return news;
 }
 
 std::optional<netlink::Address> Kernel::link_local(const std::string& link) const {
@@ -200,14 +205,19 @@ int Kernel::apply(netlink::AddSa& wish, Notices&) {
     const base::ByteView key = sa.key.view();
     if (!sas_.contains(sa.id())) by_spi_.emplace(sa.spi, sa.id());
     sas_[sa.id()] = {
-        sa.direction,
-        sa.if_id,
-        sa.source.address,
-        sa.destination,
-        {key.begin(), key.end()},
-        ++sas_given_,
-        0,
-        0};
+        sa.direction, sa.if_id, sa.source, sa.destination, {key.begin(), key.end()}, ++sas_given_, 0, 0};
+    return 0;
+}
+
+int Kernel::apply(netlink::MoveSa& wish, Notices&) {
+    const auto found = sas_.find(wish.id);
+    if (found == sas_.end()) return ESRCH;
+    KnownSa moved = found->second;
+    moved.source = wish.source;
+    moved.destination = wish.destination;
+    const base::SaId to{wish.destination.address, wish.id.spi};
+    if (!sas_.contains(to)) by_spi_.emplace(to.spi, to);
+    sas_[to] = std::move(moved);
     return 0;
 }
 
@@ -265,7 +275,7 @@ int Kernel::apply(netlink::TakeSnapshot& wish, Notices& out) {
     snapshot.addresses.assign(addresses_.begin(), addresses_.end());
     for (const auto& [key, route] : fib_.all()) snapshot.routes.push_back(route);
     snapshot.rules.assign(rules_.begin(), rules_.end());
-    for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source, sa.if_id, sa.if_id});
+    for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source.address, sa.if_id, sa.if_id});
     for (const auto& [if_id, policies] : policies_) snapshot.policy_if_ids.push_back(if_id);
     out.push_back(std::move(snapshot));
     return 0;

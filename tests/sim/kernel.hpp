@@ -32,7 +32,11 @@ public:
     std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key)
         const;                                                     // the tunnel it comes out of
     void count_outbound(const base::SaId& id, std::size_t bytes);  // a packet went this way
-    void count_inbound(std::uint32_t spi, const base::Bytes& key, std::size_t bytes);
+    // An authentic packet came from there: it is counted, and told of where its sender was believed
+    // elsewhere.
+    std::optional<netlink::Mapping> count_inbound(
+        std::uint32_t spi, const base::Bytes& key, std::size_t bytes, const base::Endpoint& from
+    );
     std::uint64_t counters_read() const { return counters_read_; }  // times
     std::optional<netlink::Address> link_local(const std::string& link) const;
     const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to)
@@ -47,8 +51,7 @@ public:
     struct KnownSa {
         base::Direction direction;
         std::uint32_t if_id = 0;
-        netlink::Address source;
-        base::Endpoint destination;
+        base::Endpoint source, destination;
         base::Bytes key;
         std::uint64_t number = 0;  // the how-manieth SA this kernel was given
         std::uint64_t bytes = 0, packets = 0;
@@ -70,6 +73,7 @@ private:
     int apply(netlink::AddRule& wish, Notices& out);
     int apply(netlink::RemoveRule& wish, Notices& out);
     int apply(netlink::AddSa& wish, Notices& out);
+    int apply(netlink::MoveSa& wish, Notices& out);
     int apply(netlink::RemoveSa& wish, Notices& out);
     int apply(netlink::SetPolicies& wish, Notices& out);
     int apply(netlink::RemovePolicies& wish, Notices& out);

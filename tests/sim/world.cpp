@@ -79,6 +79,8 @@ void World::start(std::size_t number) {
     overlay::Host facts{true, {}, "sim", 1};
     host.node = std::make_unique<overlay::Node>(host.config(), facts, *host.random);
     host.node->start(now_, host.actions);
+    netlink::Notice own = netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address};
+    host.node->handle(overlay::Event(own), now_, host.actions);
     host.node->handle(overlay::RegistryChanged{registry_of(host.members), 0}, now_, host.actions);
     settle(host);
 }
@@ -121,6 +123,22 @@ void World::rebind(std::size_t number) {
     disturb();
 }
 
+void World::roam(std::size_t number) {
+    Host& host = *hosts_[number];
+    const Address before = std::exchange(host.address, host.address.plus(256));
+    by_outside_.erase(host.outside);
+    host.outside.address = host.plan.behind_nat ? host.outside.address.plus(64) : host.address;
+    by_outside_[host.outside] = number;
+    disturb();
+    const std::vector<netlink::Notice> notices{
+        netlink::AddressVanished{netlink::Space::underlay, "eth0", before},
+        netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address}};
+    for (const netlink::Notice& notice : notices) {
+        host.node->handle(overlay::Event(notice), now_, host.actions);
+        settle(host);
+    }
+}
+
 void World::load_registry(std::size_t number, const std::set<std::size_t>& members) {
     Host& host = *hosts_[number];
     host.members = members;
@@ -147,6 +165,7 @@ std::string World::ask(std::size_t number, const std::string& verb, const std::s
 
 Kernel& World::kernel(std::size_t host) { return hosts_[host]->kernel; }
 bool World::is_stopped(std::size_t host) const { return hosts_[host]->stopped; }
+bool World::is_behind_nat(std::size_t host) const { return hosts_[host]->plan.behind_nat; }
 
 // Performs what the node wants, then makes sure it is woken when it asked to be.
 void World::settle(Host& host) {
@@ -232,10 +251,13 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
         schedule(
             at,
             target->number,
-            [bytes = send.bytes, to = send.to, from = *from, sa = *sa, this](Host& arrived) {
+            [bytes = send.bytes, to = send.to, from = *from, sa = *sa, seen = host.outside, this](
+                Host& arrived
+            ) {
                 const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
                 if (!arrived.alive || !link) return;
-                arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size());
+                if (const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen))
+                    arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
                 arrived.node->handle(
                     overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions
                 );

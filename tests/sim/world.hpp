@@ -46,6 +46,7 @@ public:
     void mend(std::size_t a, std::size_t b);
     bool is_cut(std::size_t a, std::size_t b) const { return cuts_.contains(std::minmax(a, b)); }
     void rebind(std::size_t host);  // its NAT forgets and maps anew
+    void roam(std::size_t host);    // another network: another address of its own, another NAT
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
     void lose_notices(std::size_t host);  // the kernel's notices overflowed
 
@@ -60,6 +61,7 @@ public:
     std::size_t size() const { return hosts_.size(); }
     std::string ask(std::size_t host, const std::string& verb, const std::string& body = "");
     bool is_stopped(std::size_t host) const;
+    bool is_behind_nat(std::size_t host) const;
 
     const std::vector<std::string>& violations() const { return violations_; }
     std::vector<std::string> last_messages() const;

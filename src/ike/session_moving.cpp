@@ -1,0 +1,95 @@
+// Where the two ends of an IKE SA are (RFC 7296 2.23, docs/ike.md: moving), and what becomes of it when
+// somebody says in the peer's name that it knows of none.
+
+#include "ike/session.hpp"
+
+namespace aronet::ike {
+
+namespace {
+
+// A route may come a little later than the address.
+constexpr Schedule kRoamingSchedule{200ms, 2s, 12};
+
+}  // namespace
+
+// A verified message that is no repetition: the peer is alive, it is where this came from, and we are where
+// it arrived.
+void Session::heard(const Endpoint& from, const Endpoint& to, Turn& turn) {
+    heard_ike_at_ = heard_at_ = turn.now;
+    confirmed_ = true;
+    acquit_if_heard(turn);
+    if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
+    if (!to.address.is_any()) adrift_ = false;
+    if (may_be_at(from, turn)) move(to.address.is_any() ? local_ : to, from, turn);
+}
+
+bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
+    const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
+    return remote == remote_ || peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
+}
+
+void Session::follow(const Endpoint& remote, Turn& turn) {
+    if (may_be_at(remote, turn)) move(local_, remote, turn);
+}
+
+void Session::move(const Endpoint& local, const Endpoint& remote, Turn& turn) {
+    if (over() || (local == local_ && remote == remote_)) return;
+    local_ = local;
+    remote_ = remote;
+    for (const Child& child : children_) {
+        if (peer_) turn.out.emplace_back(ChildMoved{*peer_, child.id, local_, remote_});
+    }
+}
+
+// The answer says where we are, and moves the children there.
+void Session::roam(Turn& turn) {
+    const bool asks = state_ == SessionState::established || state_ == SessionState::auth_sent;
+    if (!asks || is_pinned(turn)) return;
+    adrift_ = true;
+    if (requester_.in_flight()) {
+        send(requester_.datagrams(), remote_, turn);
+    } else {
+        probe(turn);
+    }
+    requester_.pace(kRoamingSchedule, turn.now, turn.ground.random);
+}
+
+// The configuration says which address is ours.
+bool Session::is_pinned(const Turn& turn) const {
+    const Peer* known = peer_ ? turn.ground.peer(*peer_) : nullptr;
+    return known == nullptr || known->local_address.has_value();
+}
+
+Endpoint Session::source() const {
+    return adrift_ ? Endpoint{Address::any(local_.address.family()), local_.port} : local_;
+}
+
+// What got no answer may have come from an address that leads nowhere any more: every other time the route
+// decides.
+void Session::repeat(Turn& turn) {
+    const bool before = adrift_;
+    adrift_ = before || (requester_.sent() % 2 != 0 && !is_pinned(turn));
+    send(requester_.datagrams(), remote_, turn);
+    adrift_ = before;
+}
+
+// INVALID_IKE_SPI in answer to the request in flight (RFC 7296 2.21.4). Anybody who saw that may have sent
+// it.
+bool Session::is_disowned(const RawMessage& raw) const {
+    const bool answers = raw.header.is_response() && requester_.in_flight() &&
+                         raw.header.message_id == requester_.next_id() &&
+                         raw.header.exchange == asked_exchange_;
+    if (!answers) return false;
+    const auto message = decode(raw);
+    return message && message->find_notify(notify::invalid_ike_spi) != nullptr;
+}
+
+// Ends nothing: the answer of the peer itself is still waited for. Of an SA that a rekeying has just made the
+// peer may not know yet.
+void Session::disowned(Turn& turn) {
+    if (established() && confirmed_) turn.ground.events.emplace_back(Disowned{key()});
+    if (state_ == SessionState::auth_sent && !std::exchange(handshake_->disowned, true))
+        requester_.pace(kDisownedSchedule, turn.now, turn.ground.random);
+}
+
+}  // namespace aronet::ike

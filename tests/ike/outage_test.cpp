@@ -1,0 +1,179 @@
+// However long the underlay or a side was gone, and whatever each of them remembers: where one side can
+// initiate, the tunnel is there again within five seconds. INVALID_IKE_SPI (RFC 7296 2.21.4) only ever makes
+// somebody ask.
+
+#include "rekeying.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace aronet;
+using namespace aronet::ike;
+using namespace aronet::ike::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kDownMax = 5s;
+
+void expect_soon(Dialogue& d) {
+    d.advance_until(kDownMax, [&] { return d.tunnel(); });
+    INFO("a: " << d.a.view().reason << "; b: " << d.b.view().reason);
+    REQUIRE(d.tunnel());
+}
+
+// Runs a story where both sides can initiate, and where only a can, with some seeds each.
+void each_way(const std::function<void(Dialogue&)>& story) {
+    for (const bool a_unknown : {false, true}) {
+        for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+            INFO("seed " << seed << (a_unknown ? ", only a can initiate" : ""));
+            Dialogue d(seed);
+            d.a_unknown = a_unknown;
+            d.both_connect().advance(4s).expect_tunnel();
+            d.advance(std::chrono::milliseconds(d.a.random->below(15000)));  // probes are anywhere
+            story(d);
+            d.advance(40s).expect_tunnel("after a while");
+        }
+    }
+}
+
+// The unprotected answer to a message that says INVALID_IKE_SPI, from its destination.
+Passing disowning(const Passing& request) {
+    const RawMessage raw = *parse(base::ByteView(request.bytes).subspan(4));
+    Header header = raw.header;
+    header.flags = flag::response | (header.from_initiator() ? 0 : flag::initiator);
+    const std::vector<Payload> payloads{make_notify(notify::invalid_ike_spi)};
+    const Bytes message = encode(header, payloads);
+    Passing answer = request;
+    std::swap(answer.from, answer.to);
+    answer.bytes.assign(4, 0);
+    answer.bytes.insert(answer.bytes.end(), message.begin(), message.end());
+    return answer;
+}
+
+}  // namespace
+
+TEST_CASE("after an outage of any length the tunnel is there within five seconds") {
+    for (const Duration outage : std::initializer_list<Duration>{
+             1s, 5s, 9s, 13s, 18s, 22s, 26s, 28s, 31s, 37s, 45s, 60s, 100s, 333s, 10min, 1h}) {
+        INFO("an outage of " << outage / 1s << " s");
+        each_way([&](Dialogue& d) {
+            d.cut = true;
+            d.advance(outage);
+            d.cut = false;
+            expect_soon(d);
+        });
+    }
+}
+
+TEST_CASE("after a restart of either side or of both the tunnel is there within five seconds") {
+    for (const int who : {1, 2, 3}) {
+        INFO((who == 1 ? "a" : who == 2 ? "b" : "both"));
+        each_way([&](Dialogue& d) {
+            if ((who & 1) != 0) d.restart(d.a, 90);
+            if ((who & 2) != 0) d.restart(d.b, 91);
+            expect_soon(d);
+        });
+    }
+}
+
+TEST_CASE("a side that restarts while the other cannot be reached is found when it can") {
+    for (const Duration before : std::initializer_list<Duration>{1s, 15s, 40s}) {
+        for (const Duration after : std::initializer_list<Duration>{100ms, 3s, 20s, 60s}) {
+            for (const bool a_restarts : {true, false}) {
+                INFO(
+                    (a_restarts ? "a" : "b")
+                    << " after " << before / 1s << " s, the rest " << after / 1ms << " ms"
+                );
+                each_way([&](Dialogue& d) {
+                    d.cut = true;
+                    d.advance(before);
+                    d.restart(a_restarts ? d.a : d.b, 92);
+                    d.advance(after);
+                    d.cut = false;
+                    expect_soon(d);
+                });
+            }
+        }
+    }
+}
+
+TEST_CASE("an address that changes during an outage is found after it") {
+    for (const Duration outage : std::initializer_list<Duration>{2s, 20s, 60s}) {
+        each_way([&](Dialogue& d) {
+            d.cut = true;
+            d.advance(outage / 2);
+            d.a.endpoint = {*Address::parse("198.51.100.7"), 40777};
+            d.advance(outage / 2);
+            d.cut = false;
+            expect_soon(d);
+            if (!d.a_unknown) d.a.endpoint = {*Address::parse("192.0.2.1"), 12025};  // where b looks for it
+        });
+    }
+}
+
+TEST_CASE("a responder that restarts in the middle of the handshake is not waited for") {
+    for (std::size_t messages = 1; messages <= 4; ++messages) {
+        INFO("after message " << messages);
+        Dialogue d;
+        d.a_unknown = true;
+        d.both_connect().advance_until(5s, [&] { return d.sent.size() == messages; });
+        d.restart(d.b, 93);
+        expect_soon(d);
+        d.advance(40s).expect_tunnel();
+    }
+}
+
+TEST_CASE("forged INVALID_IKE_SPI costs one handshake and no packet") {
+    Dialogue d;
+    d.both_connect().advance(4s).expect_tunnel();
+    const auto attempts = d.a.view().attempts;
+    for (int round = 0; round < 5; ++round) {
+        d.fate = [&](const Passing& message) { return message.by_a ? Fate::late : Fate::arrives; };
+        const std::size_t before = d.sent.size();
+        d.advance_until(30s, [&] {
+            return d.sent.size() > before && d.sent.back().by_a && !d.sent.back().response();
+        });
+        for (int i = 0; i < 20; ++i) d.deliver(disowning(d.sent.back()));
+        d.fate = nullptr;
+        Instant whole = d.now;
+        d.advance_until(15s, [&] {
+            if (d.tunnel()) whole = d.now;
+            CHECK(d.now <= whole + d.delay);  // what b sends on the new SA arrives behind its answer
+            return false;
+        });
+        d.expect_tunnel();
+    }
+    CHECK(d.a.view().attempts > attempts);
+    CHECK(d.a.view().attempts <= attempts + 5);
+}
+
+TEST_CASE("only a protected request on an unknown IKE SA is answered, by less, and not too often") {
+    Dialogue d;
+    d.both_connect().advance(20s).expect_tunnel();
+    const auto request = std::find_if(d.sent.begin(), d.sent.end(), [](const Passing& message) {
+        return message.exchange() == 37 && !message.response();
+    });
+    REQUIRE(request != d.sent.end());
+    const Passing original = *request;
+    Passing stranger = original;
+    const std::size_t before = d.sent.size();
+    for (unsigned i = 0; i < 1000; ++i) {
+        stranger.bytes[4] ^= 0xa5;  // both SPIs are others
+        stranger.bytes[4 + 8] = static_cast<base::Byte>(i >> 8);
+        stranger.bytes[4 + 9] = static_cast<base::Byte>(i);
+        stranger.bytes[4 + 10] ^= 0x5a;
+        d.deliver(stranger);
+    }
+    CHECK(d.sent.size() - before == 200);
+    CHECK(d.sent.back().bytes.size() < stranger.bytes.size());
+    CHECK(d.sent.back().to == stranger.from);
+    d.advance(2s);
+    const std::size_t then = d.sent.size();
+    stranger.bytes[4 + 19] |= 0x20;  // a response
+    d.deliver(stranger);
+    stranger.bytes[4 + 19] = original.bytes[4 + 19];
+    stranger.bytes[4 + 16] = 41;  // starts with a notify payload
+    d.deliver(stranger);
+    CHECK(d.sent.size() == then);
+    d.expect_tunnel();
+}

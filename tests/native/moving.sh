@@ -1,0 +1,7 @@
+#!/bin/bash
+# Addresses that move, with our own data plane.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+. "$root/tests/moving.sh"
+needs_namespaces
+check_moving user

@@ -1,0 +1,108 @@
+// Complete nodes that lose each other for a second to an hour, are killed or get another address meanwhile:
+// no tunnel stays down longer than five seconds once the underlay is back.
+
+#include "sim/story.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace aronet;
+using namespace aronet::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kDownMax = 5s;
+
+// What host 0 sends comes out of the tunnel at host 1, and the other way round.
+bool carries(World& world) {
+    const auto one_way = [&](std::size_t from, std::size_t to) {
+        const auto tunnels = nlohmann::json::parse(world.ask(from, "tunnels")).at("tunnels");
+        if (tunnels.empty()) return false;
+        const auto sa = world.kernel(from).outbound(tunnels.at(0).at("interface"));
+        return sa && world.kernel(to).inbound(sa->id.spi, sa->key).has_value();
+    };
+    return one_way(0, 1) && one_way(1, 0);
+}
+
+void expect_soon(World& world) {
+    const Instant end = world.now() + kDownMax;
+    while (world.now() < end && !carries(world)) world.run_for(50ms);
+    INFO(report(world));
+    REQUIRE(carries(world));
+    REQUIRE(world.violations().empty());
+    REQUIRE(world.converge(60s));
+}
+
+// Two nodes that have long found each other; the second has no known address where it says so.
+void each_way(const std::function<void(World&)>& story) {
+    for (const bool behind_nat : {false, true}) {
+        for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+            INFO("seed " << seed << (behind_nat ? ", behind a NAT" : ""));
+            auto hosts = plans(2);
+            hosts[1].behind_nat = behind_nat;
+            World world(seed, hosts);
+            world.start_all();
+            REQUIRE(world.converge(10s));
+            world.run_for(7s + std::chrono::milliseconds(1300 * seed));
+            story(world);
+            expect_soon(world);
+        }
+    }
+}
+
+void restart(World& world, std::size_t host) {
+    world.kill(host);
+    world.start(host);
+}
+
+}  // namespace
+
+TEST_CASE("an outage of a second to an hour leaves no tunnel down for five seconds more") {
+    for (const Duration outage :
+         std::initializer_list<Duration>{1s, 8s, 19s, 24s, 30s, 44s, 90s, 10min, 1h}) {
+        INFO("an outage of " << outage / 1s << " s");
+        each_way([&](World& world) {
+            world.cut(0, 1);
+            world.run_for(outage);
+            world.mend(0, 1);
+        });
+    }
+}
+
+TEST_CASE("who is killed and started again is back within five seconds, one or both") {
+    for (const int who : {1, 2, 3}) {
+        INFO("nodes " << who);
+        each_way([&](World& world) {
+            if ((who & 1) != 0) restart(world, 0);
+            if ((who & 2) != 0) restart(world, 1);
+        });
+    }
+}
+
+TEST_CASE("who is killed and started again during an outage is back within five seconds of its end") {
+    for (const std::size_t host : {0u, 1u}) {
+        for (const Duration rest : std::initializer_list<Duration>{1s, 25s, 10min}) {
+            INFO("node " << host << ", " << rest / 1s << " s before the end");
+            each_way([&](World& world) {
+                world.cut(0, 1);
+                world.run_for(12s);
+                restart(world, host);
+                world.run_for(rest);
+                world.mend(0, 1);
+            });
+        }
+    }
+}
+
+TEST_CASE("a NAT that maps anew during an outage costs no more than the outage") {
+    for (const Duration outage : std::initializer_list<Duration>{1s, 12s, 25s, 10min}) {
+        INFO("an outage of " << outage / 1s << " s");
+        each_way([&](World& world) {
+            world.cut(0, 1);
+            world.run_for(outage);
+            if (world.is_behind_nat(1)) world.rebind(1);
+            world.mend(0, 1);
+        });
+    }
+}
