@@ -217,6 +217,7 @@ private:
     void on_children_deleted(Turn& turn);
     void on_informational(const Message& message, Turn& turn);
     std::vector<std::uint32_t> delete_children(const DeletePayload& payload, Turn& turn);
+    void send_on_what_stands_by();
     void take_down(ChildId id, Turn& turn);
     void take_down_all(Turn& turn);
     void restore(ChildId id);

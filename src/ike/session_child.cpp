@@ -12,7 +12,7 @@ namespace {
 
 constexpr Duration kOldInbound = 5s;  // an old inbound SA outlives its DELETE so long: packets under way
 constexpr Duration kStandby = 30s;    // for a peer that never deletes the child it rekeyed
-constexpr Duration kRetryFirst = 1s, kRetryCap = 30s, kRetryResponder = 4s;
+constexpr Duration kRetryFirst = 1s, kRetryCap = 4s, kRetryResponder = 4s;
 constexpr std::size_t kChildrenMax = 8;
 
 Bytes spi_bytes(std::uint32_t spi) {
@@ -337,9 +337,22 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         }
         turn.ground.events.emplace_back(ChildrenChanged{key()});
     }
+    send_on_what_stands_by();
     if (!has_live_child()) trouble_ = "the peer deleted the CHILD SA";
     plan_child(turn);
     return ours;
+}
+
+// With answers that are seconds late, whatever it was to replace: when the peer leaves nothing else, it is
+// this that it uses.
+void Session::send_on_what_stands_by() {
+    if (sending_child()) return;
+    const auto heir = std::find_if(children_.rbegin(), children_.rend(), [](const Child& child) {
+        return child.state == ChildState::standby;
+    });
+    if (heir == children_.rend()) return;
+    heir->state = ChildState::installed;
+    heir->due.reset();
 }
 
 void Session::on_children_deleted(Turn& turn) {

@@ -295,6 +295,27 @@ TEST_CASE("C7: a peer that did not notice our rekeying of the IKE SA takes us al
     }
 }
 
+TEST_CASE("C6: an answer that comes after the peer has rekeyed twice leaves it something to send on") {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // whoever has the lower nonce
+        INFO("seed " << seed);
+        Dialogue d(seed, without_dpd(), without_dpd());
+        d.both_connect().advance(5s).expect_tunnel();
+        d.fate = [](const Passing& message) {
+            const bool answer = !message.by_a && message.exchange() == kCreateChild && message.response();
+            return answer ? Fate::lost : Fate::arrives;
+        };
+        rekey(d, d.a);
+        rekey(d, d.b);
+        d.advance(3s);
+        rekey(d, d.b);
+        d.advance(100ms);
+        d.fate = {};
+        d.advance(4s);
+        CHECK(d.tunnel());
+        d.advance(10s).expect_tunnel();
+    }
+}
+
 TEST_CASE("C7: our answer that comes after the peer went over to its own SA only costs a DELETE") {
     Pair t;
     renew(t.d, t.d.b);
