@@ -6,6 +6,7 @@
 // `b` only answers. `a` begins when it reads a line and says `up SECONDS` once everybody has a child to send on.
 
 #include "daemon/clock.hpp"
+#include "daemon/entropy.hpp"
 #include "daemon/udp.hpp"
 #include "ike/engine.hpp"
 
@@ -26,12 +27,6 @@ namespace {
 
 constexpr std::uint16_t kPort = 12025;
 
-base::Random::Seed entropy() {
-    base::Random::Seed seed;
-    randombytes_buf(seed.data(), seed.size());
-    return seed;
-}
-
 base::Secret key_of(const std::string& side) {
     const base::Bytes bytes(32, static_cast<base::Byte>(side == "a" ? 1 : 2));
     return base::Secret(base::ByteView(bytes));
@@ -51,7 +46,7 @@ public:
           count_(count),
           own_(*base::Address::parse(own)),
           other_(*base::Address::parse(other)),
-          random_(entropy()),
+          random_(daemon::entropy().view()),
           engine_(configuration(name_), random_),
           socket_(io, open(), kPort),
           alarm_(io) {

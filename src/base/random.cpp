@@ -13,8 +13,8 @@ constexpr std::size_t kKey = std::tuple_size_v<Random::Seed>, kPool = 480;
 
 }  // namespace
 
-Random::Random(const Seed& seed) : stream_(kKey + kPool) {
-    std::ranges::copy(seed, stream_.mutable_view().begin());
+Random::Random(ByteView seed) : stream_(kKey + kPool) {
+    std::ranges::copy(seed.first(kKey), stream_.mutable_view().begin());
 }
 
 Random Random::from_number(std::uint64_t number) {

@@ -15,7 +15,7 @@ class Random {
 public:
     using Seed = std::array<Byte, 32>;
 
-    explicit Random(const Seed& seed);
+    explicit Random(ByteView seed);  // 32 bytes, which the caller wipes
     static Random from_number(std::uint64_t seed);  // for simulations and tests only
     Random(const Random&) = delete;
     Random& operator=(const Random&) = delete;

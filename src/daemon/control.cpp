@@ -27,6 +27,7 @@ using Stream = boost::beast::basic_stream<asio::local::stream_protocol>;
 
 constexpr auto kPatience = std::chrono::seconds(10);      // for a request to arrive and an answer to be taken
 constexpr auto kBodyPatience = std::chrono::seconds(60);  // for a large registry
+constexpr std::size_t kWishMax = 4096;                    // of a body that is no registry
 
 struct Path {
     const char* target;
@@ -44,6 +45,13 @@ constexpr std::array<Path, 8> kPaths{{
     {"/v1/rekey", http::verb::post, "rekey", true},
     {"/v1/stop", http::verb::post, "stop", true},
 }};
+
+// Only a registry may be long: what else is asked is read on the thread that does everything.
+bool is_too_long(http::request_parser<http::string_body>& parser) {
+    if (parser.get().target() == "/v1/registry") return false;
+    parser.body_limit(kWishMax);
+    return parser.content_length().value_or(0) > kWishMax;
+}
 
 ControlResponse problem(int status, const std::string& text) {
     return {status, nlohmann::json{{"error", text}}.dump()};
@@ -110,7 +118,7 @@ asio::awaitable<ControlResponse> dispatch(
 }
 
 ControlResponse refusal(const boost::system::error_code& error) {
-    if (error == http::error::body_limit) return problem(413, "a body is at most 64 MiB");
+    if (error == http::error::body_limit) return problem(413, "the body is too long");
     if (error == http::error::header_limit) return problem(431, "the header is at most 8 KiB");
     return problem(400, "not a request: " + error.message());
 }
@@ -152,6 +160,7 @@ asio::awaitable<void> Control::converse(Protocol::socket socket) {
         auto [header_error, unused] =
             co_await http::async_read_header(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
         auto error = header_error;
+        if (!error && is_too_long(parser)) error = http::error::body_limit;
         if (!error && !parser.is_done()) {
             stream.expires_after(kBodyPatience);
             auto [body_error, more] =

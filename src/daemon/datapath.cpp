@@ -1,9 +1,9 @@
 #include "daemon/datapath.hpp"
 
+#include "daemon/entropy.hpp"
 #include "daemon/tun.hpp"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -14,13 +14,6 @@ namespace {
 
 constexpr int kSocketBuffer = 4 << 20;
 
-base::Random::Seed entropy() {
-    base::Random::Seed seed;
-    if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size()))
-        throw std::system_error(errno, std::generic_category(), "getrandom");
-    return seed;
-}
-
 // Only asked for: without the privilege the system's limit holds.
 void want_buffer(int descriptor, int privileged, int ordinary) {
     if (setsockopt(descriptor, SOL_SOCKET, privileged, &kSocketBuffer, sizeof kSocketBuffer) != 0)
@@ -29,7 +22,7 @@ void want_buffer(int descriptor, int privileged, int ordinary) {
 
 }  // namespace
 
-Datapath::Datapath() : random_(entropy()), registry_(random_), worker_(queue_) {}
+Datapath::Datapath() : random_(entropy().view()), registry_(random_), worker_(queue_) {}
 Datapath::~Datapath() = default;
 
 int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd) {

@@ -64,6 +64,7 @@ base::Result<base::Secret> read_secret(const std::string& path) {
     if (!file) return unreadable(errno);
     struct stat status {};
     if (fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) return unreadable(EISDIR);
+    if (status.st_size > static_cast<off_t>(kFileMax)) return too_large(path);
     base::Secret room(static_cast<std::size_t>(std::max<off_t>(status.st_size, 0)) + 1);
     for (std::size_t size = 0;;) {
         const auto left = room.mutable_view().subspan(size);

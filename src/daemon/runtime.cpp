@@ -1,6 +1,7 @@
 #include "daemon/runtime.hpp"
 
 #include "base/vault.hpp"
+#include "daemon/entropy.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
 
@@ -14,7 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
-#include <sodium.h>
+#include <fcntl.h>
 
 #include <csignal>
 
@@ -28,12 +29,6 @@ using namespace boost::asio::experimental::awaitable_operators;
 // After so many datagrams of one socket it is everybody else's turn: a flood must not stop the clock.
 constexpr int kFair = 64;
 constexpr auto kLastScripts = std::chrono::seconds(3);  // for updown scripts on a stop
-
-base::Random::Seed entropy() {
-    base::Random::Seed seed;
-    randombytes_buf(seed.data(), seed.size());
-    return seed;
-}
 
 struct Reading {
     std::optional<overlay::Registry> registry;
@@ -58,7 +53,7 @@ awaitable<void> forever() {
 Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports)
     : io_(io),
       ports_(std::move(ports)),
-      random_(entropy()),
+      random_(entropy().view()),
       node_(std::move(config), std::move(host), random_),
       datapath_(ports_.kernel_datapath ? nullptr : std::make_unique<Datapath>()),
       kernel_(io, datapath_.get()),
@@ -287,7 +282,9 @@ awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
 }
 
 awaitable<void> Runtime::receive_from_datapath() {
-    boost::asio::posix::stream_descriptor queue(io_, dup(datapath_->queue_descriptor()));
+    boost::asio::posix::stream_descriptor queue(
+        io_, fcntl(datapath_->queue_descriptor(), F_DUPFD_CLOEXEC, 0)
+    );
     for (;;) {
         co_await queue.async_wait(queue.wait_read, use_awaitable);
         int taken = 0;

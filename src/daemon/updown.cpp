@@ -38,6 +38,8 @@ public:
         posix_spawn_file_actions_init(&files);
         posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+        // A script that outlives us must not hold our sockets: nobody else could listen there.
+        posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
     }
     ~Surroundings() {
         posix_spawn_file_actions_destroy(&files);

@@ -6,6 +6,7 @@ namespace aronet::ike {
 namespace {
 
 constexpr unsigned kHintsPerSecond = 200;
+constexpr std::size_t kHintSize = 36;  // a header and a notify
 
 Bytes plain_answer(const Header& request, NotifyPayload what) {
     Header header;
@@ -63,6 +64,7 @@ void Engine::State::answer_stranger(const RawMessage& raw, const Datagram& datag
     if (sessions.contains(raw.header.spi_i) || sessions.contains(raw.header.spi_r))
         return;  // the flags are wrong
     if (raw.header.is_response() || !is_protected(raw) || stop_at) return;
+    if (raw.bytes.size() <= kHintSize) return;
     if (turn.now >= hints.since + 1s) hints = {turn.now, 0};
     if (++hints.said > kHintsPerSecond) return;
     reply(datagram, plain_answer(raw.header, make_notify(notify::invalid_ike_spi)), turn);

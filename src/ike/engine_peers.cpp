@@ -40,12 +40,13 @@ void Engine::State::connect(const Peer& peer, Turn& turn) {
         return;
     }
     const bool moved = before->remote_endpoint != peer.remote_endpoint;
-    bool stale = !fits(*before, peer);
+    const bool stale = !fits(*before, peer);
     for (const Session* session : live(peer.id)) {
         const auto proven = session->proven_key();
-        if (proven ? !trusts(peer, *proven) : moved && !session->established()) stale = true;
+        const bool outdated = proven ? !trusts(peer, *proven) : moved && !session->established();
+        if (!stale && !outdated) continue;
+        with(session->key(), turn, [&](Session& each) { each.close("configuration changed", turn); });
     }
-    if (stale) close_sessions(peer.id, "configuration changed", turn);
     if (!pursuit.sessions.empty()) return;
     leave_queue(peer.id, turn);
     pursuit.failures = 0;

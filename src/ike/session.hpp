@@ -31,7 +31,7 @@ struct InitAnswer {
     Endpoint local;
     IkeCipherSuite suite;
     std::optional<IkeKeys> keys;
-    std::uint64_t next_iv = 0;
+    bool ppk = false;
     Bytes nonce, message;
     bool peer_signs = false, ppk_agreed = false;
     std::optional<PpkKeys> ppk_keys;
@@ -188,10 +188,12 @@ private:
 
     // session_answers.cpp: several answers to one IKE_SA_INIT.
     bool follows(const RawMessage& raw) const;
-    bool make_room();
+    bool has_room();
+    void make_room();
     void exchange_answer(InitAnswer& other);
     bool opens(const RawMessage& raw) const;
     void choose_answer(const RawMessage& raw);
+    bool take_twin();
     void answer_failed(Ending ending, const std::string& why, Turn& turn);
     bool tires_of_answers(Turn& turn);
 

@@ -26,25 +26,26 @@ bool Session::follows(const RawMessage& raw) const {
            });
 }
 
-// Sets the answer in use aside for another one. False: there are enough.
-bool Session::make_room() {
-    Handshake& hs = *handshake_;
-    if (hs.answers == kAnswersMax) {
-        hs.contradicted = true;
-        return false;
-    }
-    ++hs.answers;
-    if (state_ == SessionState::auth_sent) exchange_answer(hs.others.emplace_back());
-    return true;
+bool Session::has_room() {
+    if (handshake_->answers < kAnswersMax) return true;
+    handshake_->contradicted = true;
+    return false;
 }
 
+// Sets the answer in use aside for another one.
+void Session::make_room() {
+    ++handshake_->answers;
+    if (state_ == SessionState::auth_sent) exchange_answer(handshake_->others.emplace_back());
+}
+
+// But for the counter of the IVs: answers may differ and have the same keys.
 void Session::exchange_answer(InitAnswer& other) {
     Handshake& hs = *handshake_;
     std::swap(spi_r_, other.spi_r);
     std::swap(local_, other.local);
     std::swap(suite_, other.suite);
     std::swap(keys_, other.keys);
-    std::swap(next_iv_, other.next_iv);
+    std::swap(ppk_, other.ppk);
     std::swap(hs.nonces.responder, other.nonce);
     std::swap(hs.init_response, other.message);
     std::swap(hs.peer_signs, other.peer_signs);
@@ -70,6 +71,19 @@ void Session::choose_answer(const RawMessage& raw) {
         if (opens(raw)) return;
         exchange_answer(other);
     }
+}
+
+// An answer that somebody repeated with other words around the same keys: which of the two is the peer's,
+// AUTH alone tells.
+bool Session::take_twin() {
+    auto& others = handshake_->others;
+    const auto twin = std::ranges::find_if(others, [&](const InitAnswer& other) {
+        return other.spi_r == spi_r_ && other.keys->er == keys_->er;
+    });
+    if (twin == others.end()) return false;
+    exchange_answer(*twin);
+    others.erase(twin);
+    return true;
 }
 
 // What was said on the SA of the answer in use ends it: the attempt too, unless there is another.

@@ -118,6 +118,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     if (!signed_by_peer)
         return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     if (!verify_responder(message, *peer)) {
+        if (take_twin()) return on_auth_response(message, turn);
         // RFC 7296 2.21.2: told in an exchange of its own, whose answer nobody waits for.
         send(
             protect(ExchangeType::informational, false, {make_notify(notify::authentication_failed)}, turn),

@@ -115,10 +115,11 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     if (!choice) return turn.drop("the answer chose what was not offered", from);
     const bool same_group =
         choice->suite.group == hs.ke.group && ke->group == static_cast<std::uint16_t>(hs.ke.group);
+    if (!has_room()) return turn.drop("too many answers to one IKE_SA_INIT", from);
     const auto secret = same_group ? shared_secret(hs.ke, ke->data) : std::nullopt;
     if (!secret) return turn.drop("unusable KE value", from);
     if (!agree_on_proof(*message, from, turn)) return;
-    if (!make_room()) return turn.drop("too many answers to one IKE_SA_INIT", from);
+    make_room();
     hs.peer_signs = can_ed25519(*message);
     hs.ppk_agreed = message->find_notify(notify::use_ppk) != nullptr && turn.ground.peer(*peer_)->ppk;
     spi_r_ = raw.header.spi_r;
@@ -136,7 +137,6 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
 
 // Whether IKE_AUTH can go on with what the responder announces. Anybody may have sent that: a hint, no end.
 bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn& turn) {
-    Handshake& hs = *handshake_;
     const Peer* peer = turn.ground.peer(*peer_);
     if (peer == nullptr) return false;
     if (peer->psk.empty() && !can_ed25519(message)) {

@@ -19,8 +19,9 @@ void Session::heard(const Endpoint& from, const Endpoint& to, Turn& turn) {
     confirmed_ = true;
     acquit_if_heard(turn);
     if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
+    if (!may_be_at(from, turn)) return;
     if (!to.address.is_any()) adrift_ = false;
-    if (may_be_at(from, turn)) move(to.address.is_any() ? local_ : to, from, turn);
+    move(to.address.is_any() ? local_ : to, from, turn);
 }
 
 bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
@@ -45,13 +46,14 @@ void Session::move(const Endpoint& local, const Endpoint& remote, Turn& turn) {
 void Session::roam(Turn& turn) {
     const bool asks = state_ == SessionState::established || state_ == SessionState::auth_sent;
     if (!asks || is_pinned(turn)) return;
-    adrift_ = true;
+    const bool was_adrift = std::exchange(adrift_, true);
     if (requester_.in_flight()) {
         send(requester_.datagrams(), remote_, turn);
     } else {
         probe(turn);
     }
-    requester_.pace(kRoamingSchedule, turn.now, turn.ground.random);
+    // However many addresses come and go: a peer that is silent must be given up some time.
+    if (!was_adrift) requester_.pace(kRoamingSchedule, turn.now, turn.ground.random);
 }
 
 // The configuration says which address is ours.

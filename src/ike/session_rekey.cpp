@@ -149,10 +149,13 @@ void Session::on_renewal_response(const Message& message, Turn& turn) {
 
 // The peer could not, or had just done it itself: what it made is then there.
 void Session::renewal_failed(Turn& turn) {
+    if (established() && ++renewal_failures_ > kFailuresMax) {
+        close("the IKE SA cannot be rekeyed", turn);  // with what the peer made of it meanwhile
+        return forget_renewal(turn);
+    }
     const std::optional<SessionKey> rival = renewal_->rival;
     forget_renewal(turn);
     if (!established()) return;
-    if (++renewal_failures_ > kFailuresMax) return close("the IKE SA cannot be rekeyed", turn);
     renew_at_ = turn.now + turn.ground.random.between(kRetryFrom, kRetryTo) * renewal_failures_;
     if (!rival) return next_wish(turn);
     turn.ground.events.emplace_back(Succeeded{key(), *rival, std::nullopt});
@@ -228,7 +231,9 @@ void Session::inherit(Session& old, Turn& turn) {
     child_due_ = old.child_due_;
     child_failures_ = old.child_failures_;
     trouble_ = old.trouble_;
-    probe_wanted_ = old.probe_wanted_;
+    suspicion_ = std::exchange(old.suspicion_, std::nullopt);
+    if (suspicion_) suspicion_->sent_before = 0;
+    probe_wanted_ = old.probe_wanted_ || suspicion_;
     to_delete_ = std::exchange(old.to_delete_, {});
     children_ = std::exchange(old.children_, {});
     for (const Child& child : children_) turn.ground.child_owner[child.id] = key();

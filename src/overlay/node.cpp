@@ -85,6 +85,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
     while (const auto name = s.names.expired(now)) {
+        s.resolved_at.erase(*name);
         if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});
     }
     s.drain();

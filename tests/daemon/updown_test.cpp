@@ -123,3 +123,14 @@ TEST_CASE("a script has no input, and a broken pipe ends it as anywhere else") {
     CHECK(scripts.written() == "141\n");
     CHECK(scripts.notes.empty());
 }
+
+TEST_CASE("a script inherits no descriptor of the daemon's beyond the three it needs") {
+    Scripts scripts;
+    const int open_to_all = dup(STDERR_FILENO);  // without FD_CLOEXEC, as Asio opens its listeners
+    REQUIRE(open_to_all > STDERR_FILENO);
+    const std::string number = std::to_string(open_to_all);
+    scripts.run("a", "[ -e /proc/$$/fd/" + number + " ] && echo inherited >>$OUT; echo ran >>$OUT");
+    CHECK(scripts.end(5s));
+    close(open_to_all);
+    CHECK(scripts.written() == "ran\n");
+}

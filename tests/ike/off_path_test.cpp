@@ -72,6 +72,28 @@ TEST_CASE("A15: a false answer with the responder SPI of the real one, before or
     }
 }
 
+TEST_CASE("A15: a copy of the real answer with a word more costs nothing, and no IV comes twice") {
+    for (const bool before : {true, false}) {
+        CAPTURE(before);
+        Path d;
+        OffPath attacker(d);
+        d.begin().advance_until(1s, [&] { return d.count(34, false) == 1; });
+        auto twin = *decode(*parse(base::ByteView(d.sent.back().bytes).subspan(4)));
+        twin.payloads.push_back(make_notify(40000));
+        if (!before) d.advance(51ms);
+        attacker.say_to_a(encode(twin.header, twin.payloads));
+        d.advance(15s).expect_tunnel();
+        CHECK(d.attempts() == 1);
+        std::map<Bytes, Bytes> by_iv;
+        for (const Passing& message : d.sent) {
+            if (!message.by_a || message.exchange() == 34 || message.bytes.size() < 44) continue;
+            const Bytes iv(message.bytes.begin() + 36, message.bytes.begin() + 44);
+            CHECK(by_iv.try_emplace(iv, message.bytes).first->second == message.bytes);
+        }
+        CHECK(by_iv.size() >= 3);
+    }
+}
+
 TEST_CASE("A15: where the real answer was lost beside a false one it is asked for again") {
     Path d;
     OffPath attacker(d);

@@ -45,7 +45,7 @@ many() {  # NODES: as many in maple as there are, and so many more
         remarks: {network: "fd20:\(.)::/64"}}]' "$work/three.json"
 }
 put() { in_host athens curl -sS --unix-socket /run/aronet/aronet.sock -T "$1" http://aronet/v1/registry; }
-refuses_body() { put "$1" | tee "$work/answer" | grep -q '"a body is at most 64 MiB"' || { cat "$work/answer"; return 1; }; }
+refuses_body() { put "$1" | tee "$work/answer" | grep -q '"the body is too long"' || { cat "$work/answer"; return 1; }; }
 exits_with_text() {  # STATUS TEXT COMMAND...
     local status=0
     "${@:3}" >"$work/text" 2>&1 || status=$?
