@@ -35,6 +35,9 @@ base::Secret key_of(const std::string& side) {
 ike::EngineConfig configuration(const std::string& side) {
     ike::EngineConfig config;
     config.private_key = key_of(side);
+    // As many at once as charon's are, and no cookies, as it has none here.
+    config.concurrent_per_endpoint = 64;
+    config.cookie_threshold = config.cookie_threshold_per_source = config.half_open_max_per_source = 1024;
     return config;
 }
 
