@@ -58,8 +58,11 @@ void Speaker::State::forward(Entry& entry, Neighbour& from, const SeqnoRequest& 
     queue(*neighbours[way->neighbour], Tlv(onward), turn);
 }
 
-// The best feasible route, else the best there is, not by the neighbour that asks.
+// The selected route, which has to learn of the new seqno if we are to tell it; else the best feasible one,
+// else the best there is; not by the neighbour that asks.
 const Route* Speaker::State::way_to_forward(const Entry& entry, NeighbourId not_to) const {
+    const Route* selected = entry.selected_route();
+    if (selected != nullptr && selected->neighbour != not_to) return selected;
     const Route* best = nullptr;
     for (const Route& route : entry.routes) {
         if (route.neighbour == not_to || metric(route) == kInfinity) continue;

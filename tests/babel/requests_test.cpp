@@ -142,6 +142,23 @@ TEST_CASE("a forwarded request goes not back to the one who asks, but another wa
     CHECK(desk.said<SeqnoRequest>(3, kC).size() == 1);
 }
 
+TEST_CASE("of several equal ways a request goes to the selected one, whose seqno is what we announce") {
+    for (const bool first_by_a : {true, false}) {
+        CAPTURE(first_by_a);
+        Router desk;
+        const auto tell = [&](bool a) { desk.say(a ? 1 : 2, a ? kA : kB, Announce{"fd00::/64"}); };
+        tell(first_by_a);
+        desk.pass(5s);
+        tell(!first_by_a);
+        desk.pass(5s);
+        desk.forget();
+        desk.ask_seqno(3, kC, kD, 2, 0xaa);
+        desk.pass(100ms);
+        CHECK(desk.said<SeqnoRequest>(first_by_a ? 1 : 2).size() == 1);
+        CHECK(desk.said<SeqnoRequest>(first_by_a ? 2 : 1).empty());
+    }
+}
+
 TEST_CASE("the answer to a forwarded request is passed to the one who asked at once") {
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});
