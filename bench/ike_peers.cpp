@@ -9,6 +9,7 @@
 #include "daemon/entropy.hpp"
 #include "daemon/udp.hpp"
 #include "ike/engine.hpp"
+#include "ike/known_answers.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -63,14 +64,15 @@ public:
     }
 
     void connect() {
-        began_ = daemon::now();
         const std::string theirs = name_ == "a" ? "b" : "a";
+        const ike::PublicKey their_key = ike::public_key_of(key_of(theirs));
+        began_ = daemon::now();
         for (std::size_t i = 1; i <= count_; ++i) {
             ike::Peer peer;
             peer.id = peer.if_id = peer.reqid = static_cast<ike::PeerId>(i);
             peer.local = {"acme", name_ + std::to_string(i), "0", false};
             peer.remote = {"acme", theirs + std::to_string(i), "0", false};
-            peer.remote_keys = {ike::public_key_of(key_of(theirs))};
+            peer.remote_keys = {their_key};
             peer.local_address = own_;
             peer.initiate_first = name_ == "a";
             if (peer.initiate_first) peer.remote_endpoint = base::Endpoint{other_, kPort};
@@ -146,7 +148,8 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5 || sodium_init() < 0) return 2;
+    // As the daemon does before it meets a peer.
+    if (argc != 5 || sodium_init() < 0 || !ike::broken_algorithm().empty()) return 2;
     boost::asio::io_context io(1);
     Side side(io, argv[1], std::strtoul(argv[2], nullptr, 10), argv[3], argv[4]);
     std::puts("ready");

@@ -6,6 +6,7 @@
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
 #include "daemon/safekeeping.hpp"
+#include "ike/known_answers.hpp"
 #include "overlay/desired.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -130,6 +131,8 @@ void raise_descriptor_limit() {
 int run(const RunOptions& options) {
     Safekeeping safekeeping;  // before a secret is read
     if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
+    if (const std::string broken = ike::broken_algorithm(); !broken.empty())
+        return complain(exit_status::failure, "OpenSSL and libsodium offer no " + broken + " that works");
     overlay::Problems problems;
     auto config = load_config(options.config_path, problems);
     if (!config) return exit_status::bad_config;

@@ -176,3 +176,17 @@ TEST_CASE("without the right to administer networks it says so") {
     CHECK(WEXITSTATUS(pclose(pipe)) == status::permission);
     CHECK(has(buffer, "CAP_NET_ADMIN"));
 }
+
+TEST_CASE("an algorithm that the machine does not offer is named before anything is begun") {
+    const Folder folder;
+    const std::string part = folder.write(
+        "openssl.cnf",
+        "openssl_conf = all\n[all]\nproviders = some\nalg_section = wanted\n[some]\ndefault = on\n[on]\n"
+        "activate = 1\n[wanted]\ndefault_properties = fips=yes\n"
+    );
+    REQUIRE(setenv("OPENSSL_CONF", part.c_str(), 1) == 0);
+    const Ran ran = run("daemon run -c " + folder.write("config.json", config_text(folder)));
+    unsetenv("OPENSSL_CONF");
+    CHECK(ran.status == status::failure);
+    CHECK(has(ran.out, "offer no prfsha256 that works"));
+}
