@@ -10,7 +10,7 @@ import time
 
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTN_UNICAST = 1
-RTA_DST = 1
+RTA_DST, RTA_GATEWAY, RTA_VIA = 1, 5, 18
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, GROUPS = 270, 1, (7, 11)  # IPv4 and IPv6 routes
 
 
@@ -34,9 +34,11 @@ MESSAGE, ATTRIBUTE = struct.Struct("=IH"), struct.Struct("=HH")  # length and ki
 
 
 class Fib:
-    """The unicast routes to the prefixes under `within` in one host, by the kernel's notifications."""
+    """The unicast routes to the prefixes under `within` in one host, by the kernel's notifications; with `by_gateway` those
+    over a neighbour alone, whatever else a daemon puts beside them."""
 
-    def __init__(self, host, within):
+    def __init__(self, host, within, by_gateway=False):
+        self.by_gateway = by_gateway
         network = ipaddress.ip_network(within)
         self.octets = network.max_prefixlen // 8
         self.beyond = network.max_prefixlen - network.prefixlen
@@ -81,11 +83,15 @@ class Fib:
     def _route(self, new, data, at, end):
         bits, route_type = data[at + 1], data[at + 7]
         at += 12
+        destination, gateway = None, False
         while at + 4 <= end:
             length, attribute = ATTRIBUTE.unpack_from(data, at)
             if attribute == RTA_DST:
-                return self._change(new and route_type == RTN_UNICAST, data[at + 4:at + length], bits)
+                destination = data[at + 4:at + length]
+            gateway = gateway or attribute in (RTA_GATEWAY, RTA_VIA)
             at += max((length + 3) & ~3, 4)
+        if destination and (gateway or not self.by_gateway):
+            self._change(new and route_type == RTN_UNICAST, destination, bits)
 
     def _change(self, present, raw, bits):
         if len(raw) != self.octets or int.from_bytes(raw) >> self.beyond != self.network:
