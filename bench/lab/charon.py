@@ -53,7 +53,7 @@ swanctl {{
 """)
         self.connections = []
 
-    def add(self, name, own, other, own_id, other_id, childless="allow", if_id=None, start="none"):
+    def add(self, name, own, other, own_id, other_id, childless="allow", if_id=None):
         interface = f"if_id_in = {if_id}\n    if_id_out = {if_id}" if if_id else ""
         self.connections.append(f"""\
   {name} {{
@@ -82,7 +82,7 @@ swanctl {{
         local_ts = 0.0.0.0/0,::/0
         remote_ts = 0.0.0.0/0,::/0
         esp_proposals = aes256gcm16
-        start_action = {start}
+        start_action = none
       }}
     }}
   }}
