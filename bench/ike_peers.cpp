@@ -1,9 +1,11 @@
-// One of two processes with a tunnel's worth of IKE between each of so many pairs of identities: the engine behind the
-// daemon's own sockets and clock, and a data plane that installs at once. bench/ike runs two and measures them.
+// One of two processes with a tunnel's worth of IKE between each of so many pairs of identities: the engine
+// behind the daemon's own sockets and clock, and a data plane that installs at once. bench/ike runs two and
+// measures them.
 //
 //   ike-peers a|b COUNT OWN-ADDRESS PEER-ADDRESS
 //
-// `b` only answers. `a` begins when it reads a line and says `up SECONDS` once everybody has a child to send on.
+// `b` only answers. `a` begins when it reads a line and says `up SECONDS` once everybody has a child to send
+// on.
 
 #include "daemon/clock.hpp"
 #include "daemon/entropy.hpp"

@@ -83,7 +83,8 @@ bool is_right(const KnownPrf& known) {
     EVP_MAC* hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
     EVP_MAC_free(hmac);
     if (hmac == nullptr || !is_offered(known.fetched)) return false;
-    const Secret out = prf(known.prf, base::as_bytes("Jefe"), {base::as_bytes("what do ya want for nothing?")});
+    const Secret out =
+        prf(known.prf, base::as_bytes("Jefe"), {base::as_bytes("what do ya want for nothing?")});
     return base::to_hex(out.view()) == known.answer;
 }
 
@@ -99,8 +100,9 @@ bool ed25519_is_right() {
         from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").value_or(Bytes{});
     const Secret secret{ByteView(seed)};
     const Signature signature = sign(SigningKey(secret), {});
-    return base::to_hex(signature) == "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
-                                      "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b" &&
+    return base::to_hex(signature) ==
+               "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+               "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b" &&
            verify(public_key_of(secret), {}, signature);
 }
 
