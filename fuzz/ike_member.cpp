@@ -1,66 +1,23 @@
 // A member of the network that holds a valid key and means harm. The input says what it does on its SAs with
-// the hub: which payloads in which order, known ones and any bytes, with right and wrong IDs and flags, whole
-// and in fragments, as requests and as answers; and what the hub does meanwhile. The hub has a tunnel with an
-// honest node. That must never notice; what the hub keeps for the member is bounded, and is gone after its
-// removal.
+// the hub, begun by either of them: which payloads in which order, known ones and any bytes, with right and
+// wrong IDs and flags, whole and in fragments, as requests and as answers; and what the hub does meanwhile.
+// The hub has a tunnel with an honest node. That must never notice; what the hub keeps for the member is
+// bounded, and is gone after its removal.
 
-#include "ike/child.hpp"
-#include "ike/engine.hpp"
-#include "ike/keys.hpp"
-#include "ike/message.hpp"
-#include "ike/proposal.hpp"
+#include "ike_party.hpp"
 
 #include <algorithm>
 #include <map>
 
 using namespace aronet;
 using namespace aronet::ike;
+using namespace aronet::ike::fuzz;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr PeerId kHonest = 1, kMember = 2;
 constexpr std::size_t kSessionsMax = 1 + 4 + 8 + 3;  // honest, live, leaving, and those on their way
-
-base::Secret seed_of(int who) {
-    const Bytes bytes(32, static_cast<base::Byte>(who + 1));
-    return base::Secret(base::ByteView(bytes));
-}
-
-Identity name_of(int who) { return {"acme", "node" + std::to_string(who), "0", false}; }
-
-Bytes id_body(const Identity& identity) {
-    Bytes body{id_type::der_asn1_dn, 0, 0, 0};
-    const Bytes der = identity.encode();
-    body.insert(body.end(), der.begin(), der.end());
-    return body;
-}
-
-Bytes bytes_of(std::uint64_t value, std::size_t size) {
-    Bytes bytes(size);
-    for (std::size_t i = size; i-- > 0; value >>= 8) bytes[i] = static_cast<base::Byte>(value);
-    return bytes;
-}
-
-// One IKE SA from the member's side.
-struct Sa {
-    bool initiator = true;
-    std::uint64_t spi_i = 0, spi_r = 0;
-    IkeCipherSuite suite;
-    IkeKeys keys;
-    std::uint64_t iv = 0;
-    std::uint32_t next_id = 1;
-    std::optional<Header> asked;  // the hub's last request
-
-    Sealer sealer(base::Random& random) {
-        const Secret& e = initiator ? keys.ei : keys.er;
-        const Secret& a = initiator ? keys.ai : keys.ar;
-        return {&suite, e.view(), a.view(), &iv, &random};
-    }
-    Opener opener() const {
-        return {&suite, (initiator ? keys.er : keys.ei).view(), (initiator ? keys.ar : keys.ai).view()};
-    }
-};
 
 class Siege {
 public:
@@ -70,9 +27,9 @@ public:
         member_ = {*Address::parse("192.0.2.3"), 12025};
         begin(hub_, 0);
         begin(honest_, 1);
-        hub_.engine->connect(peer(kHonest, 0, 1, std::nullopt), now_, hub_.actions);
+        hub_.engine->connect(peer_of(kHonest, 0, 1, std::nullopt), now_, hub_.actions);
         add_member();
-        honest_.engine->connect(peer(kHonest, 1, 0, hub_.endpoint), now_, honest_.actions);
+        honest_.engine->connect(peer_of(kHonest, 1, 0, hub_.endpoint), now_, honest_.actions);
         perform(honest_);
         advance(5s);
         base::ensure(hub_.sending.contains(kHonest), "the honest tunnel is up");
@@ -111,21 +68,10 @@ private:
 
     static void begin(Host& host, int who) {
         host.random.reset(new base::Random(base::Random::from_number(static_cast<std::uint64_t>(who))));
-        EngineConfig config;
-        config.private_key = seed_of(who);
-        host.engine = std::make_unique<Engine>(std::move(config), *host.random);
-    }
-    static Peer peer(PeerId id, int local, int remote, std::optional<Endpoint> at) {
-        Peer made;
-        made.id = id;
-        made.local = name_of(local);
-        made.remote = name_of(remote);
-        made.remote_keys = {public_key_of(seed_of(remote))};
-        made.remote_endpoint = at;
-        return made;
+        host.engine = engine_of(who, *host.random);
     }
     void add_member() {
-        Peer member = peer(kMember, 0, 2, choice() % 2 == 0 ? std::nullopt : std::optional(member_));
+        Peer member = peer_of(kMember, 0, 2, choice() % 2 == 0 ? std::nullopt : std::optional(member_));
         hub_.engine->connect(member, now_, hub_.actions);
         perform(hub_);
     }
@@ -133,7 +79,7 @@ private:
     // --- What the member does
 
     void act() {
-        switch (choice() % 12) {
+        switch (choice() % 14) {
             case 0:
                 return open_sa();
             case 1:
@@ -158,6 +104,10 @@ private:
                 return;
             case 10:
                 return deliver_to_hub(some(200));
+            case 12:
+                return answer_knock();
+            case 13:
+                return answer_auth();
             default:
                 return say(ExchangeType::create_child_sa, child(choice()), false);
         }
@@ -242,17 +192,8 @@ private:
         if (sas_.empty()) return;
         Sa& sa = sas_[current_];
         const unsigned how = choice();
-        Header header;
-        header.spi_i = sa.spi_i;
-        header.spi_r = sa.spi_r;
-        header.exchange = exchange;
-        header.flags = sa.initiator ? flag::initiator : std::uint8_t{0};
-        header.message_id = sa.next_id;
-        if (as_answer && sa.asked) {
-            header.exchange = sa.asked->exchange;
-            header.message_id = sa.asked->message_id;
-            header.flags = static_cast<std::uint8_t>(header.flags | flag::response);
-        }
+        const bool answers = as_answer && sa.asked;
+        Header header = answers ? sa.answer_header() : sa.request_header(exchange);
         if (how % 8 == 7) header.message_id += how / 8 - 16;
         if (how % 8 == 6) header.flags = static_cast<std::uint8_t>(how);
         const bool right = how % 8 < 6 && !as_answer;
@@ -266,54 +207,50 @@ private:
     }
 
     void open_sa() {
-        Header header;
-        header.spi_i = random_.u64();
-        header.flags = flag::initiator;
-        const KeyPair ke = generate(DhGroup::curve25519, random_);
-        const Bytes nonce = random_.bytes(kNonceSize);
-        const SaPayload offer = offer_ike(false);
-        std::vector<Payload> list{
-            offer,
-            KePayload{group::curve25519, ke.public_value},
-            NoncePayload{nonce},
-            make_notify(notify::signature_hash_algorithms, {0, 5}),
-            make_notify(notify::fragmentation_supported)};
+        Opening opening(random_);
         heard_.clear();
-        Bytes request = encode(header, list);
-        deliver_sealed(request);
+        deliver_sealed(opening.request());
         auto answer = heard_.empty() ? std::nullopt : message_of(heard_.back());
-        if (const auto* cookie = answer ? answer->find_notify(notify::cookie) : nullptr) {
-            list.insert(list.begin(), make_notify(notify::cookie, cookie->data));
-            deliver_sealed(request = encode(header, list));
+        if (answer && opening.follow(*answer)) {
+            deliver_sealed(opening.request());
             answer = message_of(heard_.back());
         }
-        if (!answer || answer->find<SaPayload>() == nullptr) {
+        auto sa = answer ? opening.take(*answer) : std::nullopt;
+        if (!sa) {
             ++unproven_;
             return;
         }
-        Sa sa;
-        sa.suite = accept_ike(offer, *answer->find<SaPayload>())->suite;
-        sa.spi_i = header.spi_i;
-        sa.spi_r = answer->header.spi_r;
-        const Nonces nonces{nonce, answer->find<NoncePayload>()->data};
-        const auto secret = shared_secret(ke, answer->find<KePayload>()->data);
-        sa.keys = derive_ike_keys(sa.suite, nonces, *secret, sa.spi_i, sa.spi_r);
-        const Bytes body = id_body(name_of(2));
-        const Bytes octets = signed_octets(sa.suite.prf, request, nonces.responder, sa.keys.pi, body);
-        std::vector<Payload> auth{
-            IdPayload{false, body},
-            IdPayload{true, id_body(name_of(0))},
-            AuthPayload{auth_method::digital_signature, make_auth_data(seed_of(2), octets)},
-            offer_esp(0x100 + choice() % 16),
-            any_selectors(false),
-            any_selectors(true)};
-        keep(std::move(sa));
+        keep(std::move(*sa));
+        std::vector<Payload> auth = credentials();
         if (choice() % 2 == 0) auth.push_back(make_notify(notify::initial_contact));
         for (Payload& more : payloads()) auth.push_back(std::move(more));
         heard_.clear();
         say(ExchangeType::ike_auth, auth, false);
         const auto proven = opened_answer();
         if (!proven || proven->find<AuthPayload>() == nullptr) ++unproven_;
+    }
+
+    // The hub's own IKE_SA_INIT, which is answered as often as the input wants: it follows several answers.
+    void answer_knock() {
+        auto sa = knock_ ? answer_opening(*knock_, random_, payloads()) : std::nullopt;
+        if (!sa) return;
+        const Bytes answer = sa->init;
+        keep(std::move(*sa));
+        deliver_sealed(answer);
+    }
+    // The hub's IKE_AUTH on the SA in use.
+    void answer_auth() {
+        if (sas_.empty() || sas_[current_].initiator) return;
+        const auto& asked = sas_[current_].asked;
+        if (!asked || asked->exchange != ExchangeType::ike_auth) return;
+        std::vector<Payload> auth = credentials();
+        for (Payload& more : payloads()) auth.push_back(std::move(more));
+        say(ExchangeType::ike_auth, auth, true);
+    }
+    std::vector<Payload> credentials() {
+        std::vector<Payload> list = proof(sas_[current_], 2, 0);
+        for (Payload& each : child_of(sas_[current_], 0x100 + choice() % 16)) list.push_back(std::move(each));
+        return list;
     }
 
     void rekey_sa() {
@@ -352,12 +289,6 @@ private:
 
     // --- What the hub says to it
 
-    static std::optional<Message> message_of(const Bytes& bytes) {
-        const auto raw = parse(bytes);
-        if (!raw) return std::nullopt;
-        auto message = decode(*raw);
-        return message ? std::optional(std::move(*message)) : std::nullopt;
-    }
     std::optional<Message> opened_answer() const {
         for (const Bytes& bytes : heard_) {
             const auto raw = parse(bytes);
@@ -371,8 +302,11 @@ private:
         heard_.emplace_back(datagram.begin() + 4, datagram.end());
         const auto raw = parse(heard_.back());
         if (!raw || raw->header.is_response()) return;
+        if (raw->header.exchange == ExchangeType::ike_sa_init) knock_ = heard_.back();
         for (Sa& sa : sas_) {
-            if (sa.spi_i == raw->header.spi_i && sa.spi_r == raw->header.spi_r) sa.asked = raw->header;
+            if (!sa.holds(raw->header)) continue;
+            sa.asked = raw->header;
+            sa.request = heard_.back();
         }
     }
 
@@ -478,6 +412,7 @@ private:
     std::vector<Sa> sas_;
     std::size_t current_ = 0, unproven_ = 0;
     std::vector<Bytes> heard_, said_;
+    std::optional<Bytes> knock_;  // the hub's last IKE_SA_INIT request
     std::vector<Flight> flights_;
 };
 
