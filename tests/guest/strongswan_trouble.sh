@@ -2,6 +2,7 @@
 # cairo is strongSwan 5.9.8 with babeld, and what can go wrong between it and us does: athens (VRF) and cairo initiate at
 # once, dakar (netns) sits behind a NAT, cairo hears CREATE_CHILD_SA requests one and a half seconds late, so that
 # rekeyings collide, and each of them is killed and comes back. The children with athens have PFS, those with dakar none.
+# Alone: it counts what is lost while both sides act at the same moment.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"

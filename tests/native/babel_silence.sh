@@ -1,6 +1,7 @@
 #!/bin/bash
 # Three routers of ours with the intervals nobody chose: a cable that silently loses everything is gone round within
 # two seconds of traffic, long before a Hello is missed.
+# Alone: it counts what is lost in two seconds.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/babel_peers.sh"
 

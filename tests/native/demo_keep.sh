@@ -1,5 +1,6 @@
 #!/bin/bash
 # `scripts/demo --keep` leaves a mesh to look around in, by the commands it prints; the last of them leaves nothing.
+# Alone: the namespaces of all demos have the same names.
 . "$(dirname "$0")/../peers.sh"
 
 left() {

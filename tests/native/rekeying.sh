@@ -1,6 +1,7 @@
 #!/bin/bash
 # Keys that are changed under a thousand packets a second each way: of the data and of IKE, asked for by either side and by
 # both at once. User data plane. Not one packet is lost.
+# Alone: it sends as many packets as the machine can.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/rekeyings.sh"

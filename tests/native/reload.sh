@@ -1,5 +1,6 @@
 #!/bin/bash
 # The registry changes under a running node: read again on SIGHUP, refused when it is bad, and very large.
+# Alone: it asks for answers within a second while the daemon is busy.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 nodes=(athens cairo)

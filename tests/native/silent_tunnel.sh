@@ -1,6 +1,7 @@
 #!/bin/bash
 # A tunnel whose underlay silently loses everything: the peer is asked at once, its routes go round within two seconds
 # long before a Hello is missed, the SAs stay, and the tunnel is used again as soon as it answers.
+# Alone: it counts what is lost in two seconds.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 
