@@ -158,11 +158,14 @@ well_formed() {
     [ ! -s "$work/malformed" ] || { head -n 3 "$work/malformed"; return 1; }
 }
 
-# with_peers PEER...: the scenario with each of them (babeld and BIRD where none is named), which is the function with_PEER.
-# Then what was recorded is read.
+# with_peers PEER...: the scenario with each of them ("${peers[@]}" where none is named), which is the function with_PEER. Then
+# what was recorded is read, and the scenario is over.
+peers=(babeld bird)
 with_peers() {
     local peer
-    [ $# -gt 0 ] || set -- babeld bird
+    needs_namespaces
+    [ $# -gt 0 ] || set -- "${peers[@]}"
     for peer; do "with_$peer"; done
     check 'tcpdump and tshark can read all that was said' well_formed
+    [ "$failures" = 0 ] || { show_logs 10; exit 1; }
 }

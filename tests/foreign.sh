@@ -150,6 +150,14 @@ load_strongswan() {
     ask_strongswan "$1" --load-all
 }
 
+# rekeyed_by_strongswan HOST NODE: all keys between the two, and traffic goes on.
+rekeyed_by_strongswan() {
+    check "$2: strongSwan changes the keys of the CHILD_SA" ask_strongswan "$1" --rekey --child "$2"
+    check "$2: strongSwan changes the keys of the IKE_SA" ask_strongswan "$1" --rekey --ike "$2"
+    sleep 2
+    check "$2 still reaches strongSwan" wait_for 10 reaches "$2" "${v6_of[$1]}"
+}
+
 established() { [ "$(ask_strongswan "$1" --list-sas | grep -c 'INSTALLED, TUNNEL')" -ge "$2" ]; }
 # None that was keyed: one half open is left to its time limit.
 no_sas() { ! ask_strongswan "$1" --list-sas | grep -E 'ESTABLISHED|REKEYED|REKEYING|DELETING|INSTALLED'; }

@@ -5,6 +5,9 @@
 nodes=(athens berlin cairo dakar)
 declare -A key_of=()  # another private key
 declare -A daemon_keys=() ike_keys=()  # further lines in the parts "daemon" and "ike", each with its comma
+# Faster than the defaults: a test is not to wait.
+babel_intervals='"hello_interval": "1s", "update_interval": "4s"'
+dpd_interval=2s
 underlay4() { case $1 in athens) echo 192.0.2.1 ;; berlin) echo 192.0.2.2 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; esac; }
 organization() { case $1 in athens | berlin) echo olive ;; *) echo maple ;; esac; }
 number() { case $1 in athens) echo 1 ;; berlin) echo 2 ;; cairo) echo 3 ;; dakar) echo 4 ;; esac; }
@@ -35,9 +38,8 @@ write_config() {
     ${daemon_keys[$1]:-}
     "datapath": "$3"
   },
-  // Faster than the defaults: a test is not to wait.
-  "babel": {"hello_interval": "1s", "update_interval": "4s"},
-  "ike": {${ike_keys[$1]:-} "dpd_interval": "2s"},
+  "babel": {$babel_intervals},
+  "ike": {${ike_keys[$1]:-} "dpd_interval": "$dpd_interval"},
   "endpoints": $(endpoints "$1")
 }
 CONFIG
@@ -71,4 +73,13 @@ build_hosts() {
         esac
         add_lan "$node"
     done
+}
+
+# build_mesh MODE DATAPATH: hosts, keys, configurations and registry of "${nodes[@]}", all alike.
+build_mesh() {
+    local node
+    write_keys
+    for node in "${nodes[@]}"; do write_config "$node" "$1" "$2"; done
+    write_registry "$work/registry.json" "${nodes[@]}"
+    build_hosts
 }

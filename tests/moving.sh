@@ -64,10 +64,7 @@ moves() {
 check_moving() {
     local node states
     declare -gA before=()
-    write_keys
-    for node in "${nodes[@]}"; do write_config $node netns "$1"; done
-    write_registry "$work/registry.json" "${nodes[@]}"
-    build_hosts
+    build_mesh netns "$1"
     add_second_router
     for node in "${nodes[@]}"; do start $node; done
     check 'everybody reaches everybody' wait_for 40 all_reach 4 6 || { show_logs; exit 1; }

@@ -1,8 +1,8 @@
 // A Speaker that authenticates: what packets without a right MAC cannot do to it, what it sends, and whole
 // networks that start, lose packets and change their keys.
 
-#include "babel/key_holder.hpp"
 #include "babel/desk.hpp"
+#include "babel/key_holder.hpp"
 #include "babel/mesh.hpp"
 
 using namespace aronet;
@@ -77,20 +77,6 @@ std::vector<Tlv> with_route(std::vector<Tlv> body, Metric metric = 100) {
     body.emplace_back(RouterIdTlv{0xaa});
     body.emplace_back(update);
     return body;
-}
-
-void line(Mesh& mesh, std::size_t count, Duration delay) {
-    for (std::size_t i = 0; i < count; ++i) mesh.add_node();
-    for (std::size_t i = 0; i + 1 < count; ++i) mesh.connect(i, i + 1, 96, delay);
-}
-
-InterfaceConfig four_seconds(const std::vector<MacKey>& list) {
-    InterfaceConfig config;
-    config.hello_interval = 4s;
-    config.update_interval = 16s;
-    config.type = LinkType::wired;
-    config.mac.keys = list;
-    return config;
 }
 
 }  // namespace
@@ -394,8 +380,7 @@ TEST_CASE("nodes with keys that restart without a word are reached again within 
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
         Mesh mesh(seed);
         mesh.config = four_seconds({hmac_key()});
-        line(mesh, 4, 1ms);
-        mesh.connect(3, 0);
+        ring(mesh, 4);
         mesh.run(30s);
         mesh.restart(2, false);
         const Duration took = mesh.run_until_whole(60s);

@@ -312,4 +312,25 @@ void Mesh::check_feasible() const {
     }
 }
 
+// --- Shapes ---
+
+void line(Mesh& mesh, std::size_t count, Duration delay) {
+    for (std::size_t i = 0; i < count; ++i) mesh.add_node();
+    for (std::size_t i = 0; i + 1 < count; ++i) mesh.connect(i, i + 1, 96, delay);
+}
+
+void ring(Mesh& mesh, std::size_t count) {
+    line(mesh, count);
+    mesh.connect(count - 1, 0);
+}
+
+InterfaceConfig four_seconds(const std::vector<MacKey>& keys) {
+    InterfaceConfig config;
+    config.hello_interval = std::chrono::seconds(4);
+    config.update_interval = std::chrono::seconds(16);
+    config.type = LinkType::wired;
+    config.mac.keys = keys;
+    return config;
+}
+
 }  // namespace aronet::babel

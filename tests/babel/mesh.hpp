@@ -130,4 +130,11 @@ private:
     Actions actions_;
 };
 
+// So many nodes more, each linked to the next, in a ring the last to the first. The mesh was empty before.
+void line(Mesh& mesh, std::size_t count, Duration delay = std::chrono::milliseconds(1));
+void ring(Mesh& mesh, std::size_t count);
+
+// Cables with Hellos every four seconds.
+InterfaceConfig four_seconds(const std::vector<MacKey>& keys = {});
+
 }  // namespace aronet::babel

@@ -12,24 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-InterfaceConfig four_seconds() {
-    InterfaceConfig config;
-    config.hello_interval = 4s;
-    config.update_interval = 16s;
-    config.type = LinkType::wired;
-    return config;
-}
-
-void line(Mesh& mesh, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) mesh.add_node();
-    for (std::size_t i = 0; i + 1 < count; ++i) mesh.connect(i, i + 1);
-}
-
-void ring(Mesh& mesh, std::size_t count) {
-    line(mesh, count);
-    mesh.connect(count - 1, 0);
-}
-
 void random_graph(Mesh& mesh, std::size_t count, base::Random& random) {
     line(mesh, count);
     for (std::size_t i = 0; i < count; ++i) {

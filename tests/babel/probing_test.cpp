@@ -152,8 +152,7 @@ TEST_CASE("a silent cut under traffic is healed within two seconds with the defa
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
         Mesh mesh(seed);
         mesh.config = defaults();
-        for (int i = 0; i < 10; ++i) mesh.add_node();
-        for (std::size_t i = 0; i < 10; ++i) mesh.connect(i, (i + 1) % 10);
+        ring(mesh, 10);
         std::vector<Traffic> counters;
         busy_for(mesh, counters, 30s);
         REQUIRE(mesh.whole());
@@ -174,9 +173,7 @@ TEST_CASE("a silent cut under traffic is healed within two seconds with the defa
 TEST_CASE("at 30 % loss either way no neighbour is given up in an hour of traffic") {
     Mesh mesh(5);
     mesh.config = defaults();
-    mesh.add_node();
-    mesh.add_node();
-    mesh.connect(0, 1);
+    line(mesh, 2);
     mesh.run(5s);
     mesh.lose(30);
     std::vector<Traffic> counters;
@@ -193,9 +190,7 @@ TEST_CASE("at 30 % loss either way no neighbour is given up in an hour of traffi
 TEST_CASE("an idle link costs no more than that of a peer with Hellos every 20 seconds") {
     Mesh mesh(6);
     mesh.config = defaults();
-    mesh.add_node();
-    mesh.add_node();
-    mesh.connect(0, 1);
+    line(mesh, 2);
     mesh.run(100s);
     const std::size_t packets = mesh.packets();
     mesh.run(2000s);

@@ -165,9 +165,7 @@ TEST_CASE("IPv4 is asked for in its ordinary encoding") {
 TEST_CASE("a node starved of feasible routes is cured within 300 ms") {
     Mesh mesh(3);
     mesh.config.type = LinkType::wired;
-    for (int i = 0; i < 3; ++i) mesh.add_node();
-    mesh.connect(0, 1, 96);
-    mesh.connect(1, 2, 96);
+    line(mesh, 3);
     mesh.connect(0, 2, 2000);  // of no use to 1: dearer than what 1 itself announced
     mesh.run(10s);
     REQUIRE(mesh.whole());

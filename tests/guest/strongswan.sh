@@ -28,10 +28,7 @@ check_tunnels() {
 check_rekeying() {
     local node
     for node in athens berlin; do
-        check "$node: strongSwan changes the keys of the CHILD_SA" ask_strongswan cairo --rekey --child $node
-        check "$node: strongSwan changes the keys of the IKE_SA" ask_strongswan cairo --rekey --ike $node
-        sleep 2
-        check "$node still reaches strongSwan" wait_for 10 reaches $node "${v6_of[cairo]}"
+        rekeyed_by_strongswan cairo $node
     done
     check 'two tunnels, not more' test "$(ask_strongswan cairo --list-sas | grep -c 'INSTALLED, TUNNEL')" = 2
 }

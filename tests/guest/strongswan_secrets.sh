@@ -68,10 +68,7 @@ check_taken() {
     check 'the children with athens have extended sequence numbers' esn_on athens
     check 'everybody reaches everybody in IPv4 and IPv6 within 40 s' wait_for 40 all_reach 4 6 || show_logs
     for node in athens berlin; do
-        check "$node: strongSwan changes the keys of the CHILD_SA" ask_strongswan cairo --rekey --child $node
-        check "$node: strongSwan changes the keys of the IKE_SA" ask_strongswan cairo --rekey --ike $node
-        sleep 2
-        check "$node still reaches strongSwan" wait_for 10 reaches $node "${v6_of[cairo]}"
+        rekeyed_by_strongswan cairo $node
         check "$node still has the PPK in its keys" with_ppk $node
     done
     stop_all

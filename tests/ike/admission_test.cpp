@@ -11,15 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Waiting {
-    explicit Waiting(EngineConfig for_b = {}) : d(1, {}, std::move(for_b)) {
-        Peer peer = d.peer_of_b();
-        peer.remote_endpoint.reset();
-        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
-    }
-    Dialogue d;
-};
-
 // A stranger that brings the cookie it is asked for. True: it was let in.
 bool opens(Dialogue& d, std::uint64_t seed, const Endpoint& from) {
     Stranger s(d, seed);

@@ -228,7 +228,7 @@ TEST_CASE("childless initiation is accepted (RFC 6023) and the child is asked fo
     const std::size_t before = desk.d.sent.size();
     desk.d.advance(10s);
     REQUIRE(desk.d.sent.size() > before);
-    CHECK(desk.d.sent[before].exchange() == 36);
+    CHECK(desk.d.sent[before].exchange() == kCreateChild);
 }
 
 TEST_CASE("a childless initiator is told that it may be one, and makes its first child when it likes") {
@@ -257,9 +257,9 @@ TEST_CASE("a childless initiator is told that it may be one, and makes its first
     CHECK(s.child_spi(*answer) != 0);
     CHECK(desk.d.b.children.size() == 1);
     CHECK(desk.d.b.view().state == PeerState::established);
-    const std::size_t before = desk.d.count(36, false);
+    const std::size_t before = desk.d.count(kCreateChild, false);
     desk.d.advance(9s);
-    CHECK(desk.d.count(36, false) == before);  // nobody asks for another
+    CHECK(desk.d.count(kCreateChild, false) == before);  // nobody asks for another
 }
 
 TEST_CASE("B1: other algorithms, other lengths of their name and malleable signatures fail authentication") {

@@ -151,7 +151,7 @@ TEST_CASE("selectors without anything in common make no child, and the IKE SA st
     Dialogue d;
     connect(d, between({kOurs}, {kTheirs}), between({kOurs}, {kTheirs}));
     expect_no_child(d, "TS_UNACCEPTABLE");
-    CHECK(d.count(34, true) == 1);
+    CHECK(d.count(kInit, true) == 1);
     d.call(d.b, [&](Engine& engine, Actions& out) {
         Peer peer = d.peer_of_b();
         between({kTheirs}, {kOurs})(peer.child);
@@ -249,8 +249,8 @@ TEST_CASE("other terms close the SA that was made by the old ones") {
 TEST_CASE("a peer removed while its child is asked for is removed in peace") {
     Dialogue d;
     d.b.refuses = true;
-    d.both_connect().advance_until(10s, [&] { return d.count(36, true) > 0; });
-    REQUIRE(d.count(36, true) > 0);
+    d.both_connect().advance_until(10s, [&] { return d.count(kCreateChild, true) > 0; });
+    REQUIRE(d.count(kCreateChild, true) > 0);
     d.b.refuses = false;
     d.call(d.a, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); }).advance(2s);
     CHECK(d.a.children.empty());

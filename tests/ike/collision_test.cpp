@@ -17,7 +17,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint8_t kCreateChild = 36;
 constexpr std::uint32_t kNewSpi = 0x22222222, kOther = 0x33333333, kUnknown = 0x99999999;
 
 std::string outcome(const std::optional<Message>& answer) {

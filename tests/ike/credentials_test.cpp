@@ -326,7 +326,7 @@ TEST_CASE("USE_PPK comes with every repetition of the first request, a cookie be
     d.connect(has_ppk("one", true), has_ppk("one", true)).advance(1s).expect_tunnel();
     std::size_t requests = 0;
     for (const Passing& each : d.sent) {
-        if (!each.by_a || each.exchange() != 34) continue;
+        if (!each.by_a || each.exchange() != kInit) continue;
         const auto message = decode(*parse(base::ByteView(each.bytes).subspan(4)));
         CHECK(message->find_notify(notify::use_ppk) != nullptr);
         CHECK((message->find_notify(notify::cookie) != nullptr) == (requests++ > 0));

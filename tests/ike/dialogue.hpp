@@ -14,6 +14,9 @@ namespace aronet::ike::test {
 
 using base::Bytes;
 
+// Exchanges as they stand in a header (RFC 7296 3.1).
+inline constexpr std::uint8_t kInit = 34, kAuth = 35, kCreateChild = 36, kInformational = 37;
+
 enum class Fate : std::uint8_t { arrives, lost, doubled, late };
 
 // One host: an engine and a data plane that installs what it is told to.

@@ -12,7 +12,7 @@ TEST_CASE("a side that does not initiate first leaves the other one to three sec
     d.b_connects().advance(900ms);
     CHECK(d.sent.empty());
     d.advance(2200ms);
-    CHECK(d.count(34, false) > 0);
+    CHECK(d.count(kInit, false) > 0);
 }
 
 TEST_CASE("a peer that comes up late is reached within four seconds") {

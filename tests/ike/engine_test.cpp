@@ -84,7 +84,7 @@ TEST_CASE("a refused child leaves the IKE SA, and is tried again") {
         );
         refusing.refuses = false;
         d.advance(10s).expect_tunnel();
-        CHECK(d.count(34, true) == 1);  // on the same IKE SA
+        CHECK(d.count(kInit, true) == 1);  // on the same IKE SA
     }
 }
 
@@ -103,7 +103,7 @@ TEST_CASE("an idle tunnel is probed, one with traffic is not") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
     d.advance(29s);
-    CHECK(d.count(37, true) + d.count(37, false) >= 4);
+    CHECK(d.count(kInformational, true) + d.count(kInformational, false) >= 4);
     const std::size_t before = d.sent.size();
     for (int i = 0; i < 60; ++i) {
         d.a.engine->traffic_seen(1, d.now);
@@ -155,7 +155,7 @@ TEST_CASE("dropping a peer deletes the SA on both sides, and the other side seek
     CHECK(d.a.engine->peers().empty());
     const std::size_t before = d.sent.size();
     d.advance(20s);
-    CHECK(d.count(34, false) > 0);
+    CHECK(d.count(kInit, false) > 0);
     CHECK(d.sent.size() > before);
     d.a_connects().advance(6s).expect_tunnel();
 }
@@ -174,9 +174,9 @@ TEST_CASE("stop() says goodbye and is done when the answers came, or after two s
         d.advance(200ms);
         CHECK(d.a.engine->stopped());
         d.cut = false;
-        const std::size_t before = d.count(34, true);
+        const std::size_t before = d.count(kInit, true);
         d.advance(20s);
-        CHECK(d.count(34, true) == before);
+        CHECK(d.count(kInit, true) == before);
     }
 }
 
@@ -347,7 +347,7 @@ TEST_CASE("while ESP comes in a peer that does not answer is given more time") {
         while (d.a.downs == 0 && d.now < start + 300s) {
             d.advance(100ms);
             if (esp && d.a.silences > told) d.a.engine->traffic_seen(1, d.now);
-            if (d.count(37, true) == 0) told = d.a.silences;  // until the first probe is out
+            if (d.count(kInformational, true) == 0) told = d.a.silences;  // until the first probe is out
         }
         return d.now - start;
     };

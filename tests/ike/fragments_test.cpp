@@ -65,8 +65,8 @@ TEST_CASE("large messages go in datagrams of the configured size, small ones and
         d.advance(5s).expect_tunnel();
         std::size_t fragments = 0;
         for (const Passing& message : d.sent) {
-            CHECK(in_fragments(message) <= (message.exchange() == 35));
-            if (message.exchange() != 34) CHECK(headers + message.bytes.size() <= 300);
+            CHECK(in_fragments(message) <= (message.exchange() == kAuth));
+            if (message.exchange() != kInit) CHECK(headers + message.bytes.size() <= 300);
             fragments += in_fragments(message) ? 1 : 0;
         }
         CHECK(fragments >= 4);
@@ -100,13 +100,13 @@ TEST_CASE("a tunnel comes up in fragments that arrive in another order, doubled,
 TEST_CASE("a message that is repeated in fragments consists of the very same datagrams") {
     Dialogue d(1, of_size(300), of_size(300));
     d.fate = [&](const Passing& message) {
-        return !message.by_a && message.exchange() == 35 ? Fate::lost : Fate::arrives;
+        return !message.by_a && message.exchange() == kAuth ? Fate::lost : Fate::arrives;
     };
-    d.both_connect().advance_until(20s, [&] { return d.count(35, true) >= 12; });
+    d.both_connect().advance_until(20s, [&] { return d.count(kAuth, true) >= 12; });
     for (const bool by_a : {true, false}) {
         std::multiset<Bytes> said;
         for (const Passing& message : d.sent) {
-            if (message.exchange() == 35 && message.by_a == by_a) said.insert(message.bytes);
+            if (message.exchange() == kAuth && message.by_a == by_a) said.insert(message.bytes);
         }
         const std::set<Bytes> once(said.begin(), said.end());
         CHECK(once.size() >= 2);

@@ -63,7 +63,7 @@ TEST_CASE("A15: a false answer with the responder SPI of the real one, before or
     for (const bool before : {true, false}) {
         Path d;
         OffPath attacker(d);
-        d.begin().advance_until(1s, [&] { return d.count(34, false) == 1; });
+        d.begin().advance_until(1s, [&] { return d.count(kInit, false) == 1; });
         const std::uint64_t spi_r = base::Reader(base::ByteView(d.sent.back().bytes).subspan(12)).u64();
         if (!before) d.advance(51ms);
         attacker.say_to_a(attacker.whole_answer(d.sent.front(), spi_r));
@@ -77,7 +77,7 @@ TEST_CASE("A15: a copy of the real answer with a word more costs nothing, and no
         CAPTURE(before);
         Path d;
         OffPath attacker(d);
-        d.begin().advance_until(1s, [&] { return d.count(34, false) == 1; });
+        d.begin().advance_until(1s, [&] { return d.count(kInit, false) == 1; });
         auto twin = *decode(*parse(base::ByteView(d.sent.back().bytes).subspan(4)));
         twin.payloads.push_back(make_notify(40000));
         if (!before) d.advance(51ms);
@@ -86,7 +86,7 @@ TEST_CASE("A15: a copy of the real answer with a word more costs nothing, and no
         CHECK(d.attempts() == 1);
         std::map<Bytes, Bytes> by_iv;
         for (const Passing& message : d.sent) {
-            if (!message.by_a || message.exchange() == 34 || message.bytes.size() < 44) continue;
+            if (!message.by_a || message.exchange() == kInit || message.bytes.size() < 44) continue;
             const Bytes iv(message.bytes.begin() + 36, message.bytes.begin() + 44);
             CHECK(by_iv.try_emplace(iv, message.bytes).first->second == message.bytes);
         }
@@ -124,7 +124,7 @@ TEST_CASE("A15: who takes part in a false IKE_AUTH spoils its own SA and not the
         CAPTURE(kind);
         Path d;
         OffPath attacker(d);
-        d.begin().advance_until(1s, [&] { return d.count(35, true) == 1; });
+        d.begin().advance_until(1s, [&] { return d.count(kAuth, true) == 1; });
         const auto request = decode(*parse(base::ByteView(d.sent.front().bytes).subspan(4)));
         REQUIRE(request.has_value());
         const Bytes answer = attacker.whole_answer(d.sent.front(), 7);
@@ -134,7 +134,7 @@ TEST_CASE("A15: who takes part in a false IKE_AUTH spoils its own SA and not the
             if (auto* value = std::get_if<KePayload>(&payload)) value->data = ke.public_value;
         }
         attacker.say_to_a(encode(said.header, said.payloads));
-        REQUIRE(d.count(35, true) == 2);
+        REQUIRE(d.count(kAuth, true) == 2);
 
         const IkeCipherSuite suite = accept_ike(offer_ike(false), *said.find<SaPayload>())->suite;
         const Nonces nonces{request->find<NoncePayload>()->data, said.find<NoncePayload>()->data};
@@ -209,8 +209,8 @@ TEST_CASE("A6: forged fragments of IKE_AUTH, the first one too, keep neither sid
     d.begin();
     std::size_t seen = 0;
     d.advance_until(1s, [&] {
-        if (d.count(35, true) + d.count(35, false) !=
-            std::exchange(seen, d.count(35, true) + d.count(35, false))) {
+        if (d.count(kAuth, true) + d.count(kAuth, false) !=
+            std::exchange(seen, d.count(kAuth, true) + d.count(kAuth, false))) {
             forge(d.b, flag::initiator);
             forge(d.a, flag::response);
         }

@@ -151,7 +151,7 @@ TEST_CASE("only a protected request on an unknown IKE SA is answered, by less, a
     Dialogue d;
     d.both_connect().advance(20s).expect_tunnel();
     const auto request = std::find_if(d.sent.begin(), d.sent.end(), [](const Passing& message) {
-        return message.exchange() == 37 && !message.response();
+        return message.exchange() == kInformational && !message.response();
     });
     REQUIRE(request != d.sent.end());
     const Passing original = *request;

@@ -18,15 +18,6 @@ EngineConfig demanding(std::size_t threshold) {
     return config;
 }
 
-struct Waiting {
-    explicit Waiting(EngineConfig for_b = {}) : d(1, {}, std::move(for_b)) {
-        Peer peer = d.peer_of_b();
-        peer.remote_endpoint.reset();
-        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
-    }
-    Dialogue d;
-};
-
 // A response in the name of b to a's IKE_SA_INIT request in flight.
 Bytes forged(const Passing& request, const std::vector<Payload>& payloads, std::uint64_t spi_r = 0) {
     base::Reader in(base::ByteView(request.bytes).subspan(4));

@@ -90,6 +90,12 @@ std::uint32_t Pair::deleted_by_b() const {
 
 std::uint32_t Pair::sends_on() const { return d.b.children.at(*d.b.sending).second.spi; }
 
+void Pair::ends_with_one_child() {
+    s.answer({});
+    d.advance(std::chrono::seconds(6));
+    CHECK(d.b.children.size() == 1);
+}
+
 // --- Half ---
 
 Half::Half(Stranger& old, base::Byte nonce)

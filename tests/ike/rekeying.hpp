@@ -29,6 +29,7 @@ struct Pair {
     std::vector<std::uint32_t> deletes(std::uint32_t spi);
     std::uint32_t deleted_by_b() const;
     std::uint32_t sends_on() const;
+    void ends_with_one_child();  // once the stranger has answered b's last request
 
     Dialogue d{1, {}, without_dpd()};
     Stranger s{d};

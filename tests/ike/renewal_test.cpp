@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint8_t kInit = 34, kCreateChild = 36;
-
 EngineConfig renewing(Duration lifetime) {
     EngineConfig config;
     config.ike_lifetime = lifetime;

@@ -44,8 +44,8 @@ TEST_CASE("A15: malformed answers to IKE_AUTH are paused after like any failure"
     for (int i = 0; i < 40; ++i) {
         t.b.answer_init();
         t.b.answer({OpaquePayload{41, false, {1}}});  // a notify of one octet
-        const std::size_t before = t.d.count(34, true);
-        t.d.advance_until(40s, [&] { return t.d.count(34, true) > before; });
+        const std::size_t before = t.d.count(kInit, true);
+        t.d.advance_until(40s, [&] { return t.d.count(kInit, true) > before; });
     }
     CHECK(t.d.now.time_since_epoch() > 5min);
     CHECK(t.d.a.view().reason.find("malformed") != std::string::npos);
@@ -86,7 +86,7 @@ TEST_CASE("a child that was not offered is deleted and asked for again, less and
     t.b.answer({});
     t.d.advance(2s);
     CHECK(t.b.request()->header.exchange == ExchangeType::create_child_sa);
-    CHECK(t.d.count(34, true) == 1);
+    CHECK(t.d.count(kInit, true) == 1);
 }
 
 TEST_CASE("C2: an answer whose traffic selectors leave us nothing makes no child") {

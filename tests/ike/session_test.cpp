@@ -202,7 +202,7 @@ TEST_CASE("a child that only the peer deleted is asked for again on the same IKE
     const std::size_t before = t.d.sent.size();
     t.d.advance(8s);
     REQUIRE(t.d.sent.size() > before);
-    CHECK(t.d.sent[before].exchange() == 36);
+    CHECK(t.d.sent[before].exchange() == kCreateChild);
     CHECK_FALSE(t.d.sent[before].response());
 }
 
@@ -235,7 +235,7 @@ TEST_CASE("a second child beside the first is used, and the first is deleted by 
     const auto answer = t.create(payloads);
     REQUIRE(answer.has_value());
     CHECK(t.d.b.children.at(*t.d.b.sending).second.spi == 0x22222222);
-    CHECK(t.d.sent.back().exchange() == 37);
+    CHECK(t.d.sent.back().exchange() == kInformational);
     CHECK_FALSE(t.d.sent.back().response());
 }
 

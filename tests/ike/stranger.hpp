@@ -64,14 +64,19 @@ private:
     Opener opener() const;
 };
 
-// b waits for a stranger.
-struct Awaiting {
-    explicit Awaiting(EngineConfig for_b = {}) : d(1, {}, std::move(for_b)) {
+// b waits for whoever comes in the name of a.
+struct Waiting {
+    explicit Waiting(EngineConfig for_b = {}) : d(1, {}, std::move(for_b)) {
         Peer peer = d.peer_of_b();
         peer.remote_endpoint.reset();
         d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
     }
     Dialogue d;
+};
+
+// And that is a stranger.
+struct Awaiting : Waiting {
+    using Waiting::Waiting;
     Stranger stranger{d};
 };
 

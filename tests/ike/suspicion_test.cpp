@@ -12,7 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint8_t kInformational = 37;
 using Story = std::vector<Trust>;
 
 void suspect(Dialogue& d) {
@@ -92,11 +91,11 @@ TEST_CASE("a request that is under way is the question, and is answered once") {
     Dialogue d = established();
     d.cut = true;
     d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(*d.a.sending, d.now, out); });
-    const auto asked = d.count(36, true);
+    const auto asked = d.count(kCreateChild, true);
     suspect(d);
-    CHECK(d.count(36, true) == asked + 1);
+    CHECK(d.count(kCreateChild, true) == asked + 1);
     d.advance(1s);
-    CHECK(d.count(36, true) >= asked + 5);
+    CHECK(d.count(kCreateChild, true) >= asked + 5);
     d.cut = false;
     d.advance(1s);
     CHECK(d.a.trust == Story{Trust::suspected, Trust::full});

@@ -93,9 +93,5 @@ with_frr() {
     check 'FRR: after kill -9 and restart of ours everything passes again' wait_for 45 passes frr 4 6
 }
 
-needs_namespaces
-peers=("$@")
-[ $# -gt 0 ] || peers=(babeld bird frr)
-for peer in "${peers[@]}"; do "with_$peer"; done
-check 'tcpdump and tshark can read all that was said' well_formed
-[ "$failures" = 0 ] || { show_logs 10; exit 1; }
+peers=(babeld bird frr)
+with_peers "$@"

@@ -6,14 +6,9 @@
 . "$root/tests/four_nodes.sh"
 
 needs_namespaces
-mesh=(athens berlin cairo)
-write_keys
-for node in "${mesh[@]}"; do
-    write_config $node netns user
-    sed -i 's/"dpd_interval": "2s"/"dpd_interval": "10s"/' "${config_of[$node]}"
-done
-write_registry "$work/registry.json" "${mesh[@]}"
-build_hosts
+nodes=(athens berlin cairo)
+dpd_interval=10s
+build_mesh netns user
 add_host mallory
 plug mallory 192.0.2.66/24
 in_host athens ip route add 198.18.0.0/15 via 192.0.2.66  # answers go somewhere

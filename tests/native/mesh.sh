@@ -82,14 +82,11 @@ check_degraded() {
 }
 
 needs_namespaces
-write_keys
-for node in "${nodes[@]}"; do write_config $node netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
+build_mesh netns user
 echo '[{"organization": "olive"' >"$work/bad.json"
 sed -i '1a "log": {"format": "json"},' "${config_of[berlin]}"
 registry_of[berlin]=$work/berlin.registry
 cp "$work/registry.json" "${registry_of[berlin]}"
-build_hosts
 sleep 1
 for node in "${nodes[@]}"; do kernel_of "$node" >"$work/$node.clean"; done
 start athens

@@ -34,15 +34,12 @@ no_more_questions() {
 }
 lost() { sed -n 's/.* \([0-9]*\)% packet loss.*/\1/p' "$work/ping.txt"; }
 
-write_keys
-for node in "${nodes[@]}"; do write_config $node netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
+build_mesh netns user
 # cairo knows nobody's address: the others must come to it.
 jq '(.[] | select(.organization == "olive") | .nodes[].endpoints[]) += {address: null, address_family: "ip4"}' \
     "$work/registry.json" >"$work/cairo-registry.json"
 registry_of[cairo]=$work/cairo-registry.json
 jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.json"
-build_hosts
 : >"$work/names.asked"
 name_is fail
 start_name_server

@@ -8,10 +8,7 @@
 
 needs_namespaces
 nodes=(athens cairo)
-write_keys
-for node in "${nodes[@]}"; do write_config $node netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
-build_hosts
+build_mesh netns user
 for node in "${nodes[@]}"; do start $node; done
 check 'both nodes reach each other' wait_for 30 all_reach 6 || { show_logs; exit 1; }
 

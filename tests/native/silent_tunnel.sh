@@ -6,15 +6,11 @@
 . "$root/tests/four_nodes.sh"
 
 needs_namespaces
-mesh=(athens berlin cairo)
-write_keys
-for node in "${mesh[@]}"; do
-    write_config $node netns user
-    sed -i 's/"babel": {[^}]*}/"babel": {"hello_interval": "20s"}/; s/"dpd_interval": "2s"/"dpd_interval": "10s"/' "${config_of[$node]}"
-done
-write_registry "$work/registry.json" "${mesh[@]}"
-build_hosts
-for node in "${mesh[@]}"; do start $node; done
+nodes=(athens berlin cairo)
+babel_intervals='"hello_interval": "20s"'
+dpd_interval=10s
+build_mesh netns user
+for node in "${nodes[@]}"; do start $node; done
 
 tunnel() { ask "$1" tunnels --json | jq -e "[.tunnels[] | select(.peer == \"$2\")] | all($3)" >/dev/null; }
 direct() { ask "$1" routes --json | jq -e "[.routes[] | select(.selected and .destination == \"$2\") | .via] == [\"$3\"]" >/dev/null; }

@@ -13,10 +13,7 @@ warns() { ask "$1" status --json | jq -e --arg text "$2" '.warnings | index($tex
 
 daemon_keys[athens]='"sysctl": "apply",'
 daemon_keys[berlin]='"sysctl": "check",'
-write_keys
-for node in "${nodes[@]}"; do write_config $node netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
-build_hosts
+build_mesh netns user
 for node in "${nodes[@]}"; do in_host $node sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0; done
 for node in "${nodes[@]}"; do start $node; done
 routed() { ask "$1" tunnels --json | jq -e '.tunnels | all(.state == "routed")' >/dev/null; }

@@ -38,11 +38,8 @@ stops_within() {  # SECONDS NODE
 }
 none_alive() { ! xargs ps -o stat= -p <"$work/hanging" | grep -v Z; }  # a zombie is no more
 
-write_keys
-for node in "${nodes[@]}"; do write_config $node netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
+build_mesh netns user
 write_registry "$work/two.json" athens cairo
-build_hosts
 for node in "${nodes[@]}"; do start $node; done
 check 'nodes whose scripts hang or fail reach each other all the same' wait_for 20 all_reach 4 6 || { show_logs; exit 1; }
 

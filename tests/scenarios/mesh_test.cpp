@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 
 using namespace aronet;
 using namespace aronet::sim;
@@ -36,6 +37,24 @@ std::vector<std::tuple<std::string, std::string, int>> facts(World& world) {
     for (const auto& tunnel : nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels"))
         all.emplace_back(tunnel.at("interface"), tunnel.at("spi_in"), tunnel.at("came_up"));
     return all;
+}
+
+// Four nodes, the third of them behind a NAT; `move` is done so many times.
+void moves_keeping_its_tunnels(std::uint64_t seed, int times, const std::function<void(World&)>& move) {
+    auto hosts = plans(4);
+    hosts[2].behind_nat = true;
+    World world(seed, hosts);
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(5s);
+    const auto before = facts(world);
+    for (int i = 0; i < times; ++i) {
+        INFO("move " << i);
+        move(world);
+    }
+    CHECK(facts(world) == before);
+    INFO(report(world));
+    CHECK(world.violations().empty());
 }
 
 }  // namespace
@@ -102,36 +121,17 @@ TEST_CASE("a node without a known address comes from behind its NAT, also with a
 }
 
 TEST_CASE("a hundred new NAT mappings cost no tunnel: SAs, interfaces and Babel's neighbours stay") {
-    auto hosts = plans(4);
-    hosts[2].behind_nat = true;
-    World world(12, hosts);
-    world.start_all();
-    CHECK_CONVERGES(world, 10s);
-    world.run_for(5s);
-    const auto before = facts(world);
-    for (int i = 0; i < 100; ++i) {
+    moves_keeping_its_tunnels(12, 100, [](World& world) {
         world.rebind(2);
         world.run_for(5s);
-        INFO("mapping " << i);
         REQUIRE(world.unreached().empty());
-    }
-    CHECK(facts(world) == before);
-    INFO(report(world));
-    CHECK(world.violations().empty());
+    });
 }
 
 TEST_CASE("a node that roams from network to network keeps its tunnels, and is found within a second") {
-    auto hosts = plans(4);
-    hosts[2].behind_nat = true;
-    World world(13, hosts);
-    world.start_all();
-    CHECK_CONVERGES(world, 10s);
-    world.run_for(5s);
-    const auto before = facts(world);
-    for (int i = 0; i < 20; ++i) {
+    moves_keeping_its_tunnels(13, 20, [](World& world) {
         world.roam(2);
         world.run_for(1s);
-        INFO("network " << i);
         REQUIRE(world.unreached().empty());
         for (const std::size_t host : {0u, 1u, 3u}) {
             const auto tunnels = nlohmann::json::parse(world.ask(host, "tunnels")).at("tunnels");
@@ -140,10 +140,7 @@ TEST_CASE("a node that roams from network to network keeps its tunnels, and is f
                   }) == 1);
         }
         world.run_for(3s);
-    }
-    CHECK(facts(world) == before);
-    INFO(report(world));
-    CHECK(world.violations().empty());
+    });
 }
 
 TEST_CASE("a node that was killed comes back over what it left, a node that stopped comes back clean") {
