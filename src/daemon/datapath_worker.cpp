@@ -110,9 +110,7 @@ void DatapathWorker::serve(Source source, std::uint32_t key) {
     } else if (source == Source::tunnel) {
         if (const auto* tunnel = plan_->tunnel(key)) send_from(*tunnel);
     } else {
-        const auto family = static_cast<base::Family>(key & 0xff);
-        if (const auto* socket = plan_->socket(static_cast<std::uint16_t>(key >> 8), family))
-            receive_from(*socket);
+        receive_from(static_cast<std::uint16_t>(key >> 8), static_cast<base::Family>(key & 0xff));
     }
 }
 
@@ -155,11 +153,15 @@ void DatapathWorker::send_sealed(const esp::Table::Outbound& way, std::span<cons
     counters_.send_refused.add(outcome.refused);
 }
 
-void DatapathWorker::receive_from(const DatapathPlan::Socket& socket) {
+void DatapathWorker::receive_from(std::uint16_t port, base::Family family) {
     for (int round = 0; round < kRounds; ++round) {
-        const std::size_t count = incoming_.receive(socket.descriptor);
+        const auto* socket = plan_->socket(port, family);
+        const std::size_t count = socket ? incoming_.receive(socket->descriptor) : 0;
         if (count == 0) return;
-        const std::span batch(packets_.data(), sort_out(socket, count));
+        // A peer sends under an SA as soon as it was told that it is there: what has just come may be younger
+        // than the plan it was waited for with.
+        adopt();
+        const std::span batch(packets_.data(), sort_out(port, count));
         plan_->table.open(batch, now(), counters_.esp);
         deliver(batch);
         if (count < kBatchSize) return;
@@ -168,7 +170,7 @@ void DatapathWorker::receive_from(const DatapathPlan::Socket& socket) {
 
 // The ESP packets of a batch go to the front of packets_; the rest goes where it belongs. Returns how many
 // are ESP.
-std::size_t DatapathWorker::sort_out(const DatapathPlan::Socket& socket, std::size_t count) {
+std::size_t DatapathWorker::sort_out(std::uint16_t port, std::size_t count) {
     std::size_t esp = 0;
     for (std::size_t i = 0; i < count; ++i) {
         const auto bytes = incoming_.room(i).first(incoming_.size(i));
@@ -184,7 +186,7 @@ std::size_t DatapathWorker::sort_out(const DatapathPlan::Socket& socket, std::si
         } else if (is_keepalive(bytes)) {
             counters_.keepalives.add();
         } else {
-            const base::Endpoint to{incoming_.to(i), socket.port};
+            const base::Endpoint to{incoming_.to(i), port};
             tell(DatapathQueue::Datagram{{bytes.begin(), bytes.end()}, incoming_.from(i), to, now()});
         }
     }

@@ -77,8 +77,8 @@ private:
     void send_from(const DatapathPlan::Tunnel& tunnel);
     std::size_t read_batch(const DatapathPlan::Tunnel& tunnel);
     void send_sealed(const esp::Table::Outbound& way, std::span<const esp::Packet> sealed);
-    void receive_from(const DatapathPlan::Socket& socket);
-    std::size_t sort_out(const DatapathPlan::Socket& socket, std::size_t count);
+    void receive_from(std::uint16_t port, base::Family family);
+    std::size_t sort_out(std::uint16_t port, std::size_t count);
     void deliver(std::span<const esp::Packet> opened);
     void write_to(const DatapathPlan::Tunnel& tunnel, const esp::Packet& packet);
     void tell(DatapathQueue::Message message);

@@ -181,11 +181,9 @@ void send_raw(const Descriptor& socket, const base::Bytes& bytes, const char* to
     );
 }
 
-// Sealed by hand with the key of SPI 0xb001, as A would: an IPv4 header without payload.
-base::Bytes sealed_for_b(std::uint64_t sequence, base::Byte key_byte = 0x01) {
+// Sealed by hand with the key of the SA, as A would: an IPv4 header without payload.
+base::Bytes sealed(const base::Sa& sa, std::uint64_t sequence) {
     auto random = base::Random::from_number(sequence);
-    auto sa = association(base::Direction::out, 0xb001, endpoint("192.0.2.1"), endpoint("192.0.2.2"));
-    for (auto& byte : sa.key.mutable_view()) byte = key_byte;
     const auto out = esp::OutboundSa::make(sa, random);
     out->skip_to(sequence - 1);
     base::Bytes buffer(256);
@@ -198,6 +196,16 @@ base::Bytes sealed_for_b(std::uint64_t sequence, base::Byte key_byte = 0x01) {
     out->seal(packet, base::Instant{});
     REQUIRE(packet.drop == esp::Drop::none);
     return {packet.bytes().begin(), packet.bytes().end()};
+}
+
+base::Sa from_a_to_b(base::Direction direction, std::uint32_t spi) {
+    return association(direction, spi, endpoint("192.0.2.1"), endpoint("192.0.2.2"));
+}
+
+base::Bytes sealed_for_b(std::uint64_t sequence, base::Byte key_byte = 0x01) {
+    auto sa = from_a_to_b(base::Direction::out, 0xb001);
+    for (auto& byte : sa.key.mutable_view()) byte = key_byte;
+    return sealed(sa, sequence);
 }
 
 }  // namespace
@@ -387,4 +395,27 @@ TEST_CASE("SAs are added, switched and removed under traffic", "[native]") {
     CHECK(lost == 0);
     CHECK(ends.b.drops("unknown SPI") == 0);
     CHECK(ends.a.plane.counters().size() == 2);
+}
+
+TEST_CASE(
+    "what comes under an SA that has just been added is known, however busy the worker is", "[native]"
+) {
+    TwoEnds ends;
+    ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
+    const auto old = sealed_for_b(1000);
+    constexpr std::uint32_t kRekeyings = 300;
+    for (std::uint32_t spi = 0xc001; spi <= 0xc000 + kRekeyings; ++spi) {
+        for (int i = 0; i < 200; ++i) send_raw(ends.a.v4, old, "192.0.2.2");
+        const auto packet = sealed(from_a_to_b(base::Direction::out, spi), 1);
+        REQUIRE(ends.b.plane.add_sa(from_a_to_b(base::Direction::in, spi)) == 0);
+        send_raw(ends.a.v4, packet, "192.0.2.2");
+    }
+    const auto came = [&] {
+        std::uint64_t packets = 0;
+        for (const auto& sa : ends.b.plane.counters())
+            if (sa.id.spi > 0xc000) packets += sa.packets;
+        return packets;
+    };
+    CHECK(within(std::chrono::seconds(5), [&] { return came() == kRekeyings; }));
+    CHECK(ends.b.drops("unknown SPI") == 0);
 }
