@@ -147,6 +147,7 @@ netlink::Counters Kernel::read_counters() const {
     netlink::Counters counters;
     for (const Datapath::SaCounters& sa : datapath_->counters())
         counters.sas.push_back({sa.id, sa.bytes, sa.packets, sa.last_used});
+    for (const auto& [reason, count] : datapath_->drops()) counters.drops.emplace(reason, count);
     return counters;
 }
 

@@ -168,7 +168,8 @@ struct Counters {
         std::uint64_t bytes = 0, packets = 0;    // since it was added
         std::optional<base::Instant> last_used;  // where the data plane knows
     };
-    std::vector<Sa> sas;  // others' too
+    std::vector<Sa> sas;                         // others' too
+    std::map<std::string, std::uint64_t> drops;  // of packets, by reason: the user data plane's alone
 };
 struct LinkCounters {
     struct One {

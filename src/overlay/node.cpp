@@ -138,7 +138,8 @@ void Node::State::handle(Request& event) {
         return handle(stop);
     }
     if (event.verb == "rekey") return rekey(event);
-    if (event.verb == "tunnels") return answer_with_counters(std::move(event));
+    const bool counts_drops = event.verb == "status" && !host.kernel_datapath;
+    if (event.verb == "tunnels" || counts_drops) return answer_with_counters(std::move(event));
     answer(event);
 }
 

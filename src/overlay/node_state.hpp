@@ -230,7 +230,8 @@ struct Node::State {
         std::optional<Instant> last, due;  // was asked for, is to be asked for again
         bool in_flight = false;
         std::vector<Request> waiting;
-    } reading;  // of the SAs' counters
+    } reading;                                       // of the SAs' counters
+    std::map<std::string, std::uint64_t> esp_drops;  // as read last
     struct {
         std::optional<Instant> due;
         bool in_flight = false, traffic_flows = false;

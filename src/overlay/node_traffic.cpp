@@ -29,6 +29,7 @@ void Node::State::want_counters() {
 }
 
 void Node::State::notice(const netlink::Counters& counters) {
+    esp_drops = counters.drops;
     for (const Metering::Growth& growth : metering.read(counters)) {
         const bool inbound = growth.direction == base::Direction::in;
         if (inbound) engine.traffic_seen(growth.if_id, growth.last_used.value_or(now));

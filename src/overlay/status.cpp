@@ -266,7 +266,8 @@ json status_json(const Node::State& s) {
     answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
     answer["routes"] = {{"installed", s.routes_told()}};
     answer["warnings"] = s.warnings;
-    answer["drops"] = {{"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}};
+    answer["drops"] = {
+        {"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}, {"esp", s.esp_drops}};
     return answer;
 }
 

@@ -19,7 +19,7 @@ check_commands() {
     check 'status --json' is_json athens status '.schema == "aronet.status/1" and .state == "ready" and
         .organization == "olive" and .common_name == "athens" and .mode == "netns" and .datapath == "user" and
         .tunnels.total == 4 and .tunnels.up == 4 and .neighbours.reachable == 4 and .routes.installed == 6 and
-        .unreached == [] and (.pid | type) == "number" and (.drops | has("ike") and has("babel"))'
+        .unreached == [] and (.pid | type) == "number" and (.drops | has("ike") and has("babel") and has("esp"))'
     # The counters may be a second old: on a fast machine all of the transfers fit into that second.
     check 'tunnels --json' wait_for 3 is_json athens tunnels '.schema == "aronet.tunnels/1" and (.tunnels | length) == 4 and
         (.tunnels | all(.state == "routed" and (.interface | startswith("aronet-")) and (.spi_in | length) == 8 and
