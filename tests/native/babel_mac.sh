@@ -1,7 +1,6 @@
 #!/bin/bash
 # Authentication (RFC 8967) with babeld, which has one key for an interface, and BIRD, which has several: each algorithm,
 # restarts, loss, who is refused, and keys that roll over while everything passes.
-# Alone: it counts every packet.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/babel_peers.sh"
 

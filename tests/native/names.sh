@@ -1,7 +1,6 @@
 #!/bin/bash
 # cairo is known by a domain name. Its name server fails, is silent, is late, recovers, moves cairo elsewhere, gives answers
 # of long and short life and addresses where nobody is; the tunnel between the others must not notice.
-# Alone: it counts every packet.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 nodes=(athens berlin cairo)
