@@ -3,15 +3,15 @@
 
 rekeyings=${ARONET_REKEYINGS:-10}  # of the data's keys and of IKE's, each
 [ -z "${ARONET_ALL:-}" ] || rekeyings=${ARONET_REKEYINGS:-100}
-declare -A rate_of=()         # of a stream: packets a second, each way; else
-rate=${ARONET_RATE:-1000}
+declare -A rate_of=()          # of a stream: packets a second, each way; else
+rate=${ARONET_RATE:-1000}      # there
+rate_back=${ARONET_RATE_BACK:-}  # and back; else as many
 
-# begin_stream NAME NODE NODE: each sends to the other, until end_stream.
+# begin_stream NAME NODE NODE: each sends to the other, the second one `rate_back`, until end_stream.
 begin_stream() {
-    local speed=${rate_of[$1]:-$rate}
-    send_from "$2" "$3" "$speed" >"$work/stream.$1.1" 2>&1 &
+    send_from "$2" "$3" "${rate_of[$1]:-$rate}" >"$work/stream.$1.1" 2>&1 &
     stream_of[$1]=$!
-    send_from "$3" "$2" "$speed" >"$work/stream.$1.2" 2>&1 &
+    send_from "$3" "$2" "${rate_of[$1]:-${rate_back:-$rate}}" >"$work/stream.$1.2" 2>&1 &
     stream_of[$1]+=" $!"
 }
 # In place of the shell, so that who ends the process ends it.
@@ -26,6 +26,13 @@ end_stream() {
     for pid in ${stream_of[$1]}; do wait "$pid" || status=$?; done
     cat "$work/stream.$1".[12]
     return $status
+}
+# as_fast_as_asked NAME: but for a twentieth.
+as_fast_as_asked() {
+    local speed
+    speed=$(sed -n '1s/.* \([0-9]*\) a second sent.*/\1/p' "$work/stream.$1.1")
+    echo "$speed a second"
+    [ "$speed" -ge $((rate * 19 / 20)) ]
 }
 told() { sed "s/^/# $1: /" "$work/stream.$1".[12]; }
 

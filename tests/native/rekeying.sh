@@ -17,6 +17,7 @@ sleep 1
 check "the data's keys and those of IKE are changed $rekeyings times each" by_turns athens cairo both
 sleep 6  # the last of the old SAs
 check 'not one packet is lost' end_stream ours
+check "they were $rate a second each way" as_fast_as_asked ours
 told ours
 check 'the tunnel was never down, as athens sees it' never_down athens maple/cairo
 check 'the tunnel was never down, as cairo sees it' never_down cairo olive/athens
