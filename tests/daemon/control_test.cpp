@@ -158,6 +158,23 @@ TEST_CASE("a hundred callers that say nothing do not keep anybody else out for l
     CHECK(has(late.hear(15'000), "200 OK"));
 }
 
+TEST_CASE("a body that is no registry has 4 KiB, however its length is told") {
+    Server server;
+    const auto whole = [](std::size_t size) {
+        return "POST /v1/rekey HTTP/1.1\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" +
+               std::string(size, ' ');
+    };
+    CHECK(has(ask(server.path(), whole(4096)), "\"size\":4096"));
+    CHECK(has(ask(server.path(), whole(4097)), "413"));
+    const auto in_chunks = [](int count) {
+        std::string text = "POST /v1/rekey HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        while (count-- > 0) text += "400\r\n" + std::string(0x400, ' ') + "\r\n";
+        return text + "0\r\n\r\n";
+    };
+    CHECK(has(ask(server.path(), in_chunks(4)), "\"size\":4096"));
+    CHECK(has(ask(server.path(), in_chunks(5)), "413"));
+}
+
 TEST_CASE("a large registry arrives whole") {
     Server server;
     const std::string body(5'000'000, ' ');

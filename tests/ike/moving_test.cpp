@@ -105,6 +105,18 @@ TEST_CASE("who roams tells its peer at once, from wherever the route leads, and 
     CHECK(d.a.ups + d.b.ups == 2);
 }
 
+TEST_CASE("a silent peer is given up however often addresses of ours come and go") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    d.cut = true;
+    for (int i = 0; i < 400 && d.a.downs == 0; ++i) {
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.roam(1, d.now, out); });
+        d.advance(100ms);
+    }
+    CHECK(d.a.downs == 1);
+    CHECK(d.a.view().state != PeerState::established);
+}
+
 TEST_CASE("nobody roams from an address that the configuration gives") {
     Dialogue d;
     d.connect([&](Peer& peer) { peer.local_address = d.a.endpoint.address; }, [](Peer&) {});

@@ -147,6 +147,28 @@ TEST_CASE("forged INVALID_IKE_SPI costs one handshake and no packet") {
     CHECK(d.a.view().attempts <= attempts + 5);
 }
 
+TEST_CASE("an attempt beside a session does not take it along when it ends for another address of the peer") {
+    Dialogue d;
+    d.both_connect().advance(4s).expect_tunnel();
+    const auto spi = d.a.view().spi_i;
+    const std::size_t before = d.sent.size();
+    d.advance_until(30s, [&] {
+        return d.sent.size() > before && d.sent.back().by_a && !d.sent.back().response();
+    });
+    d.cut = true;
+    d.deliver(disowning(d.sent.back()));
+    REQUIRE(d.a.view().attempts == 2);
+    Peer peer = d.peer_of_a();
+    peer.remote_endpoint = Endpoint{*Address::parse("192.0.2.77"), 12025};
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    CHECK(d.a.downs == 0);
+    CHECK(d.a.engine->sessions() == 1);
+    CHECK(d.a.view().spi_i == spi);
+    d.cut = false;
+    d.advance(40s).expect_tunnel();
+    CHECK(d.a.ups == 1);
+}
+
 TEST_CASE("only a protected request on an unknown IKE SA is answered, by less, and not too often") {
     Dialogue d;
     d.both_connect().advance(20s).expect_tunnel();
@@ -176,4 +198,20 @@ TEST_CASE("only a protected request on an unknown IKE SA is answered, by less, a
     d.deliver(stranger);
     CHECK(d.sent.size() == then);
     d.expect_tunnel();
+}
+
+TEST_CASE("INVALID_IKE_SPI is never said to a request that is not larger") {
+    Awaiting t;
+    const auto asks = [&](std::size_t size) {
+        const OpaquePayload sealed{static_cast<std::uint8_t>(PayloadType::sk), false, Bytes(size - 32)};
+        Header header;
+        header.spi_i = header.spi_r = size;
+        header.exchange = ExchangeType::informational;
+        header.flags = flag::initiator;
+        return t.stranger.deliver(encode(header, std::vector<Payload>{sealed}));
+    };
+    for (std::size_t size = 32; size <= 36; ++size) CHECK(asks(size).empty());
+    const auto answers = asks(37);
+    REQUIRE(disowned(answers));
+    CHECK(answers.front().size() == 36);
 }

@@ -1,7 +1,7 @@
 // A peer to which traffic goes and from which nothing comes: asked at once, dead for routing after two
 // seconds, back with its first sign of life.
 
-#include "dialogue.hpp"
+#include "rekeying.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,9 +14,10 @@ namespace {
 
 using Story = std::vector<Trust>;
 
-void suspect(Dialogue& d) {
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
+void suspect(Dialogue& d, Side& side) {
+    d.call(side, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
 }
+void suspect(Dialogue& d) { suspect(d, d.a); }
 
 Dialogue established(EngineConfig config = without_dpd()) {
     Dialogue d(1, std::move(config), without_dpd());
@@ -126,6 +127,30 @@ TEST_CASE("nobody is taken for dead where three of ten packets are lost each way
         }
         CAPTURE(seed);
         CHECK(std::find(d.a.trust.begin(), d.a.trust.end(), Trust::none) == d.a.trust.end());
+    }
+}
+
+TEST_CASE("suspicion goes over to a rekeyed IKE SA: its sign of life there ends it, its silence confirms it") {
+    for (const bool alive : {true, false}) {
+        CAPTURE(alive);
+        Pair t;
+        renew(t.d, t.d.b);
+        suspect(t.d, t.d.b);
+        const Instant since = t.d.now;
+        Half half(t.s, 7);
+        half.answers();
+        REQUIRE(half.next().asked().has_value());
+        CHECK(half.next().asked()->header.exchange == ExchangeType::informational);
+        if (alive) {
+            t.d.advance(50ms);
+            half.next().answer({});
+            t.d.advance(1ms);
+            CHECK(t.d.b.trust == Story{Trust::suspected, Trust::full});
+        } else {
+            t.d.advance_until(10s, [&] { return t.d.b.trust.size() > 1; });
+            CHECK(t.d.b.trust == Story{Trust::suspected, Trust::none});
+            CHECK(t.d.now - since <= 2500ms);
+        }
     }
 }
 
