@@ -76,7 +76,7 @@ void Engine::renew(PeerId id, Instant now, Actions& out) {
 void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
     if (!state_->pursuits.contains(id)) return;
-    for (const Session* session : state_->live(id)) {
+    for (const Session* session : state_->established(id)) {
         state_->with(session->key(), turn, [&](Session& each) { each.follow(remote, turn); });
     }
 }

@@ -265,6 +265,8 @@ private:
     Endpoint local_, remote_;
     bool confirmed_ = false;  // the peer has said something on it: it had it once
     bool adrift_ = false;     // local_ may be no more: the route decides where messages come from
+    std::optional<Instant> moved_at_;  // the peer was elsewhere before
+    std::optional<Endpoint> claimed_;  // a packet came from there: asked, not believed
     IkeCipherSuite suite_;
     std::optional<IkeKeys> keys_;
     std::uint64_t next_iv_ = 0;

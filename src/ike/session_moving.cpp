@@ -9,6 +9,7 @@ namespace {
 
 // A route may come a little later than the address.
 constexpr Schedule kRoamingSchedule{200ms, 2s, 12};
+constexpr Duration kOvertaken = 2s;  // so long after a move packets may come from where the peer was
 
 }  // namespace
 
@@ -17,6 +18,7 @@ constexpr Schedule kRoamingSchedule{200ms, 2s, 12};
 void Session::heard(const Endpoint& from, const Endpoint& to, Turn& turn) {
     heard_ike_at_ = heard_at_ = turn.now;
     confirmed_ = true;
+    claimed_.reset();
     acquit_if_heard(turn);
     if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
     if (!may_be_at(from, turn)) return;
@@ -29,12 +31,20 @@ bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
     return remote == remote_ || peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
 }
 
+// Packets overtake each other, and not every data plane knows which is the newest. Right after a move a packet
+// is only a reason to ask there as well: wherever the answer comes from the peer is.
 void Session::follow(const Endpoint& remote, Turn& turn) {
-    if (may_be_at(remote, turn)) move(local_, remote, turn);
+    if (remote == remote_ || claimed_ == remote || !may_be_at(remote, turn)) return;
+    if (!moved_at_ || turn.now >= *moved_at_ + kOvertaken) return move(local_, remote, turn);
+    if (!requester_.in_flight()) probe(turn);
+    if (!requester_.in_flight()) return;
+    claimed_ = remote;
+    send(requester_.datagrams(), remote, turn);
 }
 
 void Session::move(const Endpoint& local, const Endpoint& remote, Turn& turn) {
     if (over() || (local == local_ && remote == remote_)) return;
+    if (remote != remote_) moved_at_ = turn.now;
     local_ = local;
     remote_ = remote;
     for (const Child& child : children_) {
@@ -72,6 +82,7 @@ void Session::repeat(Turn& turn) {
     const bool before = adrift_;
     adrift_ = before || (requester_.sent() % 2 != 0 && !is_pinned(turn));
     send(requester_.datagrams(), remote_, turn);
+    if (claimed_) send(requester_.datagrams(), *claimed_, turn);
     adrift_ = before;
 }
 

@@ -188,6 +188,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->local_ = local_;
     spare->remote_ = remote_;
     spare->adrift_ = adrift_;
+    spare->moved_at_ = moved_at_;
     spare->proven_key_ = proven_key_;
     spare->ppk_ = ppk_;
     spare->round_trip_ = round_trip_;

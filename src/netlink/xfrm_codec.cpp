@@ -25,6 +25,7 @@ constexpr std::uint32_t kPriority =
 constexpr unsigned kIcvAead = 128;  // bits
 constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kHalfOfTheNumbers = std::uint64_t{1} << 31;
+constexpr std::uint32_t kMappingInterval = 1;  // seconds between notices of one new port
 
 std::uint16_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
 
@@ -139,8 +140,14 @@ void put_encapsulation(Builder& out, std::uint16_t source_port, std::uint16_t de
 }
 
 // What an SA is wherever it runs. Of each there is what the SA has.
-constexpr std::array<std::uint16_t, 6> kLasting{
-    XFRMA_ALG_AEAD, XFRMA_ALG_CRYPT, XFRMA_ALG_AUTH_TRUNC, XFRMA_IF_ID, XFRMA_SET_MARK, XFRMA_SET_MARK_MASK};
+constexpr std::array<std::uint16_t, 7> kLasting{
+    XFRMA_ALG_AEAD,
+    XFRMA_ALG_CRYPT,
+    XFRMA_ALG_AUTH_TRUNC,
+    XFRMA_IF_ID,
+    XFRMA_SET_MARK,
+    XFRMA_SET_MARK_MASK,
+    XFRMA_MTIMER_THRESH};
 
 // The SA that was shown, under other endpoints; `type` is XFRM_MSG_NEWSA or UPDSA.
 Builder same_sa(
@@ -269,6 +276,9 @@ Bytes add_sa(const Sa& sa) {
     put_replay_state(out, sa, info);
     put_algorithms(out, sa);
     if (sa.udp_encapsulation) put_encapsulation(out, sa.source.port, sa.destination.port);
+    // Else the kernel tells with every packet that the peer has moved. Before Linux 5.17 it does so anyway.
+    const bool may_move = sa.udp_encapsulation && sa.direction == base::Direction::in;
+    if (may_move) out.put_u32(XFRMA_MTIMER_THRESH, kMappingInterval);
     out.put_u32(XFRMA_IF_ID, sa.if_id);
     if (sa.mark && sa.direction == base::Direction::out) out.put_u32(XFRMA_SET_MARK, *sa.mark);
     return out.take();

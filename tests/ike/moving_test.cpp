@@ -23,6 +23,10 @@ void expect_endpoints(const Side& side, const Endpoint& local, const Endpoint& r
     }
 }
 
+void packet_from(Dialogue& d, const Endpoint& remote) {
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.mapping(1, remote, d.now, out); });
+}
+
 // a is elsewhere from now on, and b at the latest after a's next question.
 void move(Dialogue& d, const Endpoint& to) {
     d.a.endpoint = to;
@@ -50,6 +54,46 @@ TEST_CASE("a peer that moves takes its SAs along: no other keys, no other IKE SA
     d.advance(60s).expect_tunnel();
 }
 
+TEST_CASE("packets that overtake each other move a tunnel once: where the peer was last is asked, not believed") {
+    Dialogue d;
+    d.both_connect().advance(5s).expect_tunnel();
+    const Endpoint home = d.a.endpoint;
+    d.a.endpoint = kElsewhere;
+    packet_from(d, kElsewhere);
+    CHECK(d.b.moves == 1);
+    const std::size_t before = d.count(kInformational, false);
+    for (int i = 0; i < 10; ++i) {  // those that were under way, and the next ones among them
+        packet_from(d, home);
+        packet_from(d, kElsewhere);
+    }
+    CHECK(d.count(kInformational, false) <= before + 2);
+    d.advance(1s);
+    CHECK(d.b.moves == 1);
+    expect_endpoints(d.b, d.b.endpoint, kElsewhere);
+    d.advance(30s).expect_tunnel();
+    CHECK(d.b.moves == 1);
+}
+
+TEST_CASE("a peer that is back at once is believed with its answer, though the first question there is lost") {
+    for (const bool lost : {false, true}) {
+        CAPTURE(lost);
+        Dialogue d;
+        d.both_connect().advance(5s).expect_tunnel();
+        const Endpoint home = d.a.endpoint;
+        packet_from(d, kElsewhere);
+        unsigned there = 0;
+        d.fate = [&](const Passing& message) {
+            return lost && message.to == home && ++there == 1 ? Fate::lost : Fate::arrives;
+        };
+        packet_from(d, home);  // told once, as our own ESP does
+        CHECK(d.b.moves == 1);
+        d.advance(lost ? Duration(1500ms) : 2 * d.delay + 1ms);
+        CHECK(d.b.moves == 2);
+        expect_endpoints(d.b, d.b.endpoint, home);
+        d.advance(30s).expect_tunnel();
+    }
+}
+
 TEST_CASE("a child that is made where the peer was before moves with the others") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
@@ -57,7 +101,7 @@ TEST_CASE("a child that is made where the peer was before moves with the others"
     rekey(d, d.a);
     d.advance(30ms);  // b is asked to install the second child
     REQUIRE(d.b.children.size() == 2);
-    d.call(d.b, [&](Engine& engine, Actions& out) { engine.mapping(1, kElsewhere, d.now, out); });
+    packet_from(d, kElsewhere);
     CHECK(d.b.moves == 2);
     expect_endpoints(d.b, d.b.endpoint, kElsewhere);
 }
