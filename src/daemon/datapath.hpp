@@ -35,10 +35,11 @@ public:
     int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd);
     int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
 
-    int add_sa(const base::Sa& sa);  // see esp::Registry::add: an SA that moves keeps its counters
+    int add_sa(const base::Sa& sa);  // see esp::Registry::add
     int move_sa(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination);
     int remove_sa(const base::SaId& id);
-    // The outbound SA of the tunnel from now on; it sends between the endpoints it was added with.
+    // The outbound SA of the tunnel from now on; it sends between the endpoints it was added with or moved
+    // to.
     int set_outbound(
         std::uint32_t if_id, std::uint32_t spi, const base::Address& local, const base::Address& remote
     );

@@ -1,9 +1,5 @@
 #include "esp/registry.hpp"
 
-#include "base/result.hpp"
-
-#include <openssl/evp.h>
-
 #include <algorithm>
 
 namespace aronet::esp {
@@ -43,21 +39,12 @@ std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::un
     if (!made) return std::errc::invalid_argument;
     const auto there = all.find(sa.id());
     if (there != all.end() && there->second.sa.if_id != sa.if_id) return std::errc::file_exists;
-    const KeyDigest digest = digest_of(sa);
-    const auto same = std::ranges::find_if(all, [&](const auto& entry) {
-        return entry.second.sa.spi == sa.spi && entry.second.digest == digest;
-    });
-    if (same != all.end()) {
-        rename(all, base::SaId(same->first), sa.id());
-        all.at(sa.id()).sa = without_key(sa);
-        return {};
-    }
     const bool taken = std::ranges::any_of(all, [&](const auto& entry) {
         return entry.second.sa.spi == sa.spi && entry.first != sa.id();
     });
     if (taken && sa.direction == base::Direction::in) return std::errc::file_exists;
     end(all, sa.id());
-    all[sa.id()] = Held<State>{without_key(sa), digest, std::move(made)};
+    all[sa.id()] = Held<State>{without_key(sa), std::move(made)};
     return {};
 }
 
@@ -85,11 +72,10 @@ std::errc Registry::move_in(
     return {};
 }
 
-// Whoever has the new name already ends; the tunnel that sends on it goes on doing so.
+// The tunnel that sends on it goes on doing so.
 template <class State>
 void Registry::rename(Associations<State>& all, const base::SaId& from, const base::SaId& to) {
     if (from == to) return;
-    end(all, to);
     auto node = all.extract(from);
     node.key() = to;
     const bool sends = node.mapped().sa.direction == base::Direction::out;
@@ -139,21 +125,6 @@ std::vector<Registry::Entry> Registry::entries() const {
     for (const auto& [id, held] : outbound_)
         all.push_back({id, base::Direction::out, held.sa.if_id, &held.state->tally()});
     return all;
-}
-
-// Tells whether two SAs are the same without keeping the key: all that went into the cipher goes into the
-// digest.
-Registry::KeyDigest Registry::digest_of(const base::Sa& sa) {
-    base::Secret all(sa.key.size() + 2);
-    const auto out = all.mutable_view();
-    out[0] = static_cast<Byte>(sa.suite);
-    out[1] = static_cast<Byte>(sa.esn);
-    std::ranges::copy(sa.key.view(), out.begin() + 2);
-    KeyDigest digest{};
-    base::ensure(
-        EVP_Digest(out.data(), out.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1, "SHA-256"
-    );
-    return digest;
 }
 
 }  // namespace aronet::esp

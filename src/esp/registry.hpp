@@ -19,10 +19,9 @@ public:
 
     explicit Registry(base::Random& random) : random_(random) {}
 
-    // An SA that is there with the same key keeps its counters and only takes the new endpoints; also one
-    // whose destination changed (a peer that moved): then the old id is gone. Another key under the same id
-    // replaces it. invalid_argument: not tunnel mode in UDP, or no such key; file_exists: the SPI is another
-    // inbound SA's, or the id another tunnel's: two peers at one address may choose one SPI.
+    // Takes the place of one with this id. invalid_argument: not tunnel mode in UDP, or no such key;
+    // file_exists: the SPI is another inbound SA's, or the id another tunnel's: two peers at one address may
+    // choose one SPI.
     std::errc add(const base::Sa& sa);
     // The SA runs between other endpoints, under the id that follows; no_such_process: it is not there,
     // file_exists: another is there already.
@@ -44,11 +43,9 @@ public:
     std::vector<Entry> entries() const;
 
 private:
-    using KeyDigest = std::array<Byte, 32>;
     template <class State>
     struct Held {
         base::Sa sa;  // without its key
-        KeyDigest digest{};
         std::unique_ptr<State> state;
     };
     template <class State>
@@ -67,7 +64,6 @@ private:
     void rename(Associations<State>& all, const base::SaId& from, const base::SaId& to);
     template <class State>
     void end(Associations<State>& all, const base::SaId& id);
-    static KeyDigest digest_of(const base::Sa& sa);
 
     base::Random& random_;
     Associations<InboundSa> inbound_;

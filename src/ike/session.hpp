@@ -263,8 +263,8 @@ private:
     std::uint64_t spi_i_ = 0, spi_r_ = 0;
     std::optional<PeerId> peer_;
     Endpoint local_, remote_;
-    bool confirmed_ = false;  // the peer has said something on it: it had it once
-    bool adrift_ = false;     // local_ may be no more: the route decides where messages come from
+    bool confirmed_ = false;           // the peer has said something on it: it had it once
+    bool adrift_ = false;              // local_ may be no more: the route decides where messages come from
     std::optional<Instant> moved_at_;  // the peer was elsewhere before
     std::optional<Endpoint> claimed_;  // a packet came from there: asked, not believed
     IkeCipherSuite suite_;

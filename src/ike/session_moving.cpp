@@ -31,8 +31,8 @@ bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
     return remote == remote_ || peer_behind_nat_ || known == nullptr || !known->remote_endpoint;
 }
 
-// Packets overtake each other, and not every data plane knows which is the newest. Right after a move a packet
-// is only a reason to ask there as well: wherever the answer comes from the peer is.
+// Packets overtake each other, and not every data plane knows which is the newest. Right after a move a
+// packet is only a reason to ask there as well: wherever the answer comes from the peer is.
 void Session::follow(const Endpoint& remote, Turn& turn) {
     if (remote == remote_ || claimed_ == remote || !may_be_at(remote, turn)) return;
     if (!moved_at_ || turn.now >= *moved_at_ + kOvertaken) return move(local_, remote, turn);

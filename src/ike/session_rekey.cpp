@@ -249,8 +249,7 @@ void Session::inherit(Session& old, Turn& turn) {
     turn.note(base::Level::info, name(turn) + " rekeyed, " + suite_.to_string());
     if (origin->early) on_request(*origin->early, turn);
     next_wish(turn);
-    if (suspicion_ && !suspicion_->dead)
-        requester_.pace(kSuspicionSchedule, turn.now, turn.ground.random);
+    if (suspicion_ && !suspicion_->dead) requester_.pace(kSuspicionSchedule, turn.now, turn.ground.random);
 }
 
 // The peer is to delete it, and may still repeat what made it superfluous. Our own rekeying, if under way,

@@ -156,8 +156,9 @@ void plan(Task& task, MoveSa wish) {
         if (around.shown_sa.empty()) return Errno{ESRCH};
         std::vector<Request> requests;
         for (Bytes& message : move_sa(reinterpret_cast<const nlmsghdr*>(around.shown_sa.data()), wish))
-            requests.push_back(xfrm(std::move(message)));
+            requests.push_back(xfrm(std::move(message), {ESRCH, EEXIST}));
         if (requests.empty()) return Errno{EKEYREJECTED};
+        requests.back().fine.clear();
         return requests;
     });
 }

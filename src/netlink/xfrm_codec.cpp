@@ -291,7 +291,8 @@ Bytes get_sa(const base::SaId& id) {
 }
 
 // Where only ports are others the SA stays and is told of them. Else there has to be another one: beside the
-// old one where it has another destination, in its place where not.
+// old one where it has another destination, in its place where not. The last message tells whether it is
+// there.
 std::vector<Bytes> move_sa(const nlmsghdr* shown, const MoveSa& wish) {
     const auto info = fixed_header<xfrm_usersa_info>(shown);
     const bool known = info && (info->family == AF_INET || info->family == AF_INET6);
@@ -307,10 +308,17 @@ std::vector<Bytes> move_sa(const nlmsghdr* shown, const MoveSa& wish) {
         return messages;
     }
     if (same_destination) messages.push_back(remove_sa(wish.id, source));
-    Builder moved = same_sa(XFRM_MSG_NEWSA, *info, attributes, wish);
-    put_numbers(moved, attributes, wish.direction == base::Direction::out ? kLeap : 0);
-    moved.put_struct(XFRMA_LTIME_VAL, info->curlft);
-    messages.push_back(moved.take());
+    const bool outbound = wish.direction == base::Direction::out;
+    const auto moved = [&](std::uint16_t type) {
+        Builder out = same_sa(type, *info, attributes, wish);
+        put_numbers(out, attributes, outbound ? kLeap : 0);
+        out.put_struct(XFRMA_LTIME_VAL, info->curlft);
+        return out.take();
+    };
+    messages.push_back(moved(XFRM_MSG_NEWSA));
+    // Meanwhile a packet may have found no SA and left a state of its SPI that waits for a key, where
+    // somebody listens to such wishes. That gives way to an update alone; else the update changes nothing.
+    if (same_destination && outbound) messages.push_back(moved(XFRM_MSG_UPDSA));
     return messages;
 }
 

@@ -305,8 +305,8 @@ TEST_CASE(
 
     const auto before = ends.b.counters(base::Direction::out).packets;
     REQUIRE(
-        ends.b.plane.add_sa(
-            association(base::Direction::out, 0xa001, endpoint("192.0.2.2"), endpoint("192.0.2.1", 40777))
+        ends.b.plane.move_sa(
+            {*base::Address::parse("192.0.2.1"), 0xa001}, endpoint("192.0.2.2"), endpoint("192.0.2.1", 40777)
         ) == 0
     );
     ends.b.space.try_run("ping -c 1 -W 1 10.9.0.1");

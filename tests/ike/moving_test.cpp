@@ -54,7 +54,9 @@ TEST_CASE("a peer that moves takes its SAs along: no other keys, no other IKE SA
     d.advance(60s).expect_tunnel();
 }
 
-TEST_CASE("packets that overtake each other move a tunnel once: where the peer was last is asked, not believed") {
+TEST_CASE(
+    "packets that overtake each other move a tunnel once: where the peer was last is asked, not believed"
+) {
     Dialogue d;
     d.both_connect().advance(5s).expect_tunnel();
     const Endpoint home = d.a.endpoint;
@@ -74,7 +76,8 @@ TEST_CASE("packets that overtake each other move a tunnel once: where the peer w
     CHECK(d.b.moves == 1);
 }
 
-TEST_CASE("a peer that is back at once is believed with its answer, though the first question there is lost") {
+TEST_CASE("a peer that is back at once is believed with its answer, though the first question there is lost"
+) {
     for (const bool lost : {false, true}) {
         CAPTURE(lost);
         Dialogue d;

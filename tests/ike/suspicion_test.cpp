@@ -130,7 +130,8 @@ TEST_CASE("nobody is taken for dead where three of ten packets are lost each way
     }
 }
 
-TEST_CASE("suspicion goes over to a rekeyed IKE SA: its sign of life there ends it, its silence confirms it") {
+TEST_CASE("suspicion goes over to a rekeyed IKE SA: its sign of life there ends it, its silence confirms it"
+) {
     for (const bool alive : {true, false}) {
         CAPTURE(alive);
         Pair t;

@@ -221,6 +221,25 @@ TEST_CASE("an SA that comes from elsewhere takes the place of the old one, whose
     CHECK(moving.attributes().u32(XFRMA_REPLAY_VAL) == 41u);
 }
 
+TEST_CASE("an SA that we send on from elsewhere takes its place, though a packet has asked for a key there") {
+    for (const int last : {0, ESRCH}) {
+        Moving moving(base::Direction::out, "198.51.100.7", "192.0.2.1");
+        REQUIRE(moving.types() == std::vector<int>{XFRM_MSG_DELSA, XFRM_MSG_NEWSA, XFRM_MSG_UPDSA});
+        CHECK(moving.attributes().u32(XFRMA_REPLAY_VAL) == 41u + 65536u);
+        const std::vector<nlmsghdr> said = moving.said;
+        const std::array<int, 3> errors{0, EEXIST, last};
+        for (std::size_t i = 0; i < said.size(); ++i) {
+            nlmsgerr answer{};
+            answer.error = -errors[i];
+            moving.session.handle(
+                Channel::xfrm, message(NLMSG_ERROR, said[i].nlmsg_seq, answer), {}, moving.out
+            );
+        }
+        REQUIRE(moving.out.notices.size() == 1);
+        CHECK(std::get<Done>(moving.out.notices[0]).error == last);
+    }
+}
+
 TEST_CASE("a kernel that does not show keys is not given zeros for them") {
     Moving moving(base::Direction::out, "192.0.2.2", "198.51.100.7", 0);
     CHECK(moving.said.empty());
