@@ -156,17 +156,18 @@ Secret prf_plus(Prf which, ByteView key, std::initializer_list<ByteView> seed, s
     return out;
 }
 
-PublicKey public_key_of(const Secret& seed) {
-    PublicKey key{};
-    Secret expanded(crypto_sign_SECRETKEYBYTES);
-    crypto_sign_seed_keypair(key.data(), expanded.mutable_view().data(), seed.view().data());
-    return key;
-}
-
 SigningKey::SigningKey(const Secret& seed) : expanded(seed.empty() ? 0 : crypto_sign_SECRETKEYBYTES) {
     PublicKey key;
     if (!seed.empty())
         crypto_sign_seed_keypair(key.data(), expanded.mutable_view().data(), seed.view().data());
+}
+
+// Behind the seed stands the public key.
+PublicKey public_key_of(const Secret& seed) {
+    const SigningKey key(seed);
+    PublicKey made{};
+    std::ranges::copy(key.expanded.view().last(made.size()), made.begin());
+    return made;
 }
 
 Signature sign(const SigningKey& key, ByteView message) {

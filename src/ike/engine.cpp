@@ -67,30 +67,20 @@ void Engine::rekey(ChildId child, Instant now, Actions& out) {
 
 void Engine::renew(PeerId id, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
-    if (!state_->pursuits.contains(id)) return;
-    for (const Session* session : state_->established(id)) {
-        state_->with(session->key(), turn, [&](Session& each) { each.renew(turn); });
-    }
+    state_->with_each(state_->established(id), turn, [&](Session& each) { each.renew(turn); });
 }
 
 void Engine::mapping(PeerId id, const Endpoint& remote, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
-    if (!state_->pursuits.contains(id)) return;
-    for (const Session* session : state_->established(id)) {
-        state_->with(session->key(), turn, [&](Session& each) { each.follow(remote, turn); });
-    }
+    state_->with_each(state_->established(id), turn, [&](Session& each) { each.follow(remote, turn); });
 }
 
 void Engine::roam(PeerId id, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
-    if (!state_->pursuits.contains(id)) return;
-    for (const Session* session : state_->live(id)) {
-        state_->with(session->key(), turn, [&](Session& each) { each.roam(turn); });
-    }
+    state_->with_each(state_->live(id), turn, [&](Session& each) { each.roam(turn); });
 }
 
 void Engine::traffic_seen(PeerId id, Instant at) {
-    if (!state_->pursuits.contains(id)) return;
     for (Session* session : state_->live(id)) {
         session->heard_esp(at);
         state_->tidy(session->key());

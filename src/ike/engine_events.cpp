@@ -195,7 +195,9 @@ void Engine::State::hand_over(SessionKey from, SessionKey to, Turn& turn) {
 
 std::vector<Session*> Engine::State::live(PeerId id) const {
     std::vector<Session*> found;
-    for (const SessionKey key : pursuits.at(id).sessions) {
+    const auto pursuit = pursuits.find(id);
+    if (pursuit == pursuits.end()) return found;
+    for (const SessionKey key : pursuit->second.sessions) {
         const auto it = sessions.find(key);
         if (it != sessions.end() && !it->second->over()) found.push_back(it->second.get());
     }

@@ -64,9 +64,7 @@ void Engine::State::drop(PeerId id, Turn& turn) {
 }
 
 void Engine::State::close_sessions(PeerId id, const std::string& why, Turn& turn) {
-    for (const Session* session : live(id)) {
-        with(session->key(), turn, [&](Session& each) { each.close(why, turn); });
-    }
+    with_each(live(id), turn, [&](Session& each) { each.close(why, turn); });
 }
 
 void Engine::State::attempt(PeerId id, Turn& turn) {

@@ -45,7 +45,8 @@ struct Engine::State {
     void start_anew(const Session& newcomer, Turn& turn);
     void keep_few(PeerId id, Turn& turn);
     void let_go(Pursuit& pursuit, SessionKey key, Turn& turn);
-    std::vector<Session*> live(PeerId id) const;  // neither over nor on their way out; oldest first
+    std::vector<Session*> live(PeerId id
+    ) const;  // neither over nor on their way out; oldest first; none: no peer
     std::vector<Session*> established(PeerId id) const;
     void choose_sender(PeerId id, Turn& turn);
     void resolve_duplicates(PeerId id, Turn& turn);
@@ -59,6 +60,13 @@ struct Engine::State {
         use(*it->second);
         tidy(key);
         settle(turn);
+    }
+    // The same for each of these.
+    template <class Use>
+    void with_each(const std::vector<Session*>& those, Turn& turn, Use use) {
+        std::vector<SessionKey> keys;
+        for (const Session* session : those) keys.push_back(session->key());
+        for (const SessionKey key : keys) with(key, turn, use);
     }
     template <class Use>
     void with_owner(ChildId child, Turn& turn, Use use) {

@@ -5,12 +5,6 @@ namespace {
 
 constexpr std::array<base::Byte, 7> kEd25519Algorithm{0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
 
-Bytes in_network_order(std::uint64_t spi) {
-    Bytes bytes;
-    base::Writer(bytes).u64(spi);
-    return bytes;
-}
-
 IkeKeys expand(
     const IkeCipherSuite& suite,
     const Secret& skeyseed,
@@ -22,7 +16,7 @@ IkeKeys expand(
     const Secret stream = prf_plus(
         suite.prf,
         skeyseed.view(),
-        {nonces.initiator, nonces.responder, in_network_order(spi_i), in_network_order(spi_r)},
+        {nonces.initiator, nonces.responder, ike_spi_bytes(spi_i), ike_spi_bytes(spi_r)},
         3 * d + 2 * a + 2 * e
     );
     base::Reader in(stream.view());

@@ -8,6 +8,13 @@
 
 namespace aronet::ike {
 
+// An SPI of an IKE SA as on the wire.
+inline Bytes ike_spi_bytes(std::uint64_t spi) {
+    Bytes bytes;
+    base::Writer(bytes).u64(spi);
+    return bytes;
+}
+
 struct Nonces {
     Bytes initiator, responder;  // of the exchange
 };

@@ -181,7 +181,10 @@ private:
     void on_init_response(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
     bool follow_init_advice(const Message& message, Turn& turn);
     void take_hint(std::string hint, Turn& turn);
-    bool agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
+    struct Agreed {
+        bool ed25519, ppk;
+    };
+    std::optional<Agreed> agree_on_proof(const Message& message, const Endpoint& from, Turn& turn);
     void detect_nat(const Message& message, const Endpoint& from, const Endpoint& to);
     void derive_keys(Turn& turn);
     void tell_keys(Turn& turn) const;
@@ -220,6 +223,7 @@ private:
     void on_informational(const Message& message, Turn& turn);
     std::vector<std::uint32_t> delete_children(const DeletePayload& payload, Turn& turn);
     void send_on_what_stands_by();
+    static void send_on(Child& heir);
     void take_down(ChildId id, Turn& turn);
     void take_down_all(Turn& turn);
     void restore(ChildId id);

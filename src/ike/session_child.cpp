@@ -328,9 +328,7 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         if (crossed || replaced) {
             let_die(*it, turn);
             for (Child& heir : children_) {
-                if (heir.replaces != id || heir.state != ChildState::standby) continue;
-                heir.state = ChildState::installed;
-                heir.due.reset();
+                if (heir.replaces == id && heir.state == ChildState::standby) send_on(heir);
             }
         } else {
             take_down(id, turn);
@@ -350,9 +348,12 @@ void Session::send_on_what_stands_by() {
     const auto heir = std::find_if(children_.rbegin(), children_.rend(), [](const Child& child) {
         return child.state == ChildState::standby;
     });
-    if (heir == children_.rend()) return;
-    heir->state = ChildState::installed;
-    heir->due.reset();
+    if (heir != children_.rend()) send_on(*heir);
+}
+
+void Session::send_on(Child& heir) {
+    heir.state = ChildState::installed;
+    heir.due.reset();
 }
 
 void Session::on_children_deleted(Turn& turn) {
@@ -414,8 +415,7 @@ void Session::tick_children(Turn& turn) {
         if (!child.due || turn.now < *child.due) {
             ++i;
         } else if (child.state == ChildState::standby) {
-            child.due.reset();
-            child.state = ChildState::installed;
+            send_on(child);
             if (Child* old = find_child(child.replaces)) delete_child_later(*old);
             turn.ground.events.emplace_back(ChildrenChanged{key()});
         } else {

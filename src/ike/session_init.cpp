@@ -118,10 +118,11 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
     if (!has_room()) return turn.drop("too many answers to one IKE_SA_INIT", from);
     const auto secret = same_group ? shared_secret(hs.ke, ke->data) : std::nullopt;
     if (!secret) return turn.drop("unusable KE value", from);
-    if (!agree_on_proof(*message, from, turn)) return;
+    const auto agreed = agree_on_proof(*message, from, turn);
+    if (!agreed) return;
     make_room();
-    hs.peer_signs = can_ed25519(*message);
-    hs.ppk_agreed = message->find_notify(notify::use_ppk) != nullptr && turn.ground.peer(*peer_)->ppk;
+    hs.peer_signs = agreed->ed25519;
+    hs.ppk_agreed = agreed->ppk;
     spi_r_ = raw.header.spi_r;
     suite_ = choice->suite;
     hs.nonces.responder = nonce->data;
@@ -136,20 +137,23 @@ void Session::on_init_response(const RawMessage& raw, const Endpoint& from, cons
 }
 
 // Whether IKE_AUTH can go on with what the responder announces. Anybody may have sent that: a hint, no end.
-bool Session::agree_on_proof(const Message& message, const Endpoint& from, Turn& turn) {
+std::optional<Session::Agreed> Session::agree_on_proof(
+    const Message& message, const Endpoint& from, Turn& turn
+) {
     const Peer* peer = turn.ground.peer(*peer_);
-    if (peer == nullptr) return false;
-    if (peer->psk.empty() && !can_ed25519(message)) {
+    if (peer == nullptr) return std::nullopt;
+    const Agreed agreed{can_ed25519(message), peer->ppk && message.find_notify(notify::use_ppk) != nullptr};
+    if (peer->psk.empty() && !agreed.ed25519) {
         take_hint("the peer does not announce Ed25519 (SIGNATURE_HASH_ALGORITHMS without identity)", turn);
         turn.drop("SIGNATURE_HASH_ALGORITHMS without identity", from);
-        return false;
+        return std::nullopt;
     }
-    if (peer->ppk && peer->ppk->required && message.find_notify(notify::use_ppk) == nullptr) {
+    if (peer->ppk && peer->ppk->required && !agreed.ppk) {
         take_hint("the peer has no postquantum preshared key (no USE_PPK)", turn);
         turn.drop("no USE_PPK", from);
-        return false;
+        return std::nullopt;
     }
-    return true;
+    return agreed;
 }
 
 void Session::take_hint(std::string hint, Turn& turn) {

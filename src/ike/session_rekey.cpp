@@ -15,12 +15,6 @@ constexpr Duration kSupersededLife = 90s;            // for a peer that never de
 constexpr Duration kRetryFrom = 6s, kRetryTo = 15s;  // until the next try, longer with every failure
 constexpr unsigned kFailuresMax = 8;                 // in a row: some minutes
 
-Bytes spi_bytes(std::uint64_t spi) {
-    Bytes bytes;
-    base::Writer(bytes).u64(spi);
-    return bytes;
-}
-
 // The SPI of a proposal for an IKE SA; 0: none.
 std::uint64_t ike_spi(const SaPayload& sa, std::uint8_t number) {
     const auto named = std::find_if(sa.proposals.begin(), sa.proposals.end(), [&](const Proposal& proposal) {
@@ -64,7 +58,7 @@ void Session::on_rekey_session(const Message& message, Turn& turn) {
     auto spare = make_spare(false, peer_spi, turn.ground.new_ike_spi(), turn);
     spare->take_keys(*this, choice->suite, nonces, *secret, turn);
     Proposal accepted = choice->answer;
-    accepted.spi = spi_bytes(spare->spi_r_);
+    accepted.spi = ike_spi_bytes(spare->spi_r_);
     answer(
         ExchangeType::create_child_sa,
         {SaPayload{{accepted}}, NoncePayload{nonces.responder}, KePayload{wanted, own.public_value}},
@@ -112,7 +106,7 @@ void Session::ask_for_renewal(Turn& turn) {
     renewal_ = std::make_unique<Renewal>();
     renewal_->spi = turn.ground.new_ike_spi();
     renewal_->nonce = turn.ground.random.bytes(kNonceSize);
-    renewal_->offer = offer_ike_again(suite_, spi_bytes(renewal_->spi));
+    renewal_->offer = offer_ike_again(suite_, ike_spi_bytes(renewal_->spi));
     renewal_->ke = generate(suite_.group, turn.ground.random);
     const KeyPair& ke = renewal_->ke;
     ask(Asked::renewal,
