@@ -43,7 +43,8 @@ std::string_view to_string(Drop drop);
 
 struct RawMessage {
     Header header;
-    ByteView bytes;  // the whole message from the first SPI octet on, no marker; owned by somebody else
+    ByteView bytes;      // the whole message from the first SPI octet on, no marker; owned by somebody else
+    bool marked = true;  // the non-ESP marker stood before it
 };
 
 struct Message {
@@ -71,7 +72,7 @@ struct Message {
     }
 };
 
-// The non-ESP marker (RFC 3948 2.2): there unless one of the ports is 500 (docs/ike.md, ports).
+// The non-ESP marker (RFC 3948 2.2): has to be there unless one of the ports is 500 (docs/ike.md, ports).
 bool has_marker(std::uint16_t from_port, std::uint16_t to_port);
 
 // Checks length and version. bad_version: the major version is higher than 2 and wants an answer (2.5).

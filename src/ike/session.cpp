@@ -77,7 +77,7 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, const
         if (!is_malformed(message.error())) return;
     }
     responder_.accept(request_print_);
-    heard(from, to, turn);
+    heard(raw, from, to, turn);
     if (message && comes_early(*message, turn)) return;
     if (message) return on_request(*message, turn);
     answer(raw.header.exchange, {make_notify(notify::invalid_syntax)}, turn);
@@ -100,7 +100,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, cons
     requester_.answered(raw.header.message_id);
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
     measure_round_trip(turn);
-    heard(from, to, turn);
+    heard(raw, from, to, turn);
     const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);
     if (before && state_ == SessionState::auth_sent) {  // it goes on with another answer to IKE_SA_INIT
@@ -205,7 +205,7 @@ Datagrams Session::protect(
 // What IP, UDP and the non-ESP marker leave of a datagram (RFC 7383 2.5.1).
 std::size_t Session::message_size_max(const Turn& turn) const {
     const std::size_t ip = remote_.address.is_v4() ? 20 : 40, udp = 8;
-    const std::size_t marker = has_marker(local_.port, remote_.port) ? 4 : 0;
+    const std::size_t marker = marked_ ? 4 : 0;
     return turn.ground.config.fragment_size - ip - udp - marker;
 }
 
@@ -219,7 +219,7 @@ void Session::send_plain(const Bytes& message, const Endpoint& to, Turn& turn) c
     Bytes bytes;
     bytes.reserve(message.size() + 4);
     base::Writer writer(bytes);
-    if (has_marker(local_.port, to.port)) writer.zeros(4);
+    if (marked_) writer.zeros(4);
     writer.put(message);
     turn.out.emplace_back(Send{source(), to, std::move(bytes)});
 }
@@ -400,6 +400,7 @@ void Session::on_silence(Turn& turn) {
 
 void Session::close(const std::string& why, Turn& turn) {
     if (state_ == SessionState::spare) return discard(turn);
+    if (state_ == SessionState::auth_sent) return abandon(why, turn);
     if (state_ != SessionState::established) {
         if (!over()) end(Ending::by_us, why, turn);
         if (state_ == SessionState::superseded) state_ = SessionState::closed;
@@ -411,6 +412,18 @@ void Session::close(const std::string& why, Turn& turn) {
     state_ = SessionState::closing;
     const auto rival = renewal_ ? std::exchange(renewal_->rival, std::nullopt) : std::nullopt;
     turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why, false, rival});
+    next_wish(turn);
+}
+
+// IKE_AUTH is under way, and may have made an SA at the peer: DELETE behind it, whatever becomes of its
+// answer.
+void Session::abandon(const std::string& why, Turn& turn) {
+    turn.ground.esp_spis.erase(handshake_->esp_spi);
+    handshake_.reset();
+    trouble_ = why;
+    state_ = SessionState::closing;
+    requester_.answered(requester_.next_id());
+    turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why});
     next_wish(turn);
 }
 

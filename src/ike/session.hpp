@@ -155,6 +155,7 @@ private:
     void next_wish(Turn& turn);
     void on_silence(Turn& turn);
     void end(Ending ending, const std::string& why, Turn& turn);
+    void abandon(const std::string& why, Turn& turn);
     void end_after_answer(const std::string& why, Turn& turn);
     std::string name(const Turn& turn) const;
     void tick_established(Turn& turn);
@@ -162,7 +163,7 @@ private:
     void doubt(Turn& turn);
 
     // session_moving.cpp: where the two ends are.
-    void heard(const Endpoint& from, const Endpoint& to, Turn& turn);
+    void heard(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
     bool may_be_at(const Endpoint& remote, const Turn& turn) const;
     void move(const Endpoint& local, const Endpoint& remote, Turn& turn);
     bool is_pinned(const Turn& turn) const;
@@ -267,6 +268,7 @@ private:
     std::uint64_t spi_i_ = 0, spi_r_ = 0;
     std::optional<PeerId> peer_;
     Endpoint local_, remote_;
+    bool marked_ = true;               // messages go behind the non-ESP marker, as the peer's do
     bool confirmed_ = false;           // the peer has said something on it: it had it once
     bool adrift_ = false;              // local_ may be no more: the route decides where messages come from
     std::optional<Instant> moved_at_;  // the peer was elsewhere before

@@ -60,6 +60,7 @@ std::unique_ptr<Session> Session::initiate(const Peer& peer, Attempt attempt, Tu
     session->peer_ = peer.id;
     session->local_ = {peer.local_address.value_or(Address::any(peer.family)), peer.local_port};
     session->remote_ = *peer.remote_endpoint;
+    session->marked_ = has_marker(session->local_.port, session->remote_.port);
     session->opened_at_ = turn.now;
     session->dpd_interval_ = turn.ground.config.dpd_interval;
     if (peer.only_we_initiate) session->dpd_interval_ = std::min(session->dpd_interval_, kLonelyInterval);
@@ -202,6 +203,7 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     session->spi_r_ = turn.ground.new_ike_spi();
     session->local_ = opening.local;
     session->remote_ = opening.remote;
+    session->marked_ = opening.raw.marked;
     session->opened_at_ = turn.now;
     session->dpd_interval_ = turn.ground.config.dpd_interval;
     session->keepalive_interval_ = turn.ground.config.keepalive_interval;
@@ -240,24 +242,24 @@ void Session::repeat_init_response(const Endpoint& to, Turn& turn) const {
     if (half_open()) send_plain(handshake_->init_response, to, turn);
 }
 
-// RFC 7296 2.23. Several source hashes may be there; one that is right says that there is no NAT on that
-// side.
+// RFC 7296 2.23. Several hashes of each kind may be there; one that is right says that there is no NAT on
+// that side.
 void Session::detect_nat(const Message& message, const Endpoint& from, const Endpoint& to) {
     const std::uint64_t spi_r = message.header.spi_r;
     const Bytes theirs = natd_hash(spi_i_, spi_r, from.address, from.port);
     const Bytes ours = natd_hash(spi_i_, spi_r, to.address, to.port);
-    bool source_seen = false, source_right = false;
-    for (const Payload& payload : message.payloads) {
-        const auto* said = std::get_if<NotifyPayload>(&payload);
-        if (said == nullptr) continue;
-        if (said->type == notify::nat_detection_source_ip) {
-            source_seen = true;
-            source_right = source_right || said->data == theirs;
-        } else if (said->type == notify::nat_detection_destination_ip) {
-            behind_nat_ = said->data != ours;
+    const auto translated = [&](std::uint16_t type, const Bytes& right) {
+        bool seen = false;
+        for (const Payload& payload : message.payloads) {
+            const auto* said = std::get_if<NotifyPayload>(&payload);
+            if (said == nullptr || said->type != type) continue;
+            if (said->data == right) return false;
+            seen = true;
         }
-    }
-    peer_behind_nat_ = source_seen && !source_right;
+        return seen;
+    };
+    peer_behind_nat_ = translated(notify::nat_detection_source_ip, theirs);
+    behind_nat_ = translated(notify::nat_detection_destination_ip, ours);
     fragmentation_ = message.find_notify(notify::fragmentation_supported) != nullptr;
 }
 

@@ -15,13 +15,14 @@ constexpr Duration kOvertaken = 2s;  // so long after a move packets may come fr
 
 // A verified message that is no repetition: the peer is alive, it is where this came from, and we are where
 // it arrived.
-void Session::heard(const Endpoint& from, const Endpoint& to, Turn& turn) {
+void Session::heard(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
     heard_ike_at_ = heard_at_ = turn.now;
     confirmed_ = true;
     claimed_.reset();
     acquit_if_heard(turn);
     if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
     if (!may_be_at(from, turn)) return;
+    marked_ = raw.marked;
     if (!to.address.is_any()) adrift_ = false;
     move(to.address.is_any() ? local_ : to, from, turn);
 }

@@ -181,6 +181,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->peer_ = peer_;
     spare->local_ = local_;
     spare->remote_ = remote_;
+    spare->marked_ = marked_;
     spare->adrift_ = adrift_;
     spare->moved_at_ = moved_at_;
     spare->proven_key_ = proven_key_;

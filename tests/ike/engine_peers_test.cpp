@@ -176,6 +176,32 @@ TEST_CASE("C17: a peer whose address is not known comes back after its restart")
     d.advance(40s).expect_tunnel();
 }
 
+TEST_CASE("who is stopped, or drops the peer, while IKE_AUTH is under way leaves no SA with the other side") {
+    for (const bool stops : {true, false}) {
+        for (const bool slow : {false, true}) {
+            CAPTURE(stops, slow);
+            for_each_fault([&](Dialogue& d) {
+                d.a_unknown = true;
+                d.b.obedient = !slow;
+                d.both_connect().advance_until(5s, [&] { return d.count(35, true) == 1; });
+                d.call(d.a, [&](Engine& engine, Actions& out) {
+                    stops ? engine.stop(d.now, out) : engine.drop(1, d.now, out);
+                });
+                d.advance(300ms);
+                std::vector<ChildId> children;
+                for (const auto& child : d.b.children) children.push_back(child.first);
+                for (const ChildId child : children)
+                    d.call(d.b, [&](Engine& engine, Actions& out) { engine.installed(child, d.now, out); });
+                d.b.obedient = true;
+                d.advance(8s);
+                CHECK(d.b.children.empty());
+                CHECK(d.a.engine->sessions() == 0);
+                CHECK(d.a.children.empty());
+            });
+        }
+    }
+}
+
 TEST_CASE("B6: INITIAL_CONTACT concerns one pair of identities alone") {
     Dialogue d;
     const auto connect = [&](Side& side, PeerId id, Peer peer, bool passive) {

@@ -1,4 +1,4 @@
-#include "dialogue.hpp"
+#include "rekeying.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -6,6 +6,22 @@ using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
 using namespace std::chrono_literals;
+
+namespace {
+
+// a is behind a NAT that shows it there, and b knows no address of it.
+void behind_nat(Dialogue& d, const Endpoint& outside) {
+    d.middle = [&d, &outside](Passing& message) {
+        if (message.from == d.a.endpoint) message.from = outside;
+        if (message.to == outside) message.to = d.a.endpoint;
+        return true;
+    };
+    Peer peer = d.peer_of_b();
+    peer.remote_endpoint.reset();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+}
+
+}  // namespace
 
 TEST_CASE("two engines agree on one tunnel with the same keys in four messages") {
     Dialogue d;
@@ -253,14 +269,7 @@ TEST_CASE("who is behind a NAT sends keepalives every twenty seconds, the other 
     EngineConfig quiet = without_dpd();
     Dialogue d(1, copy(quiet), copy(quiet));
     const Endpoint outside{*Address::parse("198.51.100.9"), 40001};
-    d.middle = [&](Passing& message) {
-        if (message.from == d.a.endpoint) message.from = outside;
-        if (message.to == outside) message.to = d.a.endpoint;
-        return true;
-    };
-    Peer peer = d.peer_of_b();
-    peer.remote_endpoint.reset();
-    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    behind_nat(d, outside);
     d.a_connects().advance(1s).expect_tunnel();
     CHECK(d.a.view().behind_nat);
     CHECK(d.b.view().remote == outside);
@@ -270,6 +279,57 @@ TEST_CASE("who is behind a NAT sends keepalives every twenty seconds, the other 
     CHECK(d.b.keepalives == 0);
     for (const Passing& message : d.sent) {
         if (message.bytes.size() == 1) CHECK(message.bytes[0] == 0xff);
+    }
+}
+
+TEST_CASE("a NAT may give a peer any port, also 500 and those of others, and another one later") {
+    const Address nat = *Address::parse("198.51.100.9");
+    for (const std::uint16_t first : std::initializer_list<std::uint16_t>{500, 4500, 12025, 40001}) {
+        for (const std::uint16_t then : std::initializer_list<std::uint16_t>{500, 4500, 12025, 40001}) {
+            INFO("from port " << first << ", then " << then);
+            Dialogue d;
+            Endpoint outside{nat, first};
+            behind_nat(d, outside);
+            d.a_connects().advance(1s).expect_tunnel();
+            CHECK(d.b.view().remote == outside);
+            outside.port = then;
+            d.advance(25s).expect_tunnel();
+            CHECK(d.b.view().remote == outside);
+            renew(d, d.b);
+            d.advance(25s).expect_tunnel();
+            CHECK(d.b.view().rekeyings == 1);
+            CHECK(d.a.ups == 1);
+        }
+    }
+}
+
+TEST_CASE("2.23: of several hashes of one address any may be the right one") {
+    for (const unsigned right : {0u, 1u, 2u, 3u}) {
+        Awaiting t;
+        std::vector<Payload> payloads = t.stranger.init_payloads();
+        std::erase_if(payloads, [](const Payload& payload) {
+            const auto* notify = std::get_if<NotifyPayload>(&payload);
+            return notify != nullptr && (notify->type == notify::nat_detection_source_ip ||
+                                         notify->type == notify::nat_detection_destination_ip);
+        });
+        const auto say = [&](std::uint16_t type, const Endpoint& about) {
+            for (unsigned i = 0; i < 3; ++i) {
+                Bytes spis, port;
+                base::Writer(spis).u64(t.stranger.spi_i);
+                spis.resize(16);
+                base::Writer(port).u16(about.port);
+                const auto hash = sha1({spis, about.address.bytes(), port});
+                payloads.emplace_back(
+                    make_notify(type, i == right ? Bytes(hash.begin(), hash.end()) : Bytes(20, 7))
+                );
+            }
+        };
+        say(notify::nat_detection_source_ip, t.d.a.endpoint);
+        say(notify::nat_detection_destination_ip, t.d.b.endpoint);
+        REQUIRE(t.stranger.init(payloads));
+        REQUIRE(t.stranger.request(ExchangeType::ike_auth, t.stranger.auth_payloads()));
+        CHECK(t.d.b.view().behind_nat == (right == 3));
+        CHECK(t.d.b.view().peer_behind_nat == (right == 3));
     }
 }
 
