@@ -7,10 +7,9 @@
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"
 . "$root/tests/rekeyings.sh"
-rate=${ARONET_RATE:-250}
-# Measured: both kernels lose nothing at what the emulated machine can send (up to 470 a second); our own ESP, which is a
-# process beside the senders, loses some from 150 on while the machine below is busy, and none at 200 when it is idle.
-rate_of=([dakar-berlin]=50 [berlin-cairo]=50)
+rate_back=${ARONET_RATE_BACK:-100}  # the emulated machine has no power for a thousand both ways
+# Our own ESP, a process beside the senders on two emulated processors, is soon behind them.
+rate_of=([athens-cairo]=250 [dakar-berlin]=50 [berlin-cairo]=50)
 
 # What the kernel refused for want of states or policies, or as forged or repeated. strongSwan's host has been
 # seen to count XfrmAcquireError (outbound, no state) while no packet of the streams was lost: there only what came in counts.
