@@ -244,7 +244,7 @@ void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>&
     asked_at_ = turn.now;
     extensions_ = 0;
     requester_.start(protect(exchange, false, payloads, turn), schedule, turn.now, turn.ground.random);
-    send(requester_.datagrams(), remote_, turn);
+    say_request(turn);
 }
 
 // One request at a time: the most pressing wish that is left.
@@ -391,7 +391,7 @@ void Session::on_silence(Turn& turn) {
         asked_at_ = turn.now;
         requester_.extend(kExtraTries);
         requester_.tick(turn.now, turn.ground.random);
-        return send(requester_.datagrams(), remote_, turn);
+        return say_request(turn);
     }
     give_way(Ending::lost, turn);
 }

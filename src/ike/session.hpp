@@ -164,6 +164,8 @@ private:
 
     // session_moving.cpp: where the two ends are.
     void heard(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn);
+    void weigh_claim(const Endpoint& from, const Turn& turn);
+    void say_request(Turn& turn);
     bool may_be_at(const Endpoint& remote, const Turn& turn) const;
     void move(const Endpoint& local, const Endpoint& remote, Turn& turn);
     bool is_pinned(const Turn& turn) const;
@@ -272,7 +274,12 @@ private:
     bool confirmed_ = false;           // the peer has said something on it: it had it once
     bool adrift_ = false;              // local_ may be no more: the route decides where messages come from
     std::optional<Instant> moved_at_;  // the peer was elsewhere before
-    std::optional<Endpoint> claimed_;  // a packet came from there: asked, not believed
+    struct Claim {
+        Endpoint at;
+        Instant since;
+        bool asked_again = false;
+    };
+    std::optional<Claim> claim_;  // a packet came from there: asked, not believed
     IkeCipherSuite suite_;
     std::optional<IkeKeys> keys_;
     std::uint64_t next_iv_ = 0;

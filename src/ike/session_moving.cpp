@@ -10,6 +10,7 @@ namespace {
 // A route may come a little later than the address.
 constexpr Schedule kRoamingSchedule{200ms, 2s, 12};
 constexpr Duration kOvertaken = 2s;  // so long after a move packets may come from where the peer was
+constexpr Duration kClaimPause = 200ms;
 
 }  // namespace
 
@@ -18,13 +19,27 @@ constexpr Duration kOvertaken = 2s;  // so long after a move packets may come fr
 void Session::heard(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
     heard_ike_at_ = heard_at_ = turn.now;
     confirmed_ = true;
-    claimed_.reset();
+    weigh_claim(from, turn);
     acquit_if_heard(turn);
     if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
     if (!may_be_at(from, turn)) return;
     marked_ = raw.marked;
     if (!to.address.is_any()) adrift_ = false;
     move(to.address.is_any() ? local_ : to, from, turn);
+}
+
+// What comes from elsewhere may have been on its way for a while: the claim is asked about once more.
+void Session::weigh_claim(const Endpoint& from, const Turn& turn) {
+    if (!claim_) return;
+    if (from == claim_->at || claim_->asked_again || turn.now >= claim_->since + kOvertaken)
+        return claim_.reset();
+    claim_->asked_again = probe_wanted_ = true;
+}
+
+// The request in flight, to where the peer is and to where it may be.
+void Session::say_request(Turn& turn) {
+    send(requester_.datagrams(), remote_, turn);
+    if (claim_) send(requester_.datagrams(), claim_->at, turn);
 }
 
 bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
@@ -35,12 +50,14 @@ bool Session::may_be_at(const Endpoint& remote, const Turn& turn) const {
 // Packets overtake each other, and not every data plane knows which is the newest. Right after a move a
 // packet is only a reason to ask there as well: wherever the answer comes from the peer is.
 void Session::follow(const Endpoint& remote, Turn& turn) {
-    if (remote == remote_ || claimed_ == remote || !may_be_at(remote, turn)) return;
+    if (remote == remote_ || !may_be_at(remote, turn)) return;
     if (!moved_at_ || turn.now >= *moved_at_ + kOvertaken) return move(local_, remote, turn);
-    if (!requester_.in_flight()) probe(turn);
-    if (!requester_.in_flight()) return;
-    claimed_ = remote;
-    send(requester_.datagrams(), remote, turn);
+    // Whoever gives the peer's packets many sources is not to have us ask at all of them.
+    if (claim_ && (claim_->at == remote || turn.now < claim_->since + kClaimPause)) return;
+    claim_ = Claim{remote, turn.now};
+    if (requester_.in_flight()) return send(requester_.datagrams(), remote, turn);
+    probe(turn);
+    if (!requester_.in_flight()) claim_.reset();
 }
 
 void Session::move(const Endpoint& local, const Endpoint& remote, Turn& turn) {
@@ -59,7 +76,7 @@ void Session::roam(Turn& turn) {
     if (!asks || is_pinned(turn)) return;
     const bool was_adrift = std::exchange(adrift_, true);
     if (requester_.in_flight()) {
-        send(requester_.datagrams(), remote_, turn);
+        say_request(turn);
     } else {
         probe(turn);
     }
@@ -82,8 +99,7 @@ Endpoint Session::source() const {
 void Session::repeat(Turn& turn) {
     const bool before = adrift_;
     adrift_ = before || (requester_.sent() % 2 != 0 && !is_pinned(turn));
-    send(requester_.datagrams(), remote_, turn);
-    if (claimed_) send(requester_.datagrams(), *claimed_, turn);
+    say_request(turn);
     adrift_ = before;
 }
 

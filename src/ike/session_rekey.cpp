@@ -238,6 +238,12 @@ void Session::inherit(Session& old, Turn& turn) {
                    remote = origin->early ? remote_ : old.remote_;
     local_ = old.local_;
     remote_ = old.remote_;
+    if (!origin->early) {  // the old one may have moved since this one was made
+        marked_ = old.marked_;
+        adrift_ = old.adrift_;
+        moved_at_ = old.moved_at_;
+        claim_ = old.claim_;
+    }
     move(local, remote, turn);
     old.retire(turn);
     plan_renewal(turn);

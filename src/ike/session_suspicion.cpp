@@ -19,7 +19,7 @@ constexpr unsigned kRoundTripGain = 8;                      // as RFC 6298 smoot
 void Session::suspect(Turn& turn) {
     if (state_ != SessionState::established || suspicion_ || !peer_) return;
     if (requester_.in_flight()) {
-        send(requester_.datagrams(), remote_, turn);
+        say_request(turn);
     } else {
         ask(Asked::liveness, ExchangeType::informational, {}, turn);
     }

@@ -344,6 +344,9 @@ TEST_CASE("every datagram carries the non-ESP marker, unless a port is 500") {
     peer.local_port = 500;
     e.call(e.b, [&](Engine& engine, Actions& out) { engine.connect(peer, e.now, out); });
     e.a_connects().advance(1s).expect_tunnel();
+    renew(e, e.b);
+    e.advance(25s).expect_tunnel();
+    CHECK(e.b.view().rekeyings == 1);
     for (const Passing& message : e.sent)
         CHECK(Bytes(message.bytes.begin(), message.bytes.begin() + 4) != Bytes(4, 0));
 }

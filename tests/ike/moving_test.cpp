@@ -97,6 +97,28 @@ TEST_CASE("a peer that is back at once is believed with its answer, though the f
     }
 }
 
+TEST_CASE("a claim outlives what the peer had said before it went back") {
+    Dialogue d;
+    d.both_connect().advance(5s).expect_tunnel();
+    const Endpoint home = d.a.endpoint;
+    d.a.endpoint = kElsewhere;
+    packet_from(d, kElsewhere);
+    rekey(d, d.a);
+    d.advance(d.delay / 2);  // a's request is on its way from elsewhere
+    d.a.endpoint = home;
+    unsigned there = 0;
+    d.fate = [&](const Passing& message) {
+        return message.to == home && ++there == 1 ? Fate::lost
+                                                  : Fate::arrives;  // the question with the claim
+    };
+    packet_from(d, home);
+    d.advance(1500ms);
+    CHECK(d.b.moves >= 2);
+    CHECK(d.b.view().remote == home);
+    d.fate = nullptr;
+    d.advance(30s).expect_tunnel();
+}
+
 TEST_CASE("a child that is made where the peer was before moves with the others") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
