@@ -5,6 +5,7 @@
 #include <ares.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -39,14 +40,22 @@ Resolver::Resolver(boost::asio::io_context& io, Answer answer)
       epoll_(io, epoll_create1(EPOLL_CLOEXEC)),
       timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)) {
     control(epoll_.native_handle(), EPOLL_CTL_ADD, timer_.get(), EPOLLIN);
+    const int status = open();
+    if (status != ARES_SUCCESS) throw std::runtime_error(std::string("resolver: ") + ares_strerror(status));
+}
+
+int Resolver::open() {
+    read_ = edition();
     ares_options options{};
     options.timeout = 2000;  // ms
     options.tries = 3;
     options.sock_state_cb = &Resolver::watch;
     options.sock_state_cb_data = this;
+    ares_channeldata* made = nullptr;
     const int status =
-        ares_init_options(&channel_, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
-    if (status != ARES_SUCCESS) throw std::runtime_error(std::string("resolver: ") + ares_strerror(status));
+        ares_init_options(&made, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    if (status == ARES_SUCCESS) channel_ = made;
+    return status;
 }
 
 Resolver::~Resolver() {
@@ -55,16 +64,36 @@ Resolver::~Resolver() {
 }
 
 void Resolver::resolve(const std::string& name, base::Family family) {
-    auto question = std::make_unique<Question>(Question{this, name, family});
-    ares_addrinfo_hints hints{};
-    hints.ai_family = family == base::Family::v4 ? AF_INET : AF_INET6;
-    hints.ai_flags = ARES_AI_NOSORT;
-    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, &Resolver::answered, question.release());
+    reopen_if_changed();
+    ask(std::make_unique<Question>(Question{this, name, family}));
     set_timeout();
 }
 
+void Resolver::ask(std::unique_ptr<Question> question) {
+    ares_addrinfo_hints hints{};
+    hints.ai_family = question->family == base::Family::v4 ? AF_INET : AF_INET6;
+    hints.ai_flags = ARES_AI_NOSORT;
+    const std::string name = question->name;
+    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, &Resolver::answered, question.release());
+}
+
+// A channel reads the file once. What the old one still waits for is asked on the new one.
+void Resolver::reopen_if_changed() {
+    if (edition() == read_) return;
+    ares_channeldata* const old = channel_;
+    if (open() == ARES_SUCCESS) ares_destroy(old);
+}
+
+Resolver::Edition Resolver::edition() {
+    struct stat status {};
+    if (stat("/etc/resolv.conf", &status) != 0) return {};
+    return {status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
 void Resolver::answered(void* arg, int status, int, ares_addrinfo* result) {
-    const std::unique_ptr<Question> question(static_cast<Question*>(arg));
+    std::unique_ptr<Question> question(static_cast<Question*>(arg));
+    if (status == ARES_EDESTRUCTION && question->resolver->answer_)
+        return question->resolver->ask(std::move(question));
     Found found;
     if (status == ARES_SUCCESS) {
         int lifetime = std::numeric_limits<int>::max();

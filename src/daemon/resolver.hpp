@@ -1,7 +1,7 @@
 #pragma once
 
 // Names to addresses by c-ares on the one io_context: no thread, every address of the family, in the order
-// given, and how long that holds.
+// given, and how long that holds. Whom to ask is read again when /etc/resolv.conf has changed.
 
 #include "base/address.hpp"
 #include "base/time.hpp"
@@ -12,6 +12,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,6 +43,9 @@ private:
         std::string name;
         base::Family family;
     };
+    int open();  // an error of c-ares, with which the channel before stays
+    void reopen_if_changed();
+    void ask(std::unique_ptr<Question> question);
     static void answered(void* question, int status, int timeouts, ares_addrinfo* result);
     static void watch(void* resolver, int socket, int readable, int writable);
     void set_timeout();
@@ -51,6 +55,13 @@ private:
     Descriptor timer_;
     std::set<int> watched_;
     ares_channeldata* channel_ = nullptr;
+    struct Edition {  // of the file
+        std::uint64_t device = 0, inode = 0;
+        std::int64_t seconds = 0, nanoseconds = 0;
+        bool operator==(const Edition&) const = default;
+    };
+    static Edition edition();
+    Edition read_;
 };
 
 }  // namespace aronet::daemon

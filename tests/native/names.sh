@@ -12,13 +12,11 @@ endpoints() {
     esac
 }
 name_is() { echo "cairo.test $*" >"$work/names"; }
-asked() { wc -l <"$work/names.asked"; }
-start_name_server() {
-    echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
-    in_host athens mount --bind "$work/resolv.conf" /etc/resolv.conf
-    nsenter -t "${holder[athens]}" -n -m /usr/bin/python3 "$root/tests/name_server.py" "$work/names" </dev/null \
-        >"$work/names.log" 2>&1 &
-    holder[names]=$!  # ends with the rig
+asked() { cat "$work"/names*.asked | wc -l; }
+start_name_server() {  # FILE ADDRESS
+    nsenter -t "${holder[athens]}" -n -m /usr/bin/python3 "$root/tests/name_server.py" "$work/$1" "$2" </dev/null \
+        >"$work/$1.log" 2>&1 &
+    holder[$1]=$!  # ends with the rig
     disown $!
 }
 
@@ -42,7 +40,9 @@ registry_of[cairo]=$work/cairo-registry.json
 jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.json"
 : >"$work/names.asked"
 name_is fail
-start_name_server
+start_name_server names 127.0.0.1
+echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
+in_host athens mount --bind "$work/resolv.conf" /etc/resolv.conf
 for node in "${nodes[@]}"; do start $node; done
 check 'the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
 check 'SERVFAIL is told of' wait_for 5 logged
@@ -89,6 +89,15 @@ start athens
 check 'where the first of two addresses is dead the second is tried within seconds' wait_for 8 reach_each_other cairo || show_logs
 
 name_is fail
+kill_hard athens
+start athens
+sleep 3
+check 'without its address nobody finds cairo' to_cairo '.state == "wanted"'
+echo 'cairo.test 192.0.2.33' >"$work/names2"
+start_name_server names2 127.0.0.2
+echo 'nameserver 127.0.0.2' >"$work/resolv.conf"
+check 'the name server that the host asks from now on is asked' wait_for 20 reach_each_other cairo || show_logs
+
 check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
 check 'a name that nobody needs any more is not asked for' no_more_questions
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
