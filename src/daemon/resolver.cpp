@@ -45,7 +45,7 @@ Resolver::Resolver(boost::asio::io_context& io, Answer answer)
 }
 
 int Resolver::open() {
-    read_ = edition();
+    const Edition present = edition();
     ares_options options{};
     options.timeout = 2000;  // ms
     options.tries = 3;
@@ -54,7 +54,9 @@ int Resolver::open() {
     ares_channeldata* made = nullptr;
     const int status =
         ares_init_options(&made, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
-    if (status == ARES_SUCCESS) channel_ = made;
+    if (status != ARES_SUCCESS) return status;
+    channel_ = made;
+    read_ = present;
     return status;
 }
 
@@ -79,7 +81,7 @@ void Resolver::ask(std::unique_ptr<Question> question) {
 
 // A channel reads the file once. What the old one still waits for is asked on the new one.
 void Resolver::reopen_if_changed() {
-    if (edition() == read_) return;
+    if (answering_ || edition() == read_) return;  // c-ares is not done with the channel that answers
     ares_channeldata* const old = channel_;
     if (open() == ARES_SUCCESS) ares_destroy(old);
 }
@@ -106,8 +108,11 @@ void Resolver::answered(void* arg, int status, int, ares_addrinfo* result) {
         found.lifetime = std::chrono::seconds(std::max(lifetime, 0));
     }
     if (result != nullptr) ares_freeaddrinfo(result);
-    const Answer& answer = question->resolver->answer_;
-    if (answer) answer(question->name, question->family, std::move(found));
+    Resolver& self = *question->resolver;
+    if (!self.answer_) return;
+    self.answering_ = true;
+    self.answer_(question->name, question->family, std::move(found));
+    self.answering_ = false;
 }
 
 void Resolver::watch(void* arg, int socket, int readable, int writable) {

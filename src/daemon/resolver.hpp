@@ -55,6 +55,7 @@ private:
     Descriptor timer_;
     std::set<int> watched_;
     ares_channeldata* channel_ = nullptr;
+    bool answering_ = false;
     struct Edition {  // of the file
         std::uint64_t device = 0, inode = 0;
         std::int64_t seconds = 0, nanoseconds = 0;
