@@ -2,6 +2,7 @@
 # cairo is strongSwan 5.9.8 with BIRD 2.0.12, then strongSwan with babeld 1.12.1; athens (VRF) and berlin (netns) are
 # ours. Between the two runs, it answers one and initiates to the other with each encoding of the identity.
 . "$(dirname "$0")/../peers.sh"
+# Alone: who initiates is a matter of time.
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"
 nodes=(athens berlin cairo)
