@@ -30,8 +30,9 @@ struct Schedule {
 };
 
 // A peer that just comes up, for however long it was gone, is reached within `cap` and a short pause: the
-// request goes on for as long as a responder keeps a half-open SA, the next attempt has new SPIs.
-inline constexpr Schedule kInitSchedule{std::chrono::seconds(1), std::chrono::seconds(3), 10};
+// request goes on for as long as a responder keeps a half-open SA, the next attempt has new SPIs. The first
+// one is lost where both come up at once or a flood fills the responder's socket, and soon repeated.
+inline constexpr Schedule kInitSchedule{std::chrono::milliseconds(500), std::chrono::seconds(3), 11};
 // Where there are other addresses to try.
 inline constexpr Schedule kTrialSchedule{std::chrono::seconds(1), std::chrono::seconds(1), 2};
 // The same: the answer of a responder that is there again comes in time.
