@@ -10,7 +10,7 @@ constexpr Duration kBesidePause = 10s;
 
 // Who does not initiate first leaves the other side so much time to do it.
 Duration courtesy(const Peer& peer, base::Random& random) {
-    return peer.initiate_first ? Duration(0) : random.between(1s, 3s);
+    return peer.initiate_first ? Duration(0) : random.between(700ms, 1500ms);
 }
 
 // Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a
