@@ -12,7 +12,8 @@ rate_back=${ARONET_RATE_BACK:-100}  # the emulated machine has no power for a th
 rate_of=([athens-cairo]=250 [dakar-berlin]=50 [berlin-cairo]=50)
 
 # What the kernel refused for want of states or policies, or as forged or repeated. strongSwan's host has been
-# seen to count XfrmAcquireError (outbound, no state) while no packet of the streams was lost: there only what came in counts.
+# seen to count XfrmAcquireError (a packet under an SPI whose SA is not installed yet) while no packet of the
+# streams was lost: there only the rest counts.
 counted() { if [ "$1" = cairo ]; then echo '^XfrmIn'; else echo '^Xfrm'; fi; }
 refused() { in_host "$1" awk -v of="$(counted "$1")" '$1 ~ of { sum += $2 } END { print sum }' /proc/net/xfrm_stat; }
 nothing_refused() {
