@@ -45,8 +45,8 @@ struct Engine::State {
     void start_anew(const Session& newcomer, Turn& turn);
     void keep_few(PeerId id, Turn& turn);
     void let_go(Pursuit& pursuit, SessionKey key, Turn& turn);
-    std::vector<Session*> live(PeerId id
-    ) const;  // neither over nor on their way out; oldest first; none: no peer
+    // Neither over nor on their way out; oldest first. None where there is no such peer.
+    std::vector<Session*> live(PeerId id) const;
     std::vector<Session*> established(PeerId id) const;
     void choose_sender(PeerId id, Turn& turn);
     void resolve_duplicates(PeerId id, Turn& turn);
