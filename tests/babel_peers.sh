@@ -93,9 +93,7 @@ frr_on() {
     done
 }
 
-# Both of these are waited for, and the second does not forgive: what the kernel had of it is gone too, so that nothing
-# passes by routes of the dead.
-end_peer() { kill -TERM "${daemon_pid[$1]}" && { wait "${daemon_pid[$1]}" || true; }; }
+# Waited for, and what the kernel had of it is gone too, so that nothing passes by routes of the dead. (`stop` asks first.)
 kill_peer() {
     local family protocol
     kill -KILL "${daemon_pid[$1]}"
@@ -134,6 +132,8 @@ loses() {
 }
 loses_nothing() { in_host "$1" nft delete table inet loss; }
 
+mac_of() { in_host "$1" ip -o link show "$2" | sed 's/.*link.ether \([0-9a-f:]*\).*/\1/'; }
+
 # record HOST INTERFACE: everything of Babel that passes there, into $work/HOST-INTERFACE.pcap.
 record() {
     nsenter -t "${holder[$1]}" -n -m -- tcpdump -i "$2" -U -s 0 -w "$work/$1-$2.pcap" udp port 6696 >/dev/null 2>&1 &
@@ -168,4 +168,16 @@ with_peers() {
     for peer; do "with_$peer"; done
     check 'tcpdump and tshark can read all that was said' well_formed
     [ "$failures" = 0 ] || { show_logs 10; exit 1; }
+}
+
+# in_line HOST...: routers with a cable from each to the next; the first has fd20:1::1, the second fd20:2::1 and so on.
+in_line() {
+    local host before='' n=0
+    router "$@"
+    for host; do
+        n=$((n + 1))
+        address "$host" lo "fd20:$n::1/128"
+        [ -z "$before" ] || cable "$before" "$host"
+        before=$host
+    done
 }

@@ -65,7 +65,9 @@ std::map<std::string, std::set<std::string>> tests_by_file() {
         if (name.extension() == ".cpp") {
             found[name.replace_extension().string()] = names_behind("TEST_CASE(", '"', text_of(entry.path()));
         } else if (name.extension() == ".sh") {
-            found[name.string()] = names_behind("check ", '\'', text_of(entry.path()));
+            const std::string text = text_of(entry.path());
+            found[name.string()] = names_behind("check ", '\'', text);
+            found[name.string()].merge(names_behind("check ", '"', text));
         }
     }
     return found;

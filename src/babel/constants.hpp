@@ -26,7 +26,8 @@ inline constexpr std::uint16_t kPort = 6696;
 inline constexpr base::Byte kMagic = 42;
 inline constexpr base::Byte kVersion = 2;
 inline constexpr std::size_t kHeaderSize = 4;
-inline constexpr std::size_t kIpAndUdpSize = 48;    // an IPv6 and a UDP header
+inline constexpr std::size_t kIpAndUdpSize = 48;   // an IPv6 and a UDP header
+inline constexpr std::size_t kPayloadMax = 65527;  // of UDP without jumbograms, which must not be (section 4)
 inline constexpr std::size_t kPacketSizeMin = 512;  // what every interface must be able to carry (section 4)
 
 inline constexpr std::uint8_t kInitialHopCount = 64;

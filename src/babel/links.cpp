@@ -159,12 +159,14 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     }
 }
 
-// Tell it all we know, and ask for what it may have told before we could hear it.
+// Tell it all we know, and ask for what it may have told before we could hear it: or before the Hello by
+// which it proved to have started anew, and we forgot what it had said.
 void Speaker::State::became_reachable(Neighbour& n, const Turn& turn) {
     n.asked = 0;
     if (!n.delivery.answers()) n.delivery = {};
     start_dump(n, turn);
-    if (n.entries.empty()) queue(n, Tlv(RouteRequest{}), turn);
+    const auto usable = [&](EntryId id) { return table.at(id)->routes.by(n.id)->received != kInfinity; };
+    if (std::none_of(n.entries.begin(), n.entries.end(), usable)) queue(n, Tlv(RouteRequest{}), turn);
 }
 
 // ---- Hellos and IHUs out ----

@@ -117,11 +117,33 @@ void Speaker::change_interface(
     if (it == state_->interfaces.end()) return;
     const Turn turn{now, out};
     it->second.config.mtu = mtu;
-    if (std::exchange(it->second.config.v4, v4) != v4) {
-        for (const auto& [address, slot] : it->second.neighbours)
-            state_->start_dump(*state_->neighbours[slot], turn);
-    }
+    if (it->second.config.v4 != v4) state_->replace_v4(it->second, v4, turn);
     state_->run_due(turn);
+}
+
+// Some peers never let a route go to another next hop: what the old one was said to carry is retracted before
+// it is announced anew. Nothing is lost by it, since packets to an address that has gone arrive no more.
+void Speaker::State::replace_v4(Interface& on, const std::optional<Address>& v4, const Turn& turn) {
+    if (on.config.v4 && !on.neighbours.empty()) {
+        std::vector<Item> items;
+        for (auto it = table.after(std::nullopt); it != table.end(); ++it) {
+            Entry& entry = *it;
+            const Destination& about = entry.about();
+            if (about.prefix.family() != base::Family::v4) continue;
+            if (announcement(about, &entry, on).metric == kInfinity) continue;
+            items.push_back({{.about = about, .interval = Interval::of(on.update_interval)}, &entry});
+        }
+        Sender sender(on, multicast_group(), turn);
+        write_updates(items, on, sender, turn);
+        sender.finish();
+    }
+    on.config.v4 = v4;
+    for (const auto& [address, slot] : on.neighbours) {
+        Neighbour& n = *neighbours[slot];
+        if (n.outbox.dump) n.outbox.dump->after.reset();  // what it has told is no longer so
+        n.outbox.dump_allowed_at = turn.now;
+        start_dump(n, turn);
+    }
 }
 
 void Speaker::set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out) {

@@ -23,7 +23,7 @@ namespace aronet::babel {
 struct SpeakerConfig {
     RouterId router_id = 0;  // neither all zeros nor all ones
     SeqNo seqno = 0;
-    std::size_t neighbours_per_interface_max = 8;
+    std::size_t neighbours_per_interface_max = 256;  // a LAN has many; a stranger may pretend to be more
 };
 
 // How a link is judged (RFC 8966 A.2): 2-out-of-3, the same with RTT, ETX.

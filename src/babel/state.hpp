@@ -49,7 +49,7 @@ struct Interface {
     bool splits(InterfaceId learned_on) const { return config.split_horizon && learned_on == id; }
     std::size_t payload_max() const {
         const std::size_t payload = std::max(config.mtu, kPacketSizeMin + kIpAndUdpSize) - kIpAndUdpSize;
-        return payload - (mac ? mac->overhead() : 0);
+        return std::min(payload, kPayloadMax) - (mac ? mac->overhead() : 0);
     }
 };
 
@@ -102,6 +102,7 @@ struct Speaker::State {
     // speaker.cpp
     // What follows from silence only where all that has arrived was heard.
     void run_due(const Turn& turn, bool all_heard = false);
+    void replace_v4(Interface& on, const std::optional<Address>& v4, const Turn& turn);
     void fire(Due what, std::uint32_t id, const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
     void take(const Event& event, Neighbour& from, const Turn& turn);

@@ -4,7 +4,8 @@
 
 namespace aronet::babel {
 
-Desk::Desk(SpeakerConfig config) : speaker(config, random) {}
+Desk::Desk(SpeakerConfig config, std::uint64_t seed)
+    : random(base::Random::from_number(seed)), speaker(config, random) {}
 
 InterfaceConfig Desk::link(const char* address, LinkType type) {
     InterfaceConfig config;

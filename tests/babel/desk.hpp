@@ -54,7 +54,7 @@ struct Announce {  // an update as the scripted neighbours write it
 
 class Desk {
 public:
-    explicit Desk(SpeakerConfig config = {.router_id = kUs, .seqno = 10});
+    explicit Desk(SpeakerConfig config = {.router_id = kUs, .seqno = 10}, std::uint64_t seed = 1);
 
     static InterfaceConfig link(const char* address = "fe80::1", LinkType type = LinkType::wired);
     void plug(InterfaceId id, const InterfaceConfig& config);
@@ -92,7 +92,7 @@ public:
     std::optional<NeighbourView> neighbour(const Address& address) const;
     std::uint64_t dropped(const std::string& reason) const;
 
-    base::Random random = base::Random::from_number(1);
+    base::Random random;
     Speaker speaker;
     Instant now{std::chrono::seconds(1000)};
     Actions actions;

@@ -177,3 +177,38 @@ TEST_CASE("an IPv4 address that comes or goes is told in the announcements of al
     REQUIRE(desk.announced(1, to("10.1.0.0/16")));
     CHECK(desk.announced(1, to("10.1.0.0/16"))->next_hop.is_v6());
 }
+
+// D10: babeld keeps a route where it was when only its next hop is another.
+TEST_CASE(
+    "IPv4 prefixes are retracted and announced anew, in one turn, when the address they go to is another"
+) {
+    Desk desk;
+    desk.plug(1, Desk::link());
+    desk.befriend(1, kNeighbour);
+    for (const char* prefix : {"10.1.0.0/16", "10.2.0.0/16", "fd00::/64"})
+        desk.speaker.announce(to(prefix), 0, desk.now, desk.actions);
+    desk.speaker.change_interface(1, 1500, ip("192.0.2.1"), desk.now, desk.actions);
+    desk.pass(5s);
+    const auto told = [&](const char* prefix) {
+        std::vector<Announcement> found;
+        for (const Announcement& a : desk.said<Announcement>(1)) {
+            if (a.about == to(prefix)) found.push_back(a);
+        }
+        return found;
+    };
+    for (const auto& [next, hop] :
+         {std::pair(std::optional(ip("192.0.2.7")), ip("192.0.2.7")), {std::nullopt, ip("fe80::1")}}) {
+        desk.forget();
+        desk.speaker.change_interface(1, 1500, next, desk.now, desk.actions);
+        desk.pass(0s);
+        for (const char* prefix : {"10.1.0.0/16", "10.2.0.0/16"}) {
+            const auto said = told(prefix);
+            REQUIRE(said.size() == 2);
+            CHECK(said[0].metric == kInfinity);
+            CHECK(said[1].metric == 0);
+            CHECK(said[1].next_hop == hop);
+        }
+        for (const Announcement& a : told("fd00::/64")) CHECK(a.metric == 0);
+        desk.pass(10ms);
+    }
+}

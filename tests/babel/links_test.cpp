@@ -264,6 +264,88 @@ TEST_CASE("neighbours beyond the limit are refused, but an unreachable one makes
     CHECK(desk.notes.size() < 10);
 }
 
+TEST_CASE("two hundred and fifty-six routers of a LAN are all neighbours and next hops, one more is none") {
+    Desk desk;
+    desk.plug(1, Desk::link());
+    const auto router = [](unsigned i) { return kA.plus(1000 + i); };
+    const auto prefix = [](unsigned i) { return "fd00:0:0:" + std::to_string(i) + "::/64"; };
+    for (unsigned i = 0; i < 257; ++i) {
+        desk.befriend(1, router(i));
+        desk.say(1, router(i), Announce{prefix(i).c_str()});
+    }
+    desk.pass(10s);
+    for (unsigned i = 0; i < 256; ++i) CHECK(desk.forwarding.reaches(to(prefix(i).c_str()), router(i)));
+    CHECK(desk.speaker.neighbours().size() == 256);
+    CHECK_FALSE(desk.neighbour(router(256)));
+    CHECK(desk.dropped("too many neighbours") > 0);
+}
+
+TEST_CASE("what a neighbour said shortly before its restart was noticed is asked for again") {
+    Wired desk;
+    desk.befriend(1, kA);
+    desk.pass(10s);
+    desk.say(1, kA, Announce{"fd00::/64"});
+    desk.silence(kA);
+    desk.forget();
+    desk.say(1, kA, {hello(5000)});
+    CHECK_FALSE(desk.forwarding.reaches(to("fd00::/64"), kA));
+    desk.say(1, kA, {ihu()});
+    desk.pass(20ms);
+    CHECK(desk.said<RouteRequest>(1, kA) == std::vector{RouteRequest{}});
+}
+
+TEST_CASE("unicast Hellos with time stamps make a neighbour, and a round trip time"
+) {  // babeld 1.9.1 fell over it
+    Desk desk;
+    desk.plug(1, Desk::link("fe80::1", LinkType::tunnel));
+    const auto say = [&](std::uint16_t seqno, std::optional<Ihu::Echo> echo) {
+        const auto stamp = static_cast<std::uint32_t>(5'000'000 + seqno * 1'000'000u);
+        Ihu answer = ihu();
+        answer.echo = echo;
+        desk.say(
+            1, kA, {Hello{.unicast = true, .seqno = seqno, .interval = {400}, .timestamp = stamp}, answer}
+        );
+        return stamp;
+    };
+    std::uint32_t stamp = say(1, std::nullopt);
+    for (std::uint16_t seqno = 2; seqno < 6; ++seqno) {
+        desk.forget();
+        desk.pass(4s);
+        const auto hellos = desk.said<Hello>(1);
+        const auto ihus = desk.said<Ihu>(1);
+        REQUIRE_FALSE(hellos.empty());
+        REQUIRE_FALSE(ihus.empty());
+        REQUIRE(ihus.back().echo);
+        CHECK(ihus.back().echo->origin == stamp);
+        desk.pass(30ms);
+        stamp = say(seqno, Ihu::Echo{*hellos.back().timestamp, 7});
+    }
+    CHECK(desk.neighbour(kA)->reachable);
+    CHECK(desk.neighbour(kA)->rtt);
+}
+
+TEST_CASE("Hellos several times a second are as punctual, and as soon missed") {  // D35
+    Desk desk;
+    InterfaceConfig config = Desk::link();
+    config.hello_interval = 200ms;
+    desk.plug(1, config);
+    desk.befriend(1, kA);
+    desk.pass(5s);
+    desk.forget();
+    desk.pass(20s);
+    CHECK(desk.said<Hello>(1).size() >= 100);
+    Instant last = desk.sent.front().at;
+    for (const Sent& s : desk.sent) {
+        if (s.all<Hello>().empty()) continue;
+        CHECK(s.at - last <= 200ms);
+        last = s.at;
+    }
+    for (SeqNo i = 0; i < 20; ++i, desk.pass(30ms)) desk.say(1, ip("fe80::b"), {hello(i, 3), ihu()});
+    CHECK(desk.neighbour(ip("fe80::b"))->reachable);
+    desk.pass(60ms);
+    CHECK_FALSE(desk.neighbour(ip("fe80::b"))->reachable);
+}
+
 TEST_CASE("a lossy link costs what it loses") {  // ETX
     Desk desk;
     desk.plug(1, Desk::link("fe80::1", LinkType::lossy));

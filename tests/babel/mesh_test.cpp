@@ -94,6 +94,32 @@ TEST_CASE("a node that restarts without a word is reached again within seconds")
     }
 }
 
+// As the daemon does, which keeps neither; and so fast that no tunnel goes and no Hello is missed.
+TEST_CASE("random graphs whose nodes restart under other names, noticed by nobody, never loop and heal") {
+    for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
+        CAPTURE(seed);
+        base::Random random = base::Random::from_number(seed * 6151);
+        Mesh mesh(seed);
+        mesh.config = four_seconds();
+        if (seed % 2 == 0) mesh.config.type = LinkType::tunnel;
+        const std::size_t count = 4 + random.below(9);
+        random_graph(mesh, count, random);
+        mesh.run(20s);
+        for (RouterId name = 0; name < 10; ++name) {
+            const std::size_t node = random.below(count);
+            mesh.name(node, 0x9000'0000 + name, static_cast<SeqNo>(random.u32()));
+            mesh.restart(node, false);
+            if (random.below(3) == 0) mesh.restart(node, false);  // it fell again at once
+            const Duration took = mesh.run_until_whole(60s);
+            CAPTURE(name, base::milliseconds(took));
+            CHECK(took <= 5s);
+            mesh.run(random.between(0ns, 10s));
+        }
+        mesh.run(60s);
+        CHECK(mesh.whole());
+    }
+}
+
 TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and are whole after quiet") {
     for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
         CAPTURE(seed);

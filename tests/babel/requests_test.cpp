@@ -209,6 +209,24 @@ TEST_CASE("starved of routes we ask everybody, again after 2, 4 and 8 seconds, t
     CHECK(asked() == 4);
 }
 
+TEST_CASE("who is starved asks again with every update that is still unfeasible") {  // D6
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5, 60s});
+    desk.pass(2s);
+    desk.retract(1, kA, "fd00::/64");
+    desk.pass(60s);
+    for (int i = 0; i < 3; ++i) {  // it says the same as before, and has heard nobody
+        desk.forget();
+        desk.say(2, kB, Announce{"fd00::/64", 900, 0xaa, 5, 60s});
+        desk.pass(10s);
+        CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+        CHECK_FALSE(desk.said<SeqnoRequest>(2).empty());
+        desk.pass(20s);
+    }
+    desk.say(2, kB, Announce{"fd00::/64", 900, 0xaa, 6, 60s});
+    CHECK(desk.forwarding.reaches(kD, kB));
+}
+
 TEST_CASE("asked again for a seqno, a neighbour is asked for the route as well"
 ) {  // or it may keep it to itself
     Router desk;

@@ -242,6 +242,26 @@ TEST_CASE("no packet is larger than the interface carries, down to 512 octets") 
     }
 }
 
+TEST_CASE("no packet is a jumbogram, however much the interface carries") {
+    Desk desk;
+    InterfaceConfig c = Desk::link();
+    c.mtu = 200'000;
+    desk.plug(1, c);
+    for (unsigned i = 0; i < 20'000; ++i) {
+        const Destination each =
+            Destination::of(Prefix::host(ip("fd09::").plus(std::uint64_t(i) * 0x1000'0001)));
+        desk.speaker.announce(each, 0, desk.now, desk.actions);
+    }
+    desk.befriend(1, kA);
+    desk.pass(20s);
+    std::size_t updates = 0;
+    for (const Sent& s : desk.sent) {
+        CHECK(s.bytes.size() <= 65527);
+        updates += s.all<Announcement>().size();
+    }
+    CHECK(updates >= 20'000);
+}
+
 TEST_CASE("many neighbours' IHUs that fill a packet each stand behind a Hello") {
     Desk desk({.router_id = kUs, .neighbours_per_interface_max = 100});
     InterfaceConfig c = Desk::link("fe80::1", LinkType::tunnel);

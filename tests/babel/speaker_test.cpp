@@ -215,3 +215,24 @@ TEST_CASE("equal inputs give equal actions") {
     };
     CHECK(run() == run());
 }
+
+TEST_CASE("whatever changes about an interface, it goes on, with its neighbours and their routes") {  // D31
+    Desk desk;
+    desk.plug(1, Desk::link());
+    desk.befriend(1, kA);
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+    desk.pass(10s);
+    desk.speaker.change_interface(1, 1280, ip("192.0.2.1"), desk.now, desk.actions);
+    desk.speaker.accept_only(std::vector{net("fd00::/8")}, desk.now, desk.actions);
+    desk.speaker.suspect(1, 50, desk.now, desk.actions);
+    MacConfig permissive;
+    permissive.permissive = true;
+    desk.speaker.set_mac(1, permissive, desk.now, desk.actions);
+    desk.plug(2, Desk::link("fe80::2"));
+    desk.unplug(2);
+    desk.forget();
+    desk.pass(60s);
+    CHECK(desk.said<Hello>(1).size() >= 15);
+    CHECK(desk.neighbour(kA)->reachable);
+    CHECK(desk.forwarding.reaches(to("fd00::/64"), kA));
+}

@@ -5,7 +5,9 @@
 #include <catch2/catch.hpp>
 
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 using namespace aronet;
 using namespace std::chrono_literals;
@@ -60,6 +62,21 @@ TEST_CASE("the source address is the one that was asked for") {
     const auto arrival = wait_for(b);
     REQUIRE(arrival);
     CHECK(arrival->from.address == from);
+}
+
+TEST_CASE("what is for the link alone has a hop limit of 1, to one and to many") {
+    daemon::UdpOptions options;
+    options.family = base::Family::v6;
+    options.port = 42606;
+    options.link_scope = true;
+    const auto socket = daemon::open_udp(options);
+    REQUIRE(socket.has_value());
+    for (const int option : {IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS}) {
+        int hops = 0;
+        socklen_t size = sizeof hops;
+        REQUIRE(getsockopt(socket->get(), IPPROTO_IPV6, option, &hops, &size) == 0);
+        CHECK(hops == 1);
+    }
 }
 
 TEST_CASE("a port that is taken is an error that names it") {

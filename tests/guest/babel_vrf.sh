@@ -33,7 +33,7 @@ check 'packets go both ways in the VRF' wait_for 20 in_host near ip vrf exec aro
 in_host near ip link set far nomaster
 check 'freed from it, it is not heard any more' wait_for 60 hears_nobody
 check 'and its routes are gone' wait_for 20 eval '! in_table 200'
-check 'it stops with exit status 0' end_peer near
+check 'it stops with exit status 0' stop near
 
 # In the present namespace, with a VRF of somebody else.
 in_host near ip link add blue type vrf table 300
@@ -43,5 +43,5 @@ ours near '"interfaces": [{"name": "far", "hello_interval": "1s"}]'
 sleep 15
 check 'in a VRF of others an interface is not heard' hears_nobody
 check 'and no table has its routes' eval '! in_table main && ! in_table 300'
-check 'it stops with exit status 0 there, too' end_peer near
+check 'it stops with exit status 0 there, too' stop near
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }

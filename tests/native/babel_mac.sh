@@ -56,7 +56,7 @@ with_babeld() {
         kill_peer "$p-a"
         start "$p-a"
         check "babeld, $algorithm: neighbours find each other at 30 % loss" wait_for 60 has "$p-a" fd20:2::1
-        end_peer "$p-a"
+        stop "$p-a"
         kill_peer "$p"
     done
     p=stranger
@@ -67,10 +67,10 @@ with_babeld() {
     kill_peer $p
     babeld_with $p
     check 'a babeld without a key is refused' wait_for 20 refused $p 'packet without a MAC'
-    end_peer $p-a
+    stop $p-a
     locked $p "$(key hmac-sha256 $old)" '"mac_permissive": true'
     check 'and heard where any packet is accepted' wait_for 30 passes $p
-    end_peer $p-a
+    stop $p-a
     kill_peer $p
 }
 
@@ -103,7 +103,7 @@ with_bird() {
         locked bird "$(key "$algorithm" $old)"
         check "BIRD, $algorithm: both ways, IPv4 and IPv6" wait_for 30 passes bird
         check "BIRD, $algorithm: it takes our packets for authentic" bird_trusts
-        end_peer bird-a
+        stop bird-a
     done
     bird_keys hmac-sha256 $old
     locked bird "$(key hmac-sha256 $old), $(key blake2s128 $new)"
@@ -115,14 +115,32 @@ with_bird() {
     kill -INT $pinging
     wait $pinging || true
     check 'nothing was lost meanwhile' grep -q ' 0% packet loss' "$work/ping"
-    end_peer bird-a
+    stop bird-a
     locked bird "$(key hmac-sha256 $old '"sign": false'), $(key blake2s128 $new)"
     check 'the old key is only accepted' wait_for 30 passes bird
     check_restarts bird start_it
     bird_keys hmac-sha256 $new
     check 'a secret for another algorithm is another key' wait_for 30 drops bird 'no MAC of a key of ours'
-    end_peer bird-a
+    stop bird-a
+    check_restarted_roll_over
     kill_peer bird
+}
+
+# Ours is given other keys by a restart each time, and BIRD follows.
+check_restarted_roll_over() {
+    local old_key new_key
+    old_key=$(key hmac-sha256 $old) new_key=$(key hmac-sha256 $new)
+    again() { stop bird-a && locked bird "$1" && wait_for 30 passes bird; }
+    bird_keys hmac-sha256 $old
+    locked bird "$old_key"
+    check 'roll-over by restarts: the old key' wait_for 30 passes bird
+    check 'roll-over by restarts: ours comes back with the old and the new' again "$old_key, $new_key"
+    check 'roll-over by restarts: BIRD takes both' rolls hmac-sha256 $old hmac-sha256 $new
+    check 'roll-over by restarts: ours comes back with the new alone' again "$new_key"
+    check 'roll-over by restarts: BIRD takes the new alone' rolls hmac-sha256 $new
+    bird_keys hmac-sha256 $old
+    check 'roll-over by restarts: the old is refused from then on' wait_for 30 refused bird 'no MAC of a key of ours'
+    stop bird-a
 }
 
 with_peers "$@"

@@ -59,6 +59,6 @@ for i in $(seq 1 2 $many); do echo "link set v$i up"; done >"$work/batch"
 in_host far ip -batch "$work/batch"
 check 'new ones of their names are, all of them' wait_for 60 hears hub $many
 check 'without more sockets for it' test "$(sockets_of hub)" = "$sockets"
-end_peer hub
+stop hub
 check 'a stop takes leave on each' wait_for 10 hears far 0
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }

@@ -47,5 +47,5 @@ kill -CONT "${daemon_pid[near]}"
 check 'awake again, it finds out what it missed' wait_for 10 all_right
 batch near add fd70:0 50 'dev lo proto 4'
 check 'and hears what happens from then on' wait_for 5 counts far fd70 100
-check 'it stops with exit status 0' end_peer near
+check 'it stops with exit status 0' stop near
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }

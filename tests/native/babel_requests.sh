@@ -6,15 +6,9 @@
 
 # triangle PEER: ours PEER-a and PEER-b, each with a cable to the other and to the peer, all of the same cost.
 triangle() {
-    local p=$1 host n=0
-    router "$p-a" "$p" "$p-b"
-    cable "$p-a" "$p"
-    cable "$p" "$p-b"
+    local p=$1
+    in_line "$p-a" "$p" "$p-b"
     cable "$p-a" "$p-b"
-    for host in "$p-a" "$p" "$p-b"; do
-        n=$((n + 1))
-        address "$host" lo "fd20:$n::1/128"
-    done
     record "$p-a" "$p"
     record "$p-b" "$p"
     record "$p-a" "$p-b"
@@ -31,9 +25,7 @@ is_direct() { passes "$1" && has "$1-a" fd20:3::1 "dev $1-b" && has "$1" fd20:3:
 # said CABLE HOST INTERFACE FILTER: tshark's filter holds for something that the host said since mark() on the cable, as
 # CABLE.pcap recorded it.
 said() {
-    local mac
-    mac=$(in_host "$2" ip -o link show "$3" | sed 's/.*link.ether \([0-9a-f:]*\).*/\1/')
-    tshark -r "$work/$1.pcap" -Y "eth.src == $mac && frame.time_epoch > $marked && $4" 2>/dev/null | grep -q .
+    tshark -r "$work/$1.pcap" -Y "eth.src == $(mac_of "$2" "$3") && frame.time_epoch > $marked && $4" 2>/dev/null | grep -q .
 }
 mark() { marked=$(date +%s.%N); }
 wildcard='babel.message.type == 9 && babel.message.ae == 0'
@@ -85,7 +77,7 @@ check_deaths() {  # PEER NAME SECONDS START
     check "$2: killed and started again, it has everything back within $3 s" wait_for "$3" passes "$p"
     check "$2: because it asked ours" wait_for 3 said "$p-a-$p" "$p" "$p-a" "$wildcard"
     mark
-    end_peer "$p-b"
+    stop "$p-b"
     check "$2: what ours takes back as it stops is soon gone" wait_for 10 lacks "$p" fd20:3::1
     start "$p-b"
     check "$2: and back within 10 s" wait_for 10 passes "$p"

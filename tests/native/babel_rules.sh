@@ -109,7 +109,7 @@ check_following() {
 
 check_end() {
     in_host ours ip route show table all proto 140 >"$work/before"
-    check 'ours stops with exit status 0' end_peer ours
+    check 'ours stops with exit status 0' stop ours
     in_host ours ip route show table all proto 140 >"$work/after"
     in_host ours ip -6 route show table all proto 140 >>"$work/after"
     check 'it had routes, and leaves none' test -s "$work/before" -a ! -s "$work/after"

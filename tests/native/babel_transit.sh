@@ -46,7 +46,7 @@ check_restarts() {  # PEER START...: of either side; what was known is known aga
     kill_peer "$p"
     "$@"
     check "$p: after kill -9 and restart of the peer everything passes again" wait_for 45 passes "$p" 4 6
-    end_peer "$p-b"
+    stop "$p-b"
     check "$p: a router of ours that stops is missed by the peer" wait_for 10 lacks "$p" fd20:3::1
     check "$p: and by the router of ours behind it" wait_for 10 lacks "$p-a" 10.20.3.1
     start "$p-b"

@@ -339,3 +339,87 @@ TEST_CASE("the notice of a removal that we asked for is known by the name of our
     REQUIRE(burst.out.notices.size() == 2);
     CHECK(std::holds_alternative<RouteLost>(burst.out.notices[0]));
 }
+
+namespace {
+
+// What the kernel is told of this SA.
+xfrm_lifetime_cfg limits_of(base::Direction direction, bool esn, std::uint64_t bytes, std::uint64_t packets) {
+    base::Sa sa;
+    sa.direction = direction;
+    sa.source = {*base::Address::parse("192.0.2.1"), 12025};
+    sa.destination = {*base::Address::parse("192.0.2.2"), 12025};
+    sa.spi = 0x1001;
+    sa.esn = esn;
+    sa.soft_bytes = bytes;
+    sa.soft_packets = packets;
+    sa.key = base::Secret(base::key_size(sa.suite));
+    Session session;
+    SessionOutput out;
+    session.handle(Change{1, AddSa{std::move(sa)}}, {}, out);
+    REQUIRE(out.send.size() == 1);
+    const auto said = headers(out.send[0].bytes);
+    REQUIRE(said.size() == 2);  // an old one of the same name is removed first
+    REQUIRE(said[1].nlmsg_type == XFRM_MSG_NEWSA);
+    const auto* message = reinterpret_cast<const nlmsghdr*>(out.send[0].bytes.data() + said[0].nlmsg_len);
+    return fixed_header<xfrm_usersa_info>(message)->lft;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "C19: an outbound SA of 32-bit sequence numbers has a soft limit of half of them, or the lower one asked "
+    "for"
+) {
+    using base::Direction;
+    constexpr std::uint64_t none = UINT64_MAX, half = std::uint64_t{1} << 31;
+    CHECK(limits_of(Direction::out, false, 0, 0).soft_packet_limit == half);
+    CHECK(limits_of(Direction::out, false, 0, 3000).soft_packet_limit == 3000);
+    CHECK(limits_of(Direction::out, false, 0, half * 4).soft_packet_limit == half);
+    CHECK(limits_of(Direction::out, true, 0, 0).soft_packet_limit == none);
+    CHECK(limits_of(Direction::out, true, 0, half * 4).soft_packet_limit == half * 4);
+    CHECK(limits_of(Direction::in, false, 0, 0).soft_packet_limit == none);
+    CHECK(limits_of(Direction::in, false, 0, 3000).soft_packet_limit == 3000);
+    for (const Direction direction : {Direction::in, Direction::out}) {
+        CHECK(limits_of(direction, false, 0, 0).soft_byte_limit == none);
+        const xfrm_lifetime_cfg limits = limits_of(direction, false, 1'000'000, 1);
+        CHECK(limits.soft_byte_limit == 1'000'000);
+        CHECK(limits.hard_byte_limit == none);  // nothing but we ends an SA
+        CHECK(limits.hard_packet_limit == none);
+        CHECK(limits.soft_add_expires_seconds + limits.hard_add_expires_seconds == 0);
+    }
+}
+
+TEST_CASE("the kernel's word that an SA has reached a limit names the SA") {
+    for (const bool hard : {false, true}) {
+        xfrm_user_expire expire{};
+        expire.state = sa(0x1001, 5000, 41);
+        expire.hard = hard;
+        Session session;
+        SessionOutput out;
+        session.handle(Channel::xfrm, message(XFRM_MSG_EXPIRE, 0, expire), {}, out);
+        REQUIRE(out.notices.size() == 1);
+        const auto* expiring = std::get_if<SaExpiring>(&out.notices[0]);
+        REQUIRE(expiring != nullptr);
+        CHECK(expiring->id == base::SaId{*base::Address::parse("192.0.2.1"), 0x1001});
+        CHECK(expiring->hard == hard);
+    }
+}
+
+TEST_CASE("policies are said together, inbound first, and switched to another SA by updates alone") {
+    Session session;
+    SessionOutput out;
+    const auto at = [](const char* text) { return *base::Address::parse(text); };
+    session.handle(Change{1, SetPolicies{{0x2a, 7, at("192.0.2.1"), at("192.0.2.2"), 0x1001}}}, {}, out);
+    REQUIRE(out.send.size() == 1);
+    const base::Bytes& bytes = out.send[0].bytes;
+    std::vector<int> directions;
+    std::size_t at_byte = 0;
+    for (const nlmsghdr& header : headers(bytes)) {
+        CHECK(header.nlmsg_type == XFRM_MSG_UPDPOLICY);
+        const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data() + at_byte);
+        directions.push_back(fixed_header<xfrm_userpolicy_info>(message)->dir);
+        at_byte += NLMSG_ALIGN(header.nlmsg_len);
+    }
+    const int in = XFRM_POLICY_IN, fwd = XFRM_POLICY_FWD, outbound = XFRM_POLICY_OUT;
+    CHECK(directions == std::vector{in, in, fwd, fwd, outbound, outbound});
+}
