@@ -1,5 +1,7 @@
 #include "ike/admission.hpp"
 
+#include <algorithm>
+
 namespace aronet::ike {
 
 namespace {
@@ -63,6 +65,12 @@ void Admission::ended(SessionKey session) {
     if (it == opened_by_.end()) return;
     requests_.erase(it->second);
     opened_by_.erase(it);
+}
+
+bool Admission::half_open_from(const Endpoint& source) const {
+    return std::ranges::any_of(half_open_, [&](const auto& each) {
+        return std::get<Endpoint>(opened_by_.at(each.first)) == source;
+    });
 }
 
 }  // namespace aronet::ike

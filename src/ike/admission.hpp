@@ -28,6 +28,7 @@ public:
     void authenticated(SessionKey session);  // no longer half open, still recognised
     void ended(SessionKey session);
     std::size_t half_open() const { return half_open_.size(); }
+    bool half_open_from(const Endpoint& source) const;
 
 private:
     using RequestKey = std::tuple<std::uint64_t, Endpoint, Fingerprint>;

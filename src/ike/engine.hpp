@@ -72,7 +72,7 @@ struct Peer {
     base::Family family = base::Family::v4;
     std::optional<Endpoint> remote_endpoint;  // nullopt: the peer must come to us
     std::vector<Endpoint> other_endpoints;    // it may be there as well: tried in turn
-    bool initiate_first = true;  // false: waits 1-3 s for the other side, which must be able to come
+    bool initiate_first = true;  // false: leaves the other side, which must be able to come, time to begin
     bool only_we_initiate =
         false;  // the other side knows no address of ours: what it forgets only we can mend
     std::uint32_t if_id = 0, reqid = 0;

@@ -1,6 +1,8 @@
 #include "ike/abilities.hpp"
 #include "ike/engine_state.hpp"
 
+#include <algorithm>
+
 namespace aronet::ike {
 
 namespace {
@@ -26,11 +28,7 @@ bool is_marked(const Datagram& datagram) {
 }
 
 void reply(const Datagram& request, const Bytes& message, Turn& turn) {
-    Bytes bytes;
-    base::Writer writer(bytes);
-    if (is_marked(request)) writer.zeros(4);
-    writer.put(message);
-    turn.out.emplace_back(Send{request.to, request.from, std::move(bytes)});
+    turn.out.emplace_back(Send{request.to, request.from, in_datagram(message, is_marked(request))});
 }
 
 // Only as the first payload (ike.md fact 13): an initiator that puts it elsewhere has not read the RFC.
@@ -90,6 +88,19 @@ void Engine::State::answer_version(const Datagram& datagram, ByteView bytes, Tur
     reply(datagram, plain_answer(request, make_notify(notify::invalid_major_version)), turn);
 }
 
+// Both sides began at the same time: who would win does not answer, since it will be answered itself. A later
+// repetition will be, should ours have been lost. Where several peers are at that place it may be another.
+bool Engine::State::crosses_ours(const Datagram& datagram, const Turn& turn) const {
+    const std::set<PeerId>& busy = queue.busy(datagram.from);
+    if (busy.size() != 1) return false;
+    const Peer& peer = *ground.peer(*busy.begin());
+    const Endpoint& here = datagram.to;
+    const bool ours = peer.local_port == here.port &&
+                      (!peer.local_address || here.address.is_any() || *peer.local_address == here.address);
+    return ours && ours_wins(peer) &&
+           std::ranges::any_of(live(peer.id), [&](const Session* each) { return each->under_way(turn.now); });
+}
+
 // An IKE_SA_INIT request. Until the session is made nothing is kept, and nothing is answered that is larger
 // than what came.
 void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& turn) {
@@ -101,8 +112,10 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
     if (raw.bytes.size() > kInitMax) return turn.drop("IKE_SA_INIT request that is too large", datagram.from);
     const Fingerprint print = fingerprint(raw.bytes);
     if (const auto known = admission.known(header.spi_i, datagram.from, print)) {
-        return sessions.at(*known)->repeat_init_response(datagram.from, turn);
+        if (const Bytes* said = sessions.at(*known)->init_response()) reply(datagram, *said, turn);
+        return;
     }
+    if (crosses_ours(datagram, turn)) return turn.drop("IKE_SA_INIT that crossed ours", datagram.from);
     const auto message = decode(raw);
     if (!message) return turn.drop(to_string(message.error()), datagram.from);
     const auto refuse = [&](std::string_view why, NotifyPayload what) {
@@ -149,6 +162,9 @@ void Engine::State::open(const RawMessage& raw, const Datagram& datagram, Turn& 
     sessions.emplace(key, std::move(session));
     admission.opened(key, header.spi_i, datagram.from, print);
     tidy(key);
+    for (const PeerId id : queue.busy(datagram.from)) {
+        for (Session* each : live(id)) each->met_half_way();
+    }
 }
 
 }  // namespace aronet::ike

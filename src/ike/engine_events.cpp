@@ -16,10 +16,7 @@ constexpr std::size_t kLiveMax = 4, kLeavingMax = 8;
 // docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the
 // newer.
 bool wins(const Session& a, const Session& b, const Peer& peer) {
-    if (a.initiator() != b.initiator()) {
-        const bool we_are_smaller = peer.local.encode() < peer.remote.encode();
-        return a.initiator() == we_are_smaller;
-    }
+    if (a.initiator() != b.initiator()) return a.initiator() == ours_wins(peer);
     return a.established_at() >= b.established_at();
 }
 
@@ -33,6 +30,8 @@ Session* best(const std::vector<Session*>& candidates, const Peer& peer) {
 
 }  // namespace
 
+bool ours_wins(const Peer& peer) { return peer.local.encode() < peer.remote.encode(); }
+
 void Engine::State::settle(Turn& turn) {
     if (settling) return;
     settling = true;
@@ -44,15 +43,18 @@ void Engine::State::settle(Turn& turn) {
     settling = false;
 }
 
-// A responder's session gets its place beside the others of its peer.
+// A responder's session gets its place beside the others of its peer. An attempt of ours that was under way
+// is of no use: not sent again; or, where its IKE_AUTH may have made an SA, closed if that would lose. Else
+// it might arrive much later and, with its INITIAL_CONTACT, end the newcomer.
 void Engine::State::on(const Authenticated& event, Turn& turn) {
     const auto it = sessions.find(event.session);
     if (it == sessions.end()) return;
     const Session& newcomer = *it->second;
     Pursuit& pursuit = pursuits[*newcomer.peer()];
     for (const Session* other : live(*newcomer.peer())) {
-        if (!other->awaits_init()) continue;
-        with(other->key(), turn, [&](Session& session) { session.forget("the peer was faster", turn); });
+        if (other->established() || !other->initiator()) continue;
+        if (!other->awaits_init() && !wins(newcomer, *other, *ground.peer(*newcomer.peer()))) continue;
+        with(other->key(), turn, [&](Session& session) { session.close("the peer was faster", turn); });
     }
     if (event.initial_contact) start_anew(newcomer, turn);
     pursuit.sessions.push_back(event.session);
@@ -222,9 +224,14 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
         pursuit.enter(PeerState::connecting, all.back()->trouble(), turn.now);
         return;
     }
-    const Session* chosen = able.back();
+    const auto is_alive = [&](const Session* session) {
+        return !pursuit.doubled_at || session->heard_ike_at() >= *pursuit.doubled_at;
+    };
+    const Session* chosen = *std::ranges::max_element(able, {}, [&](const Session* session) {
+        return std::pair(is_alive(session), session->established_at());
+    });
     const Session* winner = best(able, *ground.peer(id));
-    if (!pursuit.doubled_at || winner->heard_ike_at() >= *pursuit.doubled_at) chosen = winner;
+    if (is_alive(winner)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     if (pursuit.sending == *chosen->sending_child()) return;
     const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());

@@ -7,10 +7,11 @@ namespace aronet::ike {
 namespace {
 
 constexpr Duration kBesidePause = 10s;
+constexpr Duration kPatience = 2s;  // with a new peer whose turn it is to initiate
 
-// Who does not initiate first leaves the other side so much time to do it.
-Duration courtesy(const Peer& peer, base::Random& random) {
-    return peer.initiate_first ? Duration(0) : random.between(700ms, 1500ms);
+// Who does not initiate first leaves the other side about so much time to do it.
+Duration courtesy(const Peer& peer, Duration time, base::Random& random) {
+    return peer.initiate_first ? Duration(0) : random.jitter(time, 50);
 }
 
 // Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a
@@ -36,7 +37,7 @@ void Engine::State::connect(const Peer& peer, Turn& turn) {
     Pursuit& pursuit = pursuits[peer.id];
     if (!before) {
         pursuit.since = turn.now;
-        plan_next(peer.id, courtesy(peer, ground.random), "", turn);
+        plan_next(peer.id, courtesy(peer, 200ms, ground.random), "", turn);
         return;
     }
     const bool moved = before->remote_endpoint != peer.remote_endpoint;
@@ -50,7 +51,7 @@ void Engine::State::connect(const Peer& peer, Turn& turn) {
     if (!pursuit.sessions.empty()) return;
     leave_queue(peer.id, turn);
     pursuit.failures = 0;
-    plan_next(peer.id, moved && !stale ? 0s : courtesy(peer, ground.random), pursuit.reason, turn);
+    plan_next(peer.id, moved && !stale ? 0s : courtesy(peer, 1s, ground.random), pursuit.reason, turn);
 }
 
 void Engine::State::drop(PeerId id, Turn& turn) {
@@ -72,6 +73,10 @@ void Engine::State::attempt(PeerId id, Turn& turn) {
     if (peer == nullptr || stop_at) return;
     Pursuit& pursuit = pursuits[id];
     if (!pursuit.sessions.empty() || !peer->remote_endpoint) return;
+    // It may be this peer, on a slow machine. That can be made believe once, not for ever.
+    if (!peer->initiate_first && pursuit.attempts == 0 && turn.now < pursuit.since + kPatience &&
+        admission.half_open_from(*peer->remote_endpoint))
+        return attempts.set(id, turn.now + kPatience / 4);
     if (!queue.enter(id, *peer->remote_endpoint)) {
         pursuit.enter(
             PeerState::waiting, "waits for its turn: enough attempts towards this endpoint", turn.now

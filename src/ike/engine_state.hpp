@@ -11,12 +11,16 @@
 
 namespace aronet::ike {
 
+// Whether of two sessions, one begun by each side, ours stays.
+bool ours_wins(const Peer& peer);
+
 struct Engine::State {
     State(EngineConfig config, base::Random& random);
 
     // Datagrams.
     void handle(const Datagram& datagram, Turn& turn);
     void open(const RawMessage& raw, const Datagram& datagram, Turn& turn);
+    bool crosses_ours(const Datagram& datagram, const Turn& turn) const;
     void answer_stranger(const RawMessage& raw, const Datagram& datagram, Turn& turn);
     void answer_version(const Datagram& datagram, ByteView bytes, Turn& turn);
 

@@ -106,12 +106,56 @@ bool ed25519_is_right() {
            verify(public_key_of(secret), {}, signature);
 }
 
-// Both halves of an exchange between fixed numbers agree.
-bool is_right(DhGroup group) {
+struct KnownExchange {
+    DhGroup group;
+    const char* name;
+    const char* generator;  // as a public value
+    const char *key, *value, *other_key, *other_value;
+    const char* secret;
+};
+
+// RFC 7748 6.1, RFC 5903 8.1.
+constexpr KnownExchange kExchanges[] = {
+    {DhGroup::curve25519,
+     "x25519",
+     "0900000000000000000000000000000000000000000000000000000000000000",
+     "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+     "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+     "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+     "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+     "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"},
+    {DhGroup::ecp256,
+     "ecp256",
+     "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+     "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+     "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433",
+     "dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180"
+     "5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3",
+     "c6ef9c5d78ae012a011164acb397ce2088685d8f06bf9be0b283ab46476bee53",
+     "d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63"
+     "56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab",
+     "d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de"},
+};
+
+// A private key with the generator gives its own public value, of a point the first coordinate: so the keys
+// that are drawn, which nobody knows before, are seen to have the right one, too.
+bool is_right(const KnownExchange& known) {
+    const auto bytes = [](const char* text) { return from_hex(text).value_or(Bytes{}); };
+    const auto key_pair = [&](const char* key) {
+        const Bytes secret = bytes(key);
+        return KeyPair{known.group, Secret{ByteView(secret)}, {}};
+    };
+    const auto gives = [](const KeyPair& own, const Bytes& value, const Bytes& expected) {
+        const auto secret = shared_secret(own, value);
+        return secret && std::ranges::equal(secret->view(), ByteView(expected).first(secret->view().size()));
+    };
     base::Random random{Bytes(32)};
-    const KeyPair one = generate(group, random), other = generate(group, random);
-    const auto here = shared_secret(one, other.public_value), there = shared_secret(other, one.public_value);
-    return here && there && std::ranges::equal(here->view(), there->view());
+    const KeyPair drawn = generate(known.group, random);
+    const KeyPair own = key_pair(known.key), other = key_pair(known.other_key);
+    const Bytes generator = bytes(known.generator), value = bytes(known.value);
+    return gives(own, bytes(known.other_value), bytes(known.secret)) &&
+           gives(other, value, bytes(known.secret)) && gives(own, generator, value) &&
+           gives(drawn, generator, drawn.public_value);
 }
 
 }  // namespace
@@ -125,8 +169,9 @@ std::string broken_algorithm() {
     }
     if (!sha1_is_right()) return "sha1";
     if (!ed25519_is_right()) return "ed25519";
-    if (!is_right(DhGroup::curve25519)) return "x25519";
-    if (!is_right(DhGroup::ecp256)) return "ecp256";
+    for (const KnownExchange& known : kExchanges) {
+        if (!is_right(known)) return known.name;
+    }
     return "";
 }
 

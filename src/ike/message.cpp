@@ -127,6 +127,15 @@ const NotifyPayload* Message::find_error() const {
 
 bool has_marker(std::uint16_t from_port, std::uint16_t to_port) { return from_port != 500 && to_port != 500; }
 
+Bytes in_datagram(ByteView message, bool marked) {
+    Bytes bytes;
+    bytes.reserve(message.size() + 4);
+    Writer out(bytes);
+    if (marked) out.zeros(4);
+    out.put(message);
+    return bytes;
+}
+
 base::Result<RawMessage, Drop> parse(ByteView message) {
     if (message.size() < kHeaderSize) return Drop::too_short;
     Reader in(message);

@@ -74,6 +74,7 @@ struct Message {
 
 // The non-ESP marker (RFC 3948 2.2): has to be there unless one of the ports is 500 (docs/ike.md, ports).
 bool has_marker(std::uint16_t from_port, std::uint16_t to_port);
+Bytes in_datagram(ByteView message, bool marked);  // behind the marker, or alone
 
 // Checks length and version. bad_version: the major version is higher than 2 and wants an answer (2.5).
 base::Result<RawMessage, Drop> parse(ByteView message);

@@ -48,4 +48,10 @@ std::optional<PeerId> Queue::leave(PeerId peer) {
     return next;
 }
 
+const std::set<PeerId>& Queue::busy(const Endpoint& to) const {
+    static const std::set<PeerId> nobody;
+    const auto counter = counters_.find(to);
+    return counter == counters_.end() ? nobody : counter->second.busy;
+}
+
 }  // namespace aronet::ike

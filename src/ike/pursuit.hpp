@@ -41,6 +41,8 @@ public:
     bool enter(PeerId peer, const Endpoint& to);
     // Gives the place back and says who may go now.
     std::optional<PeerId> leave(PeerId peer);
+    // Whose attempts go there now.
+    const std::set<PeerId>& busy(const Endpoint& to) const;
 
 private:
     struct Counter {

@@ -35,8 +35,8 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
     if (state_ == SessionState::auth_sent) {
         const bool init = header.exchange == ExchangeType::ike_sa_init && header.message_id == 0;
         if (init) return on_init_response(raw, from, to, turn);
-        choose_answer(raw);
     }
+    if (handshake_) choose_answer(raw);
     if (header.spi_i != spi_i_ || header.spi_r != spi_r_) return turn.drop("SPI of another SA", from);
     if (!is_protected(raw)) {
         if (is_disowned(raw)) disowned(turn);
@@ -55,7 +55,7 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, const
         case Responder::Verdict::outside:
             return turn.drop("request outside of the window", from);
         case Responder::Verdict::repeated:
-            return send(responder_.last_answer(), from, turn);
+            return answer_again(raw, from, to, turn);
         case Responder::Verdict::fresh:
             break;
     }
@@ -94,6 +94,10 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, cons
         const Ending ending = state_ == SessionState::auth_sent ? Ending::failed : Ending::lost;
         if (is_malformed(message.error())) answer_failed(ending, "the peer sent a malformed answer", turn);
         return;
+    }
+    if (closing() && handshake_ && !handshake_->others.empty()) {  // one of several goodbyes was heard
+        exchange_answer(handshake_->others.back());
+        return handshake_->others.pop_back();
     }
     const bool one_of_several = state_ == SessionState::auth_sent && !handshake_->others.empty();
     const std::optional<Requester> before = one_of_several ? std::optional(requester_) : std::nullopt;
@@ -202,10 +206,9 @@ Datagrams Session::protect(
     return {seal(header, payloads, sealer)};
 }
 
-// What IP, UDP and the non-ESP marker leave of a datagram (RFC 7383 2.5.1).
+// What IP, UDP and the non-ESP marker, which a repetition may need, leave of a datagram (RFC 7383 2.5.1).
 std::size_t Session::message_size_max(const Turn& turn) const {
-    const std::size_t ip = remote_.address.is_v4() ? 20 : 40, udp = 8;
-    const std::size_t marker = marked_ ? 4 : 0;
+    const std::size_t ip = remote_.address.is_v4() ? 20 : 40, udp = 8, marker = 4;
     return turn.ground.config.fragment_size - ip - udp - marker;
 }
 
@@ -216,12 +219,15 @@ void Session::send(const Datagrams& datagrams, const Endpoint& to, Turn& turn) {
 }
 
 void Session::send_plain(const Bytes& message, const Endpoint& to, Turn& turn) const {
-    Bytes bytes;
-    bytes.reserve(message.size() + 4);
-    base::Writer writer(bytes);
-    if (marked_) writer.zeros(4);
-    writer.put(message);
-    turn.out.emplace_back(Send{source(), to, std::move(bytes)});
+    turn.out.emplace_back(Send{source(), to, in_datagram(message, marked_)});
+}
+
+// The way the repetition came (RFC 7296 2.11), which may be old: nobody moves for it.
+void Session::answer_again(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn)
+    const {
+    const Endpoint back = to.address.is_any() ? source() : to;
+    for (const Bytes& message : responder_.last_answer())
+        turn.out.emplace_back(Send{back, from, in_datagram(message, raw.marked)});
 }
 
 void Session::answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
@@ -252,9 +258,9 @@ void Session::next_wish(Turn& turn) {
     if (requester_.in_flight()) return;
     if (requester_.exhausted()) return forget("the message IDs are used up", turn);
     if (state_ == SessionState::closing) {
-        return ask(
-            Asked::delete_session, ExchangeType::informational, {DeletePayload{Protocol::ike, {}}}, turn
-        );
+        const std::vector<Payload> goodbye{DeletePayload{Protocol::ike, {}}};
+        ask(Asked::delete_session, ExchangeType::informational, goodbye, turn);
+        return ask_others(ExchangeType::informational, goodbye, turn);
     }
     if (state_ != SessionState::established) return;
     if (!to_delete_.empty()) {
@@ -416,10 +422,8 @@ void Session::close(const std::string& why, Turn& turn) {
 }
 
 // IKE_AUTH is under way, and may have made an SA at the peer: DELETE behind it, whatever becomes of its
-// answer.
+// answer, and on each of several.
 void Session::abandon(const std::string& why, Turn& turn) {
-    turn.ground.esp_spis.erase(handshake_->esp_spi);
-    handshake_.reset();
     trouble_ = why;
     state_ = SessionState::closing;
     requester_.answered(requester_.next_id());

@@ -53,7 +53,7 @@ struct Handshake {
     Bytes cookie;
     unsigned rounds = 0;    // COOKIE and INVALID_KE_PAYLOAD answers followed so far
     std::string hint;       // an unauthenticated error: believed only when nothing better comes
-    bool beside = false;    // there is a session with the peer already
+    bool beside = false;    // there is a session with the peer already, or about to be
     bool disowned = false;  // IKE_AUTH was answered with INVALID_IKE_SPI, by whomever
     bool proposal_refused = false;
     unsigned answers = 0;            // that were followed
@@ -96,7 +96,7 @@ public:
     void heard_esp(Instant at);
     void suspect(Turn& turn);      // traffic to the peer goes unanswered: it is asked at once, and quickly
     void trust(const Turn& turn);  // it carries no traffic any more: no suspicion is told
-    void repeat_init_response(const Endpoint& to, Turn& turn) const;
+    const Bytes* init_response() const;  // as we said it; nullptr where no repetition is answered any more
     // What the engine makes of a rekeying. A spare session takes the children and all that waits; the old one
     // then awaits the peer's DELETE.
     void inherit(Session& old, Turn& turn);
@@ -109,6 +109,9 @@ public:
     std::optional<PeerId> peer() const { return peer_; }
     bool initiator() const { return initiator_; }
     bool awaits_init() const { return state_ == SessionState::init_sent; }
+    // An attempt of ours that is young enough to be under way still, to the peer or from it.
+    bool under_way(Instant now) const;
+    void met_half_way();  // the peer may be calling, too: INITIAL_CONTACT would not be true
     bool half_open() const { return state_ == SessionState::half_open; }
     bool spare() const { return state_ == SessionState::spare; }
     bool established() const { return state_ == SessionState::established; }
@@ -137,6 +140,7 @@ private:
     std::size_t message_size_max(const Turn& turn) const;
     void send(const Datagrams& datagrams, const Endpoint& to, Turn& turn);
     void send_plain(const Bytes& message, const Endpoint& to, Turn& turn) const;
+    void answer_again(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) const;
     void answer(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
     void answer_error(const Message& request, std::uint16_t type, Bytes data, Turn& turn);
 
@@ -197,6 +201,8 @@ private:
     bool has_room();
     void make_room();
     void exchange_answer(InitAnswer& other);
+    void ask_also(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
+    void ask_others(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
     bool opens(const RawMessage& raw) const;
     void choose_answer(const RawMessage& raw);
     bool take_twin();
@@ -225,7 +231,7 @@ private:
     void on_children_deleted(Turn& turn);
     void on_informational(const Message& message, Turn& turn);
     std::vector<std::uint32_t> delete_children(const DeletePayload& payload, Turn& turn);
-    void send_on_what_stands_by();
+    void send_on_what_stands_by(Turn& turn);
     static void send_on(Child& heir);
     void take_down(ChildId id, Turn& turn);
     void take_down_all(Turn& turn);

@@ -57,6 +57,21 @@ void Session::exchange_answer(InitAnswer& other) {
     std::swap(response_fragments_, other.fragments);
 }
 
+// The answer in use gets a request of its own beside the one that goes with another.
+void Session::ask_also(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
+    const Datagrams more = protect(exchange, false, payloads, turn);
+    requester_.add(more);
+    send(more, remote_, turn);
+}
+
+void Session::ask_others(ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn) {
+    if (!handshake_) return;
+    for (InitAnswer& other : handshake_->others) {
+        exchange_answer(other);
+        ask_also(exchange, payloads, turn);
+    }
+}
+
 bool Session::opens(const RawMessage& raw) const {
     if (raw.header.spi_r != spi_r_ || !is_protected(raw)) return false;
     const Opener opener{&suite_, keys_->er.view(), keys_->ar.view()};
@@ -95,7 +110,7 @@ void Session::answer_failed(Ending ending, const std::string& why, Turn& turn) {
 
 // Before a repetition.
 bool Session::tires_of_answers(Turn& turn) {
-    if (!handshake_) return false;
+    if (!handshake_ || over()) return false;
     if (handshake_->contradicted && requester_.sent() >= kPatience) {
         end(Ending::failed, "contradictory answers to IKE_SA_INIT from " + remote_.to_string(), turn);
         return true;

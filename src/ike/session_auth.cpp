@@ -102,9 +102,7 @@ void Session::send_auth(Turn& turn) {
             payloads.push_back(make_notify(notify::no_ppk_auth, prove(peer, keys_->pi, own.body, turn).data));
     }
     if (first) return ask(Asked::auth, ExchangeType::ike_auth, payloads, turn);
-    const Datagrams more = protect(ExchangeType::ike_auth, false, payloads, turn);
-    requester_.add(more);
-    send(more, remote_, turn);
+    ask_also(ExchangeType::ike_auth, payloads, turn);
 }
 
 void Session::on_auth_response(const Message& message, Turn& turn) {

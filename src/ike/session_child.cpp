@@ -335,7 +335,7 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
         }
         turn.ground.events.emplace_back(ChildrenChanged{key()});
     }
-    send_on_what_stands_by();
+    send_on_what_stands_by(turn);
     if (!has_live_child()) trouble_ = "the peer deleted the CHILD SA";
     plan_child(turn);
     return ours;
@@ -343,12 +343,14 @@ std::vector<std::uint32_t> Session::delete_children(const DeletePayload& payload
 
 // With answers that are seconds late, whatever it was to replace: when the peer leaves nothing else, it is
 // this that it uses.
-void Session::send_on_what_stands_by() {
+void Session::send_on_what_stands_by(Turn& turn) {
     if (sending_child()) return;
     const auto heir = std::find_if(children_.rbegin(), children_.rend(), [](const Child& child) {
         return child.state == ChildState::standby;
     });
-    if (heir != children_.rend()) send_on(*heir);
+    if (heir == children_.rend()) return;
+    send_on(*heir);
+    turn.ground.events.emplace_back(ChildrenChanged{key()});
 }
 
 void Session::send_on(Child& heir) {

@@ -28,18 +28,18 @@ void Session::ask_for_child(Child* old, Turn& turn) {
     const std::uint32_t spi = turn.ground.new_esp_spi();
     const ChildTerms& terms = turn.ground.peer(*peer_)->child;
     const SaPayload offer =
-        old == nullptr ? offer_esp(spi, false, terms.esn) : offer_esp_again(spi, old->suite, terms.esn);
+        old == nullptr ? offer_esp(spi, true, terms.esn) : offer_esp_again(spi, old->suite, terms.esn);
     wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer, {}, 0, {}};
-    std::vector<Payload> payloads{wanted_->offer, NoncePayload{wanted_->nonce}};
+    wanted_->ke = generate(DhGroup::curve25519, turn.ground.random);
+    const KeyPair& ke = wanted_->ke;
+    std::vector<Payload> payloads{
+        wanted_->offer, NoncePayload{wanted_->nonce}, KePayload{std::uint16_t(ke.group), ke.public_value}};
     if (old != nullptr) {
         wanted_->replaces = old->id;
         old->rekey_at = turn.now + turn.ground.random.between(kRetryFrom, kRetryTo);  // should this one fail
-        wanted_->ke = generate(DhGroup::curve25519, turn.ground.random);
         NotifyPayload names_old{notify::rekey_sa, Protocol::esp, {}, {}};
         base::Writer(names_old.spi).u32(old->spi_in);
         payloads.insert(payloads.begin(), std::move(names_old));
-        payloads.push_back(KePayload{static_cast<std::uint16_t>(wanted_->ke.group), wanted_->ke.public_value}
-        );
     }
     add_terms(payloads, terms);
     ask(Asked::child, ExchangeType::create_child_sa, payloads, turn);

@@ -196,6 +196,17 @@ bool Session::follow_init_advice(const Message& message, Turn& turn) {
     return true;
 }
 
+bool Session::under_way(Instant now) const {
+    constexpr Duration init = 1s, auth = 2s;
+    if (awaits_init()) return now < opened_at_ + init;
+    if (state_ != SessionState::auth_sent || now >= opened_at_ + auth) return false;
+    return !handshake_->disowned && !handshake_->contradicted && handshake_->others.empty();
+}
+
+void Session::met_half_way() {
+    if (awaits_init()) handshake_->beside = true;
+}
+
 std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     std::unique_ptr<Session> session(new Session);
     session->state_ = SessionState::half_open;
@@ -238,9 +249,7 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     return session;
 }
 
-void Session::repeat_init_response(const Endpoint& to, Turn& turn) const {
-    if (half_open()) send_plain(handshake_->init_response, to, turn);
-}
+const Bytes* Session::init_response() const { return half_open() ? &handshake_->init_response : nullptr; }
 
 // RFC 7296 2.23. Several hashes of each kind may be there; one that is right says that there is no NAT on
 // that side.

@@ -11,6 +11,7 @@ namespace {
 constexpr Schedule kRoamingSchedule{200ms, 2s, 12};
 constexpr Duration kOvertaken = 2s;  // so long after a move packets may come from where the peer was
 constexpr Duration kClaimPause = 200ms;
+constexpr Duration kRekeyingTime = 5s;  // within which the peer has the answer to its rekeying
 
 }  // namespace
 
@@ -21,7 +22,7 @@ void Session::heard(const RawMessage& raw, const Endpoint& from, const Endpoint&
     confirmed_ = true;
     weigh_claim(from, turn);
     acquit_if_heard(turn);
-    if (state_ == SessionState::auth_sent) return;  // nobody has proven anything yet
+    if (handshake_ && initiator_) return;  // nobody has proven anything yet
     if (!may_be_at(from, turn)) return;
     marked_ = raw.marked;
     if (!to.address.is_any()) adrift_ = false;
@@ -117,7 +118,8 @@ bool Session::is_disowned(const RawMessage& raw) const {
 // Ends nothing: the answer of the peer itself is still waited for. Of an SA that a rekeying has just made the
 // peer may not know yet.
 void Session::disowned(Turn& turn) {
-    if (established() && confirmed_) turn.ground.events.emplace_back(Disowned{key()});
+    const bool known = confirmed_ || turn.now >= established_at_ + kRekeyingTime;
+    if (established() && known) turn.ground.events.emplace_back(Disowned{key()});
     if (state_ == SessionState::auth_sent && !std::exchange(handshake_->disowned, true))
         requester_.pace(kDisownedSchedule, turn.now, turn.ground.random);
 }

@@ -235,8 +235,7 @@ struct Node::State {
     struct {
         std::optional<Instant> due;
         bool in_flight = false, traffic_flows = false;
-        unsigned idle_looks = 0;  // in a row
-    } watching;                   // of the links' counters, while there are routes
+    } watching;  // of the links' counters, while there are routes
     Instant started, now;
     ike::Actions ike_actions;
     babel::Actions babel_actions;

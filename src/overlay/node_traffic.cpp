@@ -1,8 +1,8 @@
 // What the data plane has counted. Of the SAs: shown per tunnel, and a sign of life to IKE. They are read in
 // one batch, at most once a second, and only when somebody wants to know: a user, IKE before it probes a
 // silent peer, and a tunnel whose SAs go. Of the links: Babel asks after next hops that traffic goes to. They
-// are read four times a second while traffic flows, else once while there are routes, and a quarter as often
-// once nothing has flowed for a while.
+// are read four times a second while traffic flows, else once a second while there are routes: a flow may
+// begin on a link that fell silent long ago, and what is asked then takes most of another second to be sure.
 
 #include "overlay/node_state.hpp"
 
@@ -10,9 +10,8 @@ namespace aronet::overlay {
 namespace {
 
 constexpr Duration kFresh = std::chrono::seconds(1);
-constexpr Duration kLookBusy = std::chrono::milliseconds(250), kLookIdle = std::chrono::seconds(1);
-constexpr Duration kLookQuiet = std::chrono::seconds(4);
-constexpr unsigned kIdleLooks = 20;  // before it is quiet
+constexpr Duration kLookBusy = std::chrono::milliseconds(250);
+constexpr Duration kLookIdle = std::chrono::seconds(1);  // of a thousand links: about 1 ms
 
 }  // namespace
 
@@ -97,10 +96,7 @@ void Node::State::weigh_silence(Tunnel& tunnel, std::uint64_t arrived, bool flow
 void Node::State::links_answered() {
     watching.in_flight = false;
     if (speaker.installed_count() == 0) return;
-    watching.idle_looks = watching.traffic_flows ? 0 : std::min(watching.idle_looks + 1, kIdleLooks);
-    watching.due = now + (watching.traffic_flows             ? kLookBusy
-                          : watching.idle_looks < kIdleLooks ? kLookIdle
-                                                             : kLookQuiet);
+    watching.due = now + (watching.traffic_flows ? kLookBusy : kLookIdle);
 }
 
 }  // namespace aronet::overlay

@@ -58,9 +58,17 @@ EngineConfig without_dpd() {
 
 base::Secret key_of(const Side& side) { return key_for(side.name == "a" ? kKeyOfA : kKeyOfB); }
 
+bool Passing::marked() const {
+    base::Reader in(bytes);
+    return in.u32() == 0 && !in.failed();
+}
+
+base::ByteView Passing::message() const { return base::ByteView(bytes).subspan(marked() ? 4 : 0); }
+
 std::uint32_t Passing::id() const {
-    return static_cast<std::uint32_t>(at(24)) << 24 | static_cast<std::uint32_t>(at(25)) << 16 |
-           static_cast<std::uint32_t>(at(26)) << 8 | at(27);
+    base::Reader in(message());
+    in.skip(20);
+    return in.u32();
 }
 
 Side::Side(const char* side_name, const char* address, std::uint64_t seed, EngineConfig config)
@@ -273,7 +281,7 @@ void Dialogue::perform(Side& side) {
 
 void Dialogue::post(Side& side, const Send& send) {
     if (send.bytes.size() == 1) ++side.keepalives;
-    Passing message{sent.size(), side.endpoint, send.to, send.bytes, &side == &a};
+    Passing message{sent.size(), side.endpoint, send.to, send.bytes, &side == &a, send.from};
     sent.push_back(message);
     const Fate becomes = fate ? fate(message) : Fate::arrives;
     if (cut || becomes == Fate::lost || (middle && !middle(message))) return;

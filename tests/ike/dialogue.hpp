@@ -49,11 +49,14 @@ struct Passing {
     Endpoint from, to;
     Bytes bytes;  // the datagram
     bool by_a = false;
+    Endpoint source;  // as the engine said it; any(): the route decides
 
-    std::uint8_t exchange() const { return at(22); }
-    bool response() const { return (at(23) & 0x20) != 0; }
+    bool marked() const;             // with the non-ESP marker
+    base::ByteView message() const;  // without it
+    std::uint8_t exchange() const { return at(18); }
+    bool response() const { return (at(19) & 0x20) != 0; }
     std::uint32_t id() const;
-    std::uint8_t at(std::size_t index) const { return bytes.size() > index ? bytes[index] : 0; }
+    std::uint8_t at(std::size_t index) const { return message().size() > index ? message()[index] : 0; }
 };
 
 class Dialogue {

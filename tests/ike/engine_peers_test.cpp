@@ -7,12 +7,30 @@ using namespace aronet::ike;
 using namespace aronet::ike::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("a side that does not initiate first leaves the other the time for it, not more than 1.5 s") {
+TEST_CASE("a side that does not initiate first leaves the other the time for it, not more than 0.2 s") {
     Dialogue d;
-    d.b_connects().advance(690ms);
+    d.b_connects().advance(90ms);
     CHECK(d.sent.empty());
-    d.advance(820ms);
+    d.advance(110ms);
     CHECK(d.count(kInit, false) > 0);
+}
+
+TEST_CASE("of two IKE_SA_INIT that cross one is answered") {
+    Dialogue d;
+    d.delay = 250ms;
+    d.both_connect().advance(2s).expect_tunnel();
+    CHECK(d.a.drops("IKE_SA_INIT that crossed ours") > 0);
+    CHECK(d.a.ups + d.b.ups == 2);
+    CHECK(d.count(kAuth, false) == 1);  // its answer
+}
+
+TEST_CASE("a new peer that is on its way to us is left two seconds") {
+    Dialogue d;
+    d.fate = [](const Passing& message) { return message.exchange() == kAuth ? Fate::lost : Fate::arrives; };
+    d.both_connect().advance(1900ms);
+    CHECK(d.count(kInit, false) == 1);  // its answer
+    d.advance(700ms);
+    CHECK(d.count(kInit, false) > 1);
 }
 
 TEST_CASE("a peer that comes up late is reached within four seconds") {
@@ -143,6 +161,27 @@ TEST_CASE("C17: simultaneous initiation converges whichever message is lost, dou
         d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
         d.a_connects().advance(45s).expect_tunnel();
     });
+}
+
+TEST_CASE("C17: of two IKE_AUTH that cross one is given up") {
+    const auto story = [](Dialogue& d) {
+        d.fate = [fault = d.fate, first = true](const Passing& message) mutable {
+            const bool late = !message.by_a && message.exchange() == kAuth && std::exchange(first, false);
+            return late ? Fate::late : fault ? fault(message) : Fate::arrives;
+        };
+        Peer eager = d.peer_of_b();
+        eager.initiate_first = true;
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
+        d.advance(22ms);  // its IKE_SA_INIT has its answer, its IKE_AUTH is under way
+        d.a_connects().advance(3s);
+        CHECK(d.tunnel());
+        d.advance(42s).expect_tunnel();
+    };
+    for_each_fault(story);
+    Dialogue d;
+    story(d);
+    CHECK(d.b.ups == 1);
+    CHECK(d.a.view().initiator);
 }
 
 TEST_CASE("C17: a peer that restarted is recognised at once, by either side's initiative") {

@@ -292,6 +292,7 @@ TEST_CASE("a NAT may give a peer any port, also 500 and those of others, and ano
             behind_nat(d, outside);
             d.a_connects().advance(1s).expect_tunnel();
             CHECK(d.b.view().remote == outside);
+            CHECK(d.count(kInit, true) == 1);  // the first answer was understood
             outside.port = then;
             d.advance(25s).expect_tunnel();
             CHECK(d.b.view().remote == outside);
@@ -398,6 +399,30 @@ TEST_CASE("ESP from before the last message puts no probe off") {
     d.call(d.a, [&](Engine& engine, Actions&) { engine.traffic_seen(1, Instant{}); });
     d.advance(10s);
     CHECK(d.sent.size() > before);
+}
+
+// strongSwan's DPD of the original: an empty INFORMATIONAL and its answer every five seconds, AES-CBC and
+// HMAC.
+TEST_CASE("in an hour of idleness a pair says no more than the original's, whoever can initiate") {
+    constexpr std::size_t header = 28;  // UDP and IPv4
+    constexpr std::size_t original = 3600 / 5 * 2 * (header + 4 + 80);
+    for (const bool a_unknown : {false, true}) {
+        CAPTURE(a_unknown);
+        EngineConfig config;
+        config.child_lifetime = config.ike_lifetime = 0s;
+        Dialogue d(1, copy(config), copy(config));
+        d.a_unknown = a_unknown;
+        d.both_connect().advance(10s).expect_tunnel();
+        const std::size_t before = d.sent.size();
+        d.advance(1h);
+        std::size_t octets = 0;
+        for (std::size_t i = before; i < d.sent.size(); ++i) octets += d.sent[i].bytes.size();
+        const std::size_t count = d.sent.size() - before;
+        CHECK(count >= 3600 / 10 * 2 - 2);  // it is watched
+        CHECK(octets + count * header <= original);
+        if (!a_unknown) CHECK(count <= 3600 / 10 * 2);
+        d.expect_tunnel();
+    }
 }
 
 TEST_CASE("while ESP comes in a peer that does not answer is given more time") {

@@ -25,7 +25,7 @@ EngineConfig of_size(std::size_t size) {
     return config;
 }
 
-bool in_fragments(const Passing& message) { return message.at(4 + 16) == kSkf; }
+bool in_fragments(const Passing& message) { return message.at(16) == kSkf; }
 
 // A stranger with an established SA, who speaks in fragments.
 struct Settled : Awaiting {
@@ -71,6 +71,21 @@ TEST_CASE("large messages go in datagrams of the configured size, small ones and
         }
         CHECK(fragments >= 4);
     }
+}
+
+TEST_CASE("no datagram is larger than configured, also where it is a matter of single octets") {
+    const auto largest = [](std::size_t size) {
+        Dialogue d(1, of_size(size), of_size(size));
+        d.both_connect().advance(1s).expect_tunnel();
+        std::size_t most = 0;
+        for (const Passing& message : d.sent) {
+            if (message.exchange() == kAuth) most = std::max(most, 28 + message.bytes.size());
+        }
+        return most;
+    };
+    const std::size_t whole = largest(1280);
+    CHECK(largest(whole) == whole);
+    for (std::size_t size = whole - 20; size < whole; ++size) CHECK(largest(size) <= size);
 }
 
 TEST_CASE("with datagrams of the default size nothing of ours is in fragments") {

@@ -27,6 +27,31 @@ void packet_from(Dialogue& d, const Endpoint& remote) {
     d.call(d.b, [&](Engine& engine, Actions& out) { engine.mapping(1, remote, d.now, out); });
 }
 
+void roam(Dialogue& d, Side& side) {
+    d.call(side, [&](Engine& engine, Actions& out) { engine.roam(1, d.now, out); });
+}
+
+void lose_first_to(Dialogue& d, const Endpoint& to) {
+    d.fate = [to, there = 0u](const Passing& message) mutable {
+        return message.to == to && ++there == 1 ? Fate::lost : Fate::arrives;
+    };
+}
+
+// Both rekey the IKE SA: what the stranger made of it waits until it has answered b.
+struct Heir : Pair {
+    Heir() {
+        renew(d, d.b);
+        REQUIRE(half.asks() == 0);
+    }
+    // b's rekeying is refused, so the stranger's is the one.
+    void takes_over() {
+        s.answer({make_notify(notify::temporary_failure)});
+        REQUIRE(d.b.view().rekeyings == 1);
+        REQUIRE(d.b.view().spi_i == half.next().spi_i);
+    }
+    Half half{s, 7};
+};
+
 // a is elsewhere from now on, and b at the latest after a's next question.
 void move(Dialogue& d, const Endpoint& to) {
     d.a.endpoint = to;
@@ -70,6 +95,7 @@ TEST_CASE(
     }
     CHECK(d.count(kInformational, false) <= before + 2);
     d.advance(1s);
+    CHECK(d.count(kInformational, false) <= before + 4);  // and once more, after the first answer
     CHECK(d.b.moves == 1);
     expect_endpoints(d.b, d.b.endpoint, kElsewhere);
     d.advance(30s).expect_tunnel();
@@ -97,25 +123,47 @@ TEST_CASE("a peer that is back at once is believed with its answer, though the f
     }
 }
 
-TEST_CASE("a claim outlives what the peer had said before it went back") {
+TEST_CASE("of many places that packets come from right after a move one is asked about") {
+    Dialogue d;
+    d.both_connect().advance(5s).expect_tunnel();
+    d.a.endpoint = kElsewhere;
+    packet_from(d, kElsewhere);
+    const std::size_t before = d.sent.size();
+    for (std::uint16_t port = 1; port <= 100; ++port) packet_from(d, {kElsewhere.address, port});
+    CHECK(d.sent.size() == before + 2);  // there, and where the peer is
+    d.advance(30s).expect_tunnel();
+    expect_endpoints(d.b, d.b.endpoint, kElsewhere);
+}
+
+TEST_CASE("a claim outlives a request that the peer had sent before it went back") {
     Dialogue d;
     d.both_connect().advance(5s).expect_tunnel();
     const Endpoint home = d.a.endpoint;
     d.a.endpoint = kElsewhere;
     packet_from(d, kElsewhere);
-    rekey(d, d.a);
-    d.advance(d.delay / 2);  // a's request is on its way from elsewhere
+    roam(d, d.a);  // it asks from elsewhere, and has nothing more to say once that is answered
+    d.advance(d.delay / 2);
     d.a.endpoint = home;
-    unsigned there = 0;
-    d.fate = [&](const Passing& message) {
-        return message.to == home && ++there == 1 ? Fate::lost
-                                                  : Fate::arrives;  // the question with the claim
-    };
+    lose_first_to(d, home);
     packet_from(d, home);
     d.advance(1500ms);
-    CHECK(d.b.moves >= 2);
     CHECK(d.b.view().remote == home);
-    d.fate = nullptr;
+    d.advance(30s).expect_tunnel();
+}
+
+TEST_CASE("a claim outlives an answer that the peer had sent before it went back: it is asked once more") {
+    Dialogue d;
+    d.both_connect().advance(5s).expect_tunnel();
+    const Endpoint home = d.a.endpoint;
+    d.a.endpoint = kElsewhere;
+    packet_from(d, kElsewhere);
+    roam(d, d.b);
+    d.advance(d.delay + 1ms);  // the answer is on its way from elsewhere
+    d.a.endpoint = home;
+    lose_first_to(d, home);
+    packet_from(d, home);
+    d.advance(4 * d.delay);
+    CHECK(d.b.view().remote == home);
     d.advance(30s).expect_tunnel();
 }
 
@@ -144,6 +192,82 @@ TEST_CASE("children go where the rekeyed IKE SA is") {
     expect_endpoints(d.a, kElsewhere, d.b.endpoint);
 }
 
+TEST_CASE("an heir knows that the old IKE SA moved while it waited: a packet from there is asked about") {
+    Heir t;
+    packet_from(t.d, kElsewhere);
+    t.s.place = kElsewhere;
+    t.takes_over();
+    CHECK(t.d.b.view().remote == kElsewhere);
+    packet_from(t.d, t.d.a.endpoint);
+    CHECK(t.d.b.moves == 1);
+    expect_endpoints(t.d.b, t.d.b.endpoint, kElsewhere);
+}
+
+TEST_CASE("an heir goes on with the claim of the old IKE SA, and asks at both places") {
+    Heir t;
+    packet_from(t.d, kElsewhere);
+    packet_from(t.d, t.d.a.endpoint);
+    t.s.place = kElsewhere;
+    const std::size_t before = t.d.sent.size();
+    t.takes_over();
+    REQUIRE(t.d.sent.size() == before + 2);
+    CHECK(t.d.sent[before].to == kElsewhere);
+    CHECK(t.d.sent[before + 1].to == t.d.a.endpoint);
+    CHECK(t.half.next().asked().has_value());
+}
+
+TEST_CASE("an heir marks its messages as the old IKE SA did last") {
+    Heir t;
+    t.s.place = {kElsewhere.address, 500};
+    t.s.marked = false;
+    t.takes_over();
+    rekey(t.d, t.d.b);
+    CHECK(t.half.next().asked()->find_notify(notify::rekey_sa) != nullptr);
+    CHECK(t.d.sent.back().to == t.s.place);
+    CHECK_FALSE(t.d.sent.back().marked());
+}
+
+TEST_CASE("an heir that the peer speaks on first knows of moves from before it was made") {
+    Pair t;
+    packet_from(t.d, kElsewhere);
+    t.s.place = kElsewhere;
+    renew(t.d, t.d.b);
+    Half half(t.s, 7);
+    REQUIRE(half.asks() == 0);
+    half.next().place = kElsewhere;
+    CHECK(half.alive());
+    packet_from(t.d, t.d.a.endpoint);
+    CHECK(t.d.b.moves == 1);
+}
+
+TEST_CASE(
+    "an IKE SA that is one too many is deleted where the old one is, and marked as the old one's messages"
+) {
+    Heir t;
+    t.s.place = {kElsewhere.address, 500};
+    t.s.marked = false;
+    const std::size_t before = t.d.sent.size();
+    Half ours(t.s, 0);  // the lowest nonce
+    ours.answers();
+    CHECK(session_deleted_by_b(ours.next()));
+    REQUIRE(t.d.sent.size() > before);
+    for (std::size_t i = before; i < t.d.sent.size(); ++i) {
+        CHECK(t.d.sent[i].to == t.s.place);
+        CHECK_FALSE(t.d.sent[i].marked());
+    }
+}
+
+TEST_CASE("an heir of an IKE SA whose own address went speaks from wherever the route leads") {
+    Heir t;
+    t.d.cut = true;
+    roam(t.d, t.d.b);
+    t.d.advance_until(60s, [&] { return t.d.b.view().rekeyings == 1; });
+    REQUIRE(t.d.b.view().rekeyings == 1);
+    rekey(t.d, t.d.b);
+    CHECK(t.half.next().asked()->find_notify(notify::rekey_sa) != nullptr);
+    CHECK(t.d.sent.back().source.address.is_any());
+}
+
 TEST_CASE("moving there and back a hundred times, with a rekeying now and then, makes nothing anew") {
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
@@ -164,7 +288,7 @@ TEST_CASE("who roams tells its peer at once, from wherever the route leads, and 
     Dialogue d;
     d.both_connect().advance(1s).expect_tunnel();
     d.a.endpoint = kElsewhere;
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.roam(1, d.now, out); });
+    roam(d, d.a);
     d.advance(3 * d.delay);
     CHECK(d.a.moves == 1);
     CHECK(d.b.moves == 1);
@@ -179,7 +303,7 @@ TEST_CASE("a silent peer is given up however often addresses of ours come and go
     d.both_connect().advance(1s).expect_tunnel();
     d.cut = true;
     for (int i = 0; i < 400 && d.a.downs == 0; ++i) {
-        d.call(d.a, [&](Engine& engine, Actions& out) { engine.roam(1, d.now, out); });
+        roam(d, d.a);
         d.advance(100ms);
     }
     CHECK(d.a.downs == 1);
@@ -191,7 +315,7 @@ TEST_CASE("nobody roams from an address that the configuration gives") {
     d.connect([&](Peer& peer) { peer.local_address = d.a.endpoint.address; }, [](Peer&) {});
     d.advance(1s).expect_tunnel();
     const std::size_t before = d.sent.size();
-    d.call(d.a, [&](Engine& engine, Actions& out) { engine.roam(1, d.now, out); });
+    roam(d, d.a);
     CHECK(d.sent.size() == before);
 }
 

@@ -157,6 +157,35 @@ TEST_CASE("A15: who takes part in a false IKE_AUTH spoils its own SA and not the
     }
 }
 
+TEST_CASE("A15: whoever gives up while several answers are followed tells the peer, whichever is its own") {
+    for (const unsigned before : {0u, 1u, 2u, 3u}) {  // of three false ones
+        for (const bool lost : {false, true}) {
+            CAPTURE(before, lost);
+            Path d;
+            OffPath attacker(d);
+            d.begin().advance_until(1s, [&] { return d.count(kInit, false) == 1; });
+            const Passing request = d.sent.front();
+            const auto lie = [&](unsigned count) {
+                for (unsigned i = 0; i < count; ++i)
+                    attacker.say_to_a(attacker.whole_answer(request, attacker.random.u64()));
+            };
+            lie(before);
+            d.advance_until(1s, [&] { return d.count(kAuth, true) == before + 1; });
+            lie(3 - before);
+            REQUIRE(d.count(kAuth, true) == 4);
+            d.fate = [&, until = d.now](const Passing& message) {
+                return lost && message.by_a && d.now <= until ? Fate::lost : Fate::arrives;
+            };
+            d.call(d.a, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); });
+            d.advance(lost ? 650ms : 101ms);  // its first DELETE, or the second
+            CHECK(d.b.ups == 1);
+            CHECK(d.b.children.empty());
+            d.advance(10s);  // the others may be said to somebody who is still busy: they are repeated
+            CHECK(d.a.engine->sessions() == 0);
+        }
+    }
+}
+
 TEST_CASE("A15: unprotected notifications of every type cost nothing, before and during IKE_AUTH") {
     for (const Duration after : {0ms, 60ms, 120ms}) {
         Path d;

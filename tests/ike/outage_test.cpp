@@ -215,3 +215,34 @@ TEST_CASE("INVALID_IKE_SPI is never said to a request that is not larger") {
     REQUIRE(disowned(answers));
     CHECK(answers.front().size() == 36);
 }
+
+// Its INITIAL_CONTACT (RFC 7296 2.4) was true when it was written.
+TEST_CASE("an IKE_AUTH that comes long after the other side has made a tunnel does not end it") {
+    Dialogue d;
+    d.fate = [](const Passing& message) {
+        return message.by_a || message.exchange() != kAuth || message.response() ? Fate::arrives : Fate::lost;
+    };
+    d.b_connects().advance(3s);
+    REQUIRE(d.count(kAuth, false) > 0);
+    d.a_connects().advance(12s).expect_tunnel();
+    d.fate = {};
+    d.advance(20s).expect_tunnel();
+    CHECK(d.a.ups == 1);
+    CHECK(d.b.ups == 1);
+}
+
+TEST_CASE("a peer that loses everything right after it rekeyed the IKE SA is believed when it says so") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    d.both_connect().advance(4s).expect_tunnel();
+    renew(d, d.a);
+    d.advance(6s);
+    d.restart(d.a, 77);
+    d.call(d.a, [&](Engine& engine, Actions& out) {  // and cannot initiate
+        Peer peer = d.peer_of_a();
+        peer.remote_endpoint.reset();
+        engine.drop(peer.id, d.now, out);
+        engine.connect(peer, d.now, out);
+    });
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
+    expect_soon(d);
+}

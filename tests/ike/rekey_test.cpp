@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <set>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
@@ -95,6 +97,39 @@ TEST_CASE("a rekeyed child has keys of a key exchange of its own, and the old on
     CHECK(d.b.switches == 2);
 }
 
+TEST_CASE("the old inbound SA is there for five seconds after its DELETE, with either side, and not longer") {
+    Dialogue d;
+    d.both_connect().advance(1s).expect_tunnel();
+    rekey(d, d.a);
+    d.advance_until(1s, [&] { return d.count(kInformational, false) == 1; });
+    REQUIRE(d.count(kInformational, false) == 1);  // b has answered the DELETE, a hears it a path later
+    d.advance(4900ms);
+    CHECK(d.a.children.size() == 2);
+    CHECK(d.b.children.size() == 2);
+    d.advance(100ms + d.delay / 2);
+    CHECK(d.a.children.size() == 2);
+    CHECK(d.b.children.size() == 1);
+    d.advance(d.delay);
+    CHECK(d.a.children.size() == 1);
+    d.expect_tunnel();
+}
+
+TEST_CASE("when a child is rekeyed is drawn anew each time, over the whole last tenth of its lifetime") {
+    std::set<Duration> times;
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        Dialogue d(seed, rekeying(1000s), rekeying(0s));
+        d.both_connect().advance_until(1s, [&] { return d.tunnel(); });
+        const Instant up = d.now;
+        d.advance_until(1100s, [&] { return d.count(kCreateChild, true) == 1; });
+        times.insert(d.now - up);
+    }
+    CHECK(times.size() == 40);
+    CHECK(*times.begin() >= 900s);
+    CHECK(*times.begin() < 920s);
+    CHECK(*times.rbegin() > 980s);
+    CHECK(*times.rbegin() <= 1001s);
+}
+
 TEST_CASE("a rekeying succeeds without a gap whichever message is lost, doubled or late") {
     for (const bool by_a : {true, false}) {
         for_each_fault([&](Dialogue& d) {
@@ -150,6 +185,18 @@ TEST_CASE("C6: with the lowest nonce in its own exchange a side deletes what it 
     }
 }
 
+TEST_CASE("C6: of two nonces of which one is the other's beginning the shorter is the lower one") {
+    for (const bool b_wins : {true, false}) {
+        Pair t;
+        t.rekeys();
+        REQUIRE(t.crosses(0x22222222, 0, b_wins ? 16 : 32).has_value());
+        t.agrees(0x33333333, 0, b_wins ? 32 : 16);
+        CHECK(t.deletes(b_wins ? 0x22222222 : t.s.esp_spi).size() == 1);
+        CHECK(t.sends_on() == (b_wins ? 0x33333333 : 0x22222222));
+        t.ends_with_one_child();
+    }
+}
+
 TEST_CASE("2.25: the peer's DELETE of the old child before the answer to our rekeying loses nothing") {
     Pair t;
     t.rekeys();
@@ -168,6 +215,21 @@ TEST_CASE("2.25: a child that the peer only closes while we rekey it lives on in
     t.agrees(0x33333333, 7);
     CHECK(t.sends_on() == 0x33333333);
     CHECK(t.d.b.children.size() == 1);
+}
+
+TEST_CASE("2.25: a rekeying of what the peer closed meanwhile ends quietly, and another child is asked for") {
+    Pair t;
+    t.rekeys();
+    CHECK(t.deletes(t.s.esp_spi).size() == 1);
+    const std::size_t asked = t.d.count(kCreateChild, false), said = t.d.count(kInformational, false);
+    t.s.answer({NotifyPayload{notify::child_sa_not_found, Protocol::esp, spi_bytes(1), {}}});
+    CHECK(t.d.b.children.empty());
+    t.d.advance_until(6s, [&] { return t.d.count(kCreateChild, false) > asked; });
+    REQUIRE(t.d.count(kCreateChild, false) == asked + 1);
+    CHECK(t.d.count(kInformational, false) == said);  // nothing is deleted, nothing begun anew
+    CHECK(t.s.asked()->find_notify(notify::rekey_sa) == nullptr);
+    t.agrees(0x33333333, 7);
+    CHECK(t.sends_on() == 0x33333333);
 }
 
 TEST_CASE("2.25: while we delete a child its rekeying is refused for now, and its DELETE crosses in peace") {

@@ -49,30 +49,32 @@ void Pair::rekeys() {
     REQUIRE(asked->header.exchange == ExchangeType::create_child_sa);
 }
 
-void Pair::agrees(std::uint32_t spi, base::Byte nonce) {
+void Pair::agrees(std::uint32_t spi, base::Byte nonce, std::size_t nonce_size) {
     const auto asked = s.asked();
     auto choice = choose_esp(*asked->find<SaPayload>());
     REQUIRE(choice.has_value());
     choice->answer.spi = spi_bytes(spi);
     s.answer(
         {SaPayload{{choice->answer}},
-         NoncePayload{Bytes(32, nonce)},
+         NoncePayload{Bytes(nonce_size, nonce)},
          any_selectors(false),
          any_selectors(true)}
     );
 }
 
-std::vector<Payload> Pair::rekey_payloads(std::uint32_t old_spi, std::uint32_t spi, base::Byte nonce) const {
+std::vector<Payload> Pair::rekey_payloads(
+    std::uint32_t old_spi, std::uint32_t spi, base::Byte nonce, std::size_t nonce_size
+) const {
     return {
         NotifyPayload{notify::rekey_sa, Protocol::esp, spi_bytes(old_spi), {}},
         offer_esp(spi),
-        NoncePayload{Bytes(32, nonce)},
+        NoncePayload{Bytes(nonce_size, nonce)},
         any_selectors(false),
         any_selectors(true)};
 }
 
-std::optional<Message> Pair::crosses(std::uint32_t spi, base::Byte nonce) {
-    return s.request(ExchangeType::create_child_sa, rekey_payloads(s.esp_spi, spi, nonce));
+std::optional<Message> Pair::crosses(std::uint32_t spi, base::Byte nonce, std::size_t nonce_size) {
+    return s.request(ExchangeType::create_child_sa, rekey_payloads(s.esp_spi, spi, nonce, nonce_size));
 }
 
 std::vector<std::uint32_t> Pair::deletes(std::uint32_t spi) {
@@ -98,9 +100,9 @@ void Pair::ends_with_one_child() {
 
 // --- Half ---
 
-Half::Half(Stranger& old, base::Byte nonce)
+Half::Half(Stranger& old, base::Byte nonce, std::size_t nonce_size)
     : old_(old),
-      nonce_(32, nonce),
+      nonce_(nonce_size, nonce),
       spi_(old.random.u64() | 1),
       ke_(generate(DhGroup::curve25519, old.random)) {}
 

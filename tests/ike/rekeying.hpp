@@ -22,10 +22,12 @@ struct Pair {
     Pair();
     void rekeys();
     // Answers b's rekeying with a child of this SPI.
-    void agrees(std::uint32_t spi, base::Byte nonce);
+    void agrees(std::uint32_t spi, base::Byte nonce, std::size_t nonce_size = 32);
     // The stranger rekeys the first child itself.
-    std::vector<Payload> rekey_payloads(std::uint32_t old_spi, std::uint32_t spi, base::Byte nonce) const;
-    std::optional<Message> crosses(std::uint32_t spi, base::Byte nonce);
+    std::vector<Payload> rekey_payloads(
+        std::uint32_t old_spi, std::uint32_t spi, base::Byte nonce, std::size_t nonce_size = 32
+    ) const;
+    std::optional<Message> crosses(std::uint32_t spi, base::Byte nonce, std::size_t nonce_size = 32);
     std::vector<std::uint32_t> deletes(std::uint32_t spi);
     std::uint32_t deleted_by_b() const;
     std::uint32_t sends_on() const;
@@ -39,7 +41,7 @@ struct Pair {
 // A stranger's half of a rekeying of the IKE SA, with this nonce.
 class Half {
 public:
-    Half(Stranger& old, base::Byte nonce);
+    Half(Stranger& old, base::Byte nonce, std::size_t nonce_size = 32);
 
     std::vector<Payload> payloads() const;  // SA, Ni, KEi
     std::uint16_t asks();                   // b: the error it answered, 0 for none

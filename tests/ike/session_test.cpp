@@ -50,6 +50,33 @@ struct Settled {
 
 }  // namespace
 
+TEST_CASE("2.11: a repetition is answered to where it came from, from where it arrived, and marked as it was"
+) {
+    Awaiting t;
+    t.stranger.place.port = 500;
+    const Endpoint elsewhere{*Address::parse("198.51.100.7"), 500}, here{*Address::parse("192.0.2.22"), 4500};
+    const auto check = [&](const Bytes& request, const Bytes& answer, const Endpoint& from) {
+        for (const bool marked : {true, false}) {
+            CAPTURE(marked);
+            Actions out;
+            const Bytes datagram = in_datagram(request, marked);
+            t.d.b.engine->handle({datagram, from, here}, t.d.now, out);
+            REQUIRE(out.size() == 1);
+            const Send& again = std::get<Send>(out.front());
+            CHECK(again.from == here);
+            CHECK(again.to == from);
+            CHECK(again.bytes == in_datagram(answer, marked));
+        }
+    };
+    REQUIRE(t.stranger.init());
+    check(t.stranger.init_request, t.stranger.init_response, t.stranger.place);
+    const Bytes auth = t.stranger.seal_request(ExchangeType::ike_auth, t.stranger.auth_payloads(), 1);
+    const auto answers = t.stranger.deliver(auth);
+    REQUIRE(answers.size() == 1);
+    check(auth, answers.front(), elsewhere);
+    CHECK(t.d.b.view().remote == t.stranger.place);
+}
+
 TEST_CASE(
     "a peer rekeys the child: the new one is installed before the answer and used after the old one's DELETE"
 ) {

@@ -92,7 +92,7 @@ std::optional<Message> Stranger::request(ExchangeType exchange, const std::vecto
 std::optional<Message> Stranger::asked() const {
     for (auto it = d.sent.rbegin(); it != d.sent.rend(); ++it) {
         if (it->by_a || it->response() || it->bytes.size() < 32) continue;
-        const RawMessage raw = *parse(base::ByteView(it->bytes).subspan(4));
+        const RawMessage raw = *parse(it->message());
         if (raw.header.spi_i != spi_i) continue;  // on another SA
         auto message = open(raw, opener());
         if (!message) return std::nullopt;
@@ -145,15 +145,15 @@ std::vector<Bytes> Stranger::deliver(const Bytes& message) { return deliver_from
 
 std::vector<Bytes> Stranger::deliver_from(const Endpoint& from, const Bytes& message) {
     Passing datagram;
-    datagram.bytes.assign(4, 0);
-    datagram.bytes.insert(datagram.bytes.end(), message.begin(), message.end());
+    datagram.bytes = in_datagram(message, marked);
     datagram.from = from;
     datagram.to = d.b.endpoint;
     const std::size_t before = d.sent.size();
     d.deliver(datagram);
     std::vector<Bytes> answers;
     for (std::size_t i = before; i < d.sent.size(); ++i) {
-        if (!d.sent[i].by_a) answers.emplace_back(d.sent[i].bytes.begin() + 4, d.sent[i].bytes.end());
+        const base::ByteView said = d.sent[i].message();
+        if (!d.sent[i].by_a) answers.emplace_back(said.begin(), said.end());
     }
     return answers;
 }

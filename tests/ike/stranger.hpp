@@ -46,7 +46,8 @@ public:
 
     Dialogue& d;
     base::Random random;
-    Endpoint place;  // where it speaks from: a's
+    Endpoint place;      // where it speaks from: a's
+    bool marked = true;  // behind the non-ESP marker
     std::uint64_t spi_i, spi_r = 0;
     bool initiator = true;  // of the IKE SA: false after b has rekeyed it
     std::uint32_t next_id = 1, esp_spi = 0x11111111;

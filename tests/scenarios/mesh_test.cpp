@@ -34,7 +34,8 @@ std::set<std::size_t> all_but(std::size_t count, std::size_t left_out) {
 // What makes host 0's tunnels these tunnels.
 std::vector<std::tuple<std::string, std::string, int>> facts(World& world) {
     std::vector<std::tuple<std::string, std::string, int>> all;
-    for (const auto& tunnel : nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels"))
+    const auto answer = nlohmann::json::parse(world.ask(0, "tunnels"));
+    for (const auto& tunnel : answer.at("tunnels"))
         all.emplace_back(tunnel.at("interface"), tunnel.at("spi_in"), tunnel.at("came_up"));
     return all;
 }

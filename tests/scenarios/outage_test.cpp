@@ -106,3 +106,36 @@ TEST_CASE("a NAT that maps anew during an outage costs no more than the outage")
         });
     }
 }
+
+// The SA by which what one host sends comes out at the other.
+base::SaId way(World& world, std::size_t from, std::size_t to) {
+    const auto answer = nlohmann::json::parse(world.ask(from, "tunnels"));
+    for (const auto& tunnel : answer.at("tunnels")) {
+        const auto sa = world.kernel(from).outbound(tunnel.at("interface"));
+        if (sa && world.kernel(to).inbound(sa->id.spi, sa->key)) return sa->id;
+    }
+    throw std::logic_error("no tunnel leads there");
+}
+
+// Three nodes that carry nothing but Babel's own for a minute; then the underlay between two of them is cut
+// and, at whatever moment of their looks, both begin to send to each other.
+TEST_CASE("a flow that begins after a long quiet, on a link cut that moment, is led around within two seconds"
+) {
+    for (int moment = 0; moment < 10; ++moment) {
+        World world(20, plans(3));
+        world.start_all();
+        REQUIRE(world.converge(10s));
+        world.run_for(60s + 100ms * moment);
+        const base::SaId there = way(world, 0, 1), back = way(world, 1, 0);
+        world.cut(0, 1);
+        const Instant start = world.now();
+        do {
+            world.kernel(0).count_outbound(there, 1000);
+            world.kernel(1).count_outbound(back, 1000);
+            world.run_for(20ms);
+        } while (!world.unreached().empty() && world.now() - start < 60s);
+        INFO("cut at moment " << moment << ", led around after " << (world.now() - start) / 1ms << " ms");
+        CHECK(world.now() - start <= 2s);
+        CHECK(world.violations().empty());
+    }
+}

@@ -148,9 +148,9 @@ void World::load_registry(std::size_t number, const std::set<std::size_t>& membe
     settle(host);
 }
 
-void World::lose_notices(std::size_t number) {
+void World::tell(std::size_t number, netlink::Notice notice) {
     Host& host = *hosts_[number];
-    host.node->handle(overlay::Event(netlink::Notice(netlink::Lost{})), now_, host.actions);
+    host.node->handle(overlay::Event(std::move(notice)), now_, host.actions);
     settle(host);
 }
 
@@ -191,6 +191,7 @@ void World::perform(Host& host, overlay::Action& action) {
     if (auto* ike = std::get_if<overlay::SendIke>(&action)) return send_ike(host, *ike);
     if (auto* babel = std::get_if<overlay::SendBabel>(&action)) return send_babel(host, *babel);
     if (auto* change = std::get_if<netlink::Change>(&action)) {
+        if (watch) watch(host.number, change->wish);
         for (netlink::Notice& notice : host.kernel.perform(std::move(*change))) {
             schedule(now_, host.number, [life = host.life, notice = std::move(notice), this](Host& told) {
                 if (told.life == life) told.node->handle(overlay::Event(notice), now_, told.actions);

@@ -48,7 +48,9 @@ public:
     void rebind(std::size_t host);  // its NAT forgets and maps anew
     void roam(std::size_t host);    // another network: another address of its own, another NAT
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
-    void lose_notices(std::size_t host);  // the kernel's notices overflowed
+    void tell(std::size_t host, netlink::Notice notice);  // as if its kernel had
+    void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
+    std::function<void(std::size_t host, const netlink::Wish&)> watch;  // sees what is asked of the kernels
 
     void run_for(Duration duration);
     // Runs until every living node reaches every prefix of every other, or the time is over.
