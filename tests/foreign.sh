@@ -3,9 +3,12 @@
 # To be sourced after peers.sh and four_nodes.sh.
 
 mkdir -p "$work/pids"
-# Of a peer's connection: how both sides authenticate (pubkey); further lines of it and of its child. Of charon: one more.
+# Of a peer's connection: how both sides authenticate (pubkey); further lines of it and of its child. Of charon: one more,
+# the plugins that carry its SAs, and how much it logs of datagrams.
 declare -A auth_of=() connection_keys=() child_keys=()
 charon_key=
+charon_kernel=kernel-netlink
+charon_net=2
 
 # run_foreign HOST PROGRAM ARGUMENT...: in the background, noted for the end.
 run_foreign() {
@@ -47,7 +50,7 @@ write_strongswan() {
     done
     cat >"$directory/strongswan.conf" <<CONFIG
 charon {
-  load = random nonce openssl pem pkcs1 pkcs8 pubkey kdf kernel-netlink socket-default vici
+  load = random nonce openssl pem pkcs1 pkcs8 pubkey kdf $charon_kernel socket-default vici
   cookie_threshold = 1
   $charon_key
   port = 0
@@ -61,7 +64,7 @@ charon {
       path = stderr
       flush_line = yes
       default = 1
-      net = 2
+      net = $charon_net
     }
   }
   plugins {
@@ -81,7 +84,8 @@ CONFIG
     echo 'connections {' >"$directory/swanctl/swanctl.conf"
 }
 
-# add_connection HOST PEER IF_ID FORM START [PROPOSAL]: START is none (it answers) or start (it initiates).
+# add_connection HOST PEER IF_ID FORM START [PROPOSAL]: START is none (it answers) or start (it initiates). With IF_ID 0
+# there is no interface of this peer's own.
 add_connection() {
     local host=$1 peer=$2 if_id=$3 form=$4 start=$5 proposal=${6:-default} auth=${auth_of[$2]:-pubkey} of_host='' of_peer=''
     if [ "$auth" = pubkey ]; then
@@ -127,6 +131,7 @@ add_connection() {
     }
   }
 CONFIG
+    [ "$if_id" != 0 ] || return 0
     in_host "$host" ip link show "ar-$if_id" >/dev/null 2>&1 && return
     in_host "$host" ip link add "ar-$if_id" type xfrm if_id "$if_id"
     in_host "$host" ip link set "ar-$if_id" multicast on mtu 1400 up
@@ -140,6 +145,7 @@ ask_strongswan() {
 
 start_strongswan() {
     local directory=$work/$1-strongswan
+    in_host "$1" rm -f /run/charon.vici  # of one that was killed
     run_foreign "$1" env STRONGSWAN_CONF="$directory/strongswan.conf" charon-systemd
     wait_for 30 in_host "$1" test -S /run/charon.vici
 }
@@ -197,8 +203,8 @@ CONFIG
 # babeld in the main table, with IPv4 via IPv6 and round-trip times.
 start_babeld() {
     local host=$1 device
-    in_host "$host" ip addr add "${v6_of[$host]}/128" dev lo
-    in_host "$host" ip addr add "${v4_of[$host]}/32" dev lo
+    in_host "$host" ip addr replace "${v6_of[$host]}/128" dev lo
+    in_host "$host" ip addr replace "${v4_of[$host]}/32" dev lo
     {
         for device in "${@:2}"; do
             echo "interface $device type tunnel link-quality true split-horizon false rxcost 32 hello-interval 2" \

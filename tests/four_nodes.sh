@@ -5,6 +5,7 @@
 nodes=(athens berlin cairo dakar)
 declare -A key_of=()  # another private key
 declare -A daemon_keys=() ike_keys=()  # further lines in the parts "daemon" and "ike", each with its comma
+declare -A babel_keys=() prefixes_of=()  # the same of "babel" and "daemon.prefixes", each after a comma
 # Faster than the defaults: a test is not to wait.
 babel_intervals='"hello_interval": "1s", "update_interval": "4s"'
 dpd_interval=2s
@@ -32,13 +33,13 @@ write_config() {
   "common_name": "$1",
   "daemon": {
     "network": "fd10:$n::/64",
-    "prefixes": ["10.10.$n.0/24"],
+    "prefixes": ["10.10.$n.0/24"${prefixes_of[$1]:-}],
     "extra_ip": ["10.10.$n.1"],
     "mode": "$2",
     ${daemon_keys[$1]:-}
     "datapath": "$3"
   },
-  "babel": {$babel_intervals},
+  "babel": {$babel_intervals${babel_keys[$1]:-}},
   "ike": {${ike_keys[$1]:-} "dpd_interval": "$dpd_interval"},
   "endpoints": $(endpoints "$1")
 }

@@ -4,16 +4,18 @@
 
 nodes=(athens cairo dakar)
 rate_back=${ARONET_RATE_BACK:-100}
+times=${times:-5}  # of each limit
 ike_keys[athens]='"child_packets": 3000,'
 ike_keys[cairo]='"child_bytes": 1000000,'
+for node in "${nodes[@]}"; do ike_keys[$node]+=${more_ike_keys:-}; done
 
-# changes_by_amount WORDS FROM TO NODE MOST: FROM sends until the keys were changed five times, every MOST packets or earlier,
-# by the limit of NODE.
+# changes_by_amount WORDS FROM TO NODE MOST: FROM sends until the keys were changed `times` times, every MOST packets or
+# earlier, by the limit of NODE.
 changes_by_amount() {
     local peer=$3 sent
     [ "$4" = "$2" ] || peer=$2
     begin_stream "$2-$3" "$2" "$3"
-    check "$1: keys are changed, and again" wait_for 60 changed "$4" "$(organization "$peer")/$peer" 5 0
+    check "$1: keys are changed, and again" wait_for 60 changed "$4" "$(organization "$peer")/$peer" "$times" 0
     sleep 1
     check "$1: not one packet is lost" end_stream "$2-$3"
     told "$2-$3"

@@ -3,6 +3,7 @@
 
 rekeyings=${ARONET_REKEYINGS:-10}  # of the data's keys and of IKE's, each
 [ -z "${ARONET_ALL:-}" ] || rekeyings=${ARONET_REKEYINGS:-100}
+processor=''                   # where senders are to stay: packets that two take along overtake each other
 declare -A rate_of=()          # of a stream: packets a second, each way; else
 rate=${ARONET_RATE:-1000}      # there
 rate_back=${ARONET_RATE_BACK:-}  # and back; else as many
@@ -15,7 +16,10 @@ begin_stream() {
     stream_of[$1]+=" $!"
 }
 # In place of the shell, so that who ends the process ends it.
-send_from() { exec nsenter -t "${holder[$1]}" -n -m -- "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" 6000 "$3"; }
+send_from() {
+    exec ${processor:+taskset -c "$processor"} nsenter -t "${holder[$1]}" -n -m -- \
+        "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" 6000 "$3"
+}
 declare -A stream_of=()
 
 # end_stream NAME: true if not one packet of either direction was lost.

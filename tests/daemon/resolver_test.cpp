@@ -26,7 +26,8 @@ TEST_CASE("a name of the hosts file resolves to the addresses of the family that
     REQUIRE(answers.size() == 2);
     REQUIRE_FALSE(answers[base::Family::v4].empty());
     CHECK(answers[base::Family::v4].front() == *base::Address::parse("127.0.0.1"));
-    for (const auto& address : answers[base::Family::v6]) CHECK(address.is_v6());
+    REQUIRE_FALSE(answers[base::Family::v6].empty());
+    CHECK(answers[base::Family::v6].front() == *base::Address::parse("::1"));
 }
 
 TEST_CASE("a question is answered once also when it cannot be: with nothing") {

@@ -93,7 +93,6 @@ check 'both are reached, both ways, after the collisions' wait_for 10 reach_both
 kill_foreign cairo env  # as if the machine went down: what its kernel kept would go on carrying traffic
 in_host cairo ip xfrm state flush
 in_host cairo ip xfrm policy flush
-in_host cairo rm -f /run/charon.vici
 start_cairo
 check 'a strongSwan that lost all it knew has one IKE SA and one child with each' wait_for 40 one_each
 check 'and is reached again' wait_for 20 reach_both_ways

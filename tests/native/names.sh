@@ -3,6 +3,7 @@
 # of long and short life and addresses where nobody is; the tunnel between the others must not notice.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
+. "$root/tests/name_server.sh"
 nodes=(athens berlin cairo)
 
 endpoints() {
@@ -11,15 +12,6 @@ endpoints() {
         *) echo "[{\"serial_number\": 0, \"address\": \"$(underlay4 "$1")\", \"port\": 12025}]" ;;
     esac
 }
-name_is() { echo "cairo.test $*" >"$work/names"; }
-asked() { cat "$work"/names*.asked | wc -l; }
-start_name_server() {  # FILE ADDRESS
-    nsenter -t "${holder[athens]}" -n -m /usr/bin/python3 "$root/tests/name_server.py" "$work/$1" "$2" </dev/null \
-        >"$work/$1.log" 2>&1 &
-    holder[$1]=$!  # ends with the rig
-    disown $!
-}
-
 reach_each_other() { reaches athens "${v4_of[$1]}" && reaches "$1" "${v4_of[athens]}"; }
 to_cairo() { ask athens tunnels --json | jq -e ".tunnels[] | select(.peer == \"maple/cairo\") | $1"; }
 logged() { grep -q 'cairo.test does not resolve' "$work/athens.log"; }
@@ -38,11 +30,8 @@ jq '(.[] | select(.organization == "olive") | .nodes[].endpoints[]) += {address:
     "$work/registry.json" >"$work/cairo-registry.json"
 registry_of[cairo]=$work/cairo-registry.json
 jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.json"
-: >"$work/names.asked"
 name_is fail
-start_name_server names 127.0.0.1
-echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
-in_host athens mount --bind "$work/resolv.conf" /etc/resolv.conf
+ask_own_name_server
 for node in "${nodes[@]}"; do start $node; done
 check 'the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
 check 'SERVFAIL is told of' wait_for 5 logged
