@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <thread>
+
 using namespace aronet;
 using namespace std::chrono_literals;
 
@@ -52,6 +54,29 @@ void check_exchange(base::Family family, const char* loopback) {
 TEST_CASE("a datagram is received with its endpoints, its interface and its time, in both families") {
     check_exchange(base::Family::v4, "127.0.0.1");
     check_exchange(base::Family::v6, "::1");
+}
+
+// What RTTs are measured by. A kernel that stamped for nobody before begins a moment after it is asked to.
+TEST_CASE("the time of a datagram is when it arrived, however late it is read") {
+    boost::asio::io_context io;
+    auto a = open(io, base::Family::v6, 42609), b = open(io, base::Family::v6, 42610);
+    base::Duration after_sending{}, before_reading{};
+    for (int attempt = 0; attempt < 10 && before_reading < 100ms; ++attempt) {
+        const base::Instant sent = daemon::now();
+        REQUIRE(a.send(
+            base::Address::any(base::Family::v6), {*base::Address::parse("::1"), 42610}, 0, base::Bytes{1}
+        ));
+        std::this_thread::sleep_for(150ms);
+        const base::Instant read = daemon::now();
+        const auto arrival = wait_for(b);
+        REQUIRE(arrival);
+        after_sending = arrival->at - sent;
+        before_reading = read - arrival->at;
+    }
+    CAPTURE(base::milliseconds(after_sending), base::milliseconds(before_reading));
+    CHECK(before_reading >= 100ms);
+    CHECK(after_sending >= -1ms);
+    CHECK(after_sending <= 50ms);
 }
 
 TEST_CASE("the source address is the one that was asked for") {
