@@ -154,6 +154,12 @@ void World::tell(std::size_t number, netlink::Notice notice) {
     settle(host);
 }
 
+void World::unlink(std::size_t number, const std::string& link) {
+    Host& host = *hosts_[number];
+    for (netlink::Notice& notice : host.kernel.perform({0, netlink::RemoveLink{host.space, link}}))
+        tell(number, std::move(notice));
+}
+
 std::string World::ask(std::size_t number, const std::string& verb, const std::string& body) {
     Host& host = *hosts_[number];
     host.answer.clear();
@@ -228,7 +234,7 @@ void World::carry(const Host& from, const Host& to, const std::function<void()>&
 void World::send_ike(Host& host, overlay::SendIke& send) {
     ++ike_sent_;
     Host* target = owner_of(send.to);
-    if (target == nullptr || !host.alive) return;
+    if (target == nullptr || !host.alive || !ike_arrives) return;
     const Endpoint seen{host.outside.address, host.plan.behind_nat ? host.outside.port : send.from.port};
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
@@ -247,6 +253,7 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
     Host* target = sa ? owner_of(sa->destination) : nullptr;
     if (target == nullptr || !from || !host.kernel.link_is_up(send.link)) return;
     host.kernel.count_outbound(sa->id, send.bytes.size());
+    if (!esp_arrives) return;
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
         schedule(
