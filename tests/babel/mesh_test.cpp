@@ -12,14 +12,24 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void random_graph(Mesh& mesh, std::size_t count, base::Random& random) {
-    line(mesh, count);
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t other = random.below(count);
-        if (other == i || other == i + 1 || other + 1 == i) continue;
-        mesh.connect(i, other, static_cast<std::uint16_t>(random.between(16ns, 400ns).count()));
+// Four to twelve nodes in a line with some links across; with every other seed the links are tunnels.
+struct RandomGraph {
+    RandomGraph(std::uint64_t seed, std::uint64_t kind)
+        : random(base::Random::from_number(seed * kind)), mesh(seed) {
+        mesh.config = four_seconds();
+        if (seed % 2 == 0) mesh.config.type = LinkType::tunnel;
+        count = 4 + random.below(9);
+        line(mesh, count);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t other = random.below(count);
+            if (other == i || other == i + 1 || other + 1 == i) continue;
+            mesh.connect(i, other, static_cast<std::uint16_t>(random.between(16ns, 400ns).count()));
+        }
     }
-}
+    base::Random random;
+    Mesh mesh;
+    std::size_t count = 0;
+};
 
 // How many random networks: more by ARONET_SEEDS.
 std::uint64_t seeds() {
@@ -98,12 +108,8 @@ TEST_CASE("a node that restarts without a word is reached again within seconds")
 TEST_CASE("random graphs whose nodes restart under other names, noticed by nobody, never loop and heal") {
     for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
         CAPTURE(seed);
-        base::Random random = base::Random::from_number(seed * 6151);
-        Mesh mesh(seed);
-        mesh.config = four_seconds();
-        if (seed % 2 == 0) mesh.config.type = LinkType::tunnel;
-        const std::size_t count = 4 + random.below(9);
-        random_graph(mesh, count, random);
+        RandomGraph graph(seed, 6151);
+        auto& [random, mesh, count] = graph;
         mesh.run(20s);
         for (RouterId name = 0; name < 10; ++name) {
             const std::size_t node = random.below(count);
@@ -123,12 +129,8 @@ TEST_CASE("random graphs whose nodes restart under other names, noticed by nobod
 TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and are whole after quiet") {
     for (std::uint64_t seed = 1; seed <= seeds(); ++seed) {
         CAPTURE(seed);
-        base::Random random = base::Random::from_number(seed * 7919);
-        Mesh mesh(seed);
-        mesh.config = four_seconds();
-        if (seed % 2 == 0) mesh.config.type = LinkType::tunnel;
-        const std::size_t count = 4 + random.below(9);
-        random_graph(mesh, count, random);
+        RandomGraph graph(seed, 7919);
+        auto& [random, mesh, count] = graph;
         mesh.lose(static_cast<unsigned>(random.below(30)));
         mesh.run(5s);
         for (int i = 0; i < 12; ++i) {

@@ -37,6 +37,24 @@ void lose_first_to(Dialogue& d, const Endpoint& to) {
     };
 }
 
+// a is elsewhere for a moment. Of the exchange that `asks` begins then, a's message is on its way after
+// `halfway`, when a is back; the first question to a at home is lost.
+void goes_back_while_a_message_is_under_way(Side Dialogue::*asks, Duration halfway, Duration believed) {
+    Dialogue d;
+    d.both_connect().advance(5s).expect_tunnel();
+    const Endpoint home = d.a.endpoint;
+    d.a.endpoint = kElsewhere;
+    packet_from(d, kElsewhere);
+    roam(d, d.*asks);
+    d.advance(halfway);
+    d.a.endpoint = home;
+    lose_first_to(d, home);
+    packet_from(d, home);
+    d.advance(believed);
+    CHECK(d.b.view().remote == home);
+    d.advance(30s).expect_tunnel();
+}
+
 // Both rekey the IKE SA: what the stranger made of it waits until it has answered b.
 struct Heir : Pair {
     Heir() {
@@ -136,35 +154,12 @@ TEST_CASE("of many places that packets come from right after a move one is asked
 }
 
 TEST_CASE("a claim outlives a request that the peer had sent before it went back") {
-    Dialogue d;
-    d.both_connect().advance(5s).expect_tunnel();
-    const Endpoint home = d.a.endpoint;
-    d.a.endpoint = kElsewhere;
-    packet_from(d, kElsewhere);
-    roam(d, d.a);  // it asks from elsewhere, and has nothing more to say once that is answered
-    d.advance(d.delay / 2);
-    d.a.endpoint = home;
-    lose_first_to(d, home);
-    packet_from(d, home);
-    d.advance(1500ms);
-    CHECK(d.b.view().remote == home);
-    d.advance(30s).expect_tunnel();
+    // Once that is answered the peer has nothing more to say.
+    goes_back_while_a_message_is_under_way(&Dialogue::a, 5ms, 1500ms);
 }
 
 TEST_CASE("a claim outlives an answer that the peer had sent before it went back: it is asked once more") {
-    Dialogue d;
-    d.both_connect().advance(5s).expect_tunnel();
-    const Endpoint home = d.a.endpoint;
-    d.a.endpoint = kElsewhere;
-    packet_from(d, kElsewhere);
-    roam(d, d.b);
-    d.advance(d.delay + 1ms);  // the answer is on its way from elsewhere
-    d.a.endpoint = home;
-    lose_first_to(d, home);
-    packet_from(d, home);
-    d.advance(4 * d.delay);
-    CHECK(d.b.view().remote == home);
-    d.advance(30s).expect_tunnel();
+    goes_back_while_a_message_is_under_way(&Dialogue::b, 11ms, 40ms);
 }
 
 TEST_CASE("a child that is made where the peer was before moves with the others") {
