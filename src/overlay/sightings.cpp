@@ -6,14 +6,6 @@ namespace aronet::overlay {
 namespace {
 
 using babel::Destination;
-using base::Prefix;
-
-// The kernel's limit.
-std::array<char, 16> short_name(const std::string& link) {
-    std::array<char, 16> name{};
-    std::copy_n(link.begin(), std::min(link.size(), name.size()), name.begin());
-    return name;
-}
 
 Destination host(const Address& address) { return Destination::of(Prefix::host(address)); }
 
@@ -40,11 +32,15 @@ bool Sightings::see(const netlink::LinkDown& notice) {
     if (notice.space != space_ || link == links_.end() || !std::exchange(link->second.up, false))
         return false;
     if (link->second.addresses.empty()) links_.erase(link);
-    std::erase_if(routes_, [&](const auto& route) {
-        const bool goes = route.second.link == short_name(notice.name);
-        if (goes) touched_.insert(route.first.about);
-        return goes;
-    });
+    const auto number = numbers_.extract(notice.name);
+    for (auto& [source, routes] : routes_) {
+        for (auto it = routes.begin(); number && it != routes.end();) {
+            const bool goes = it->link == number.mapped();
+            if (goes) touched_.insert({it->destination, source});
+            it = goes ? routes.erase(it) : std::next(it);
+        }
+    }
+    std::erase_if(routes_, [](const auto& from) { return from.second.empty(); });
     return true;
 }
 
@@ -68,30 +64,41 @@ bool Sightings::see(const netlink::AddressVanished& notice) {
     return true;
 }
 
-Sightings::RouteId Sightings::id_of(const netlink::RouteKey& key) {
-    return {destination_of(key), key.table, key.metric};
+std::uint32_t Sightings::number_of(const std::string& link) {
+    const auto [number, fresh] = numbers_.try_emplace(link, last_number_ + 1);
+    if (fresh) ++last_number_;
+    return number->second;
 }
 
 bool Sightings::see(const netlink::ForeignRoute& notice) {
     const netlink::Route& route = notice.route;
     if (route.key.space != space_) return false;
-    const RouteId id = id_of(route.key);
+    const Destination about = destination_of(route.key);
     const babel::Metric* metric =
-        first_match(rules_, {.about = id.about, .interface = route.link, .protocol = notice.protocol});
-    if (metric == nullptr || *metric == babel::kInfinity) return forget(id);
-    const Offer offer{short_name(route.link), *metric};
-    if (std::exchange(routes_[id], offer) == offer) return false;
-    touched_.insert(id.about);
+        first_match(rules_, {.about = about, .interface = route.link, .protocol = notice.protocol});
+    if (metric == nullptr || *metric == babel::kInfinity) return forget(route.key);
+    const Route seen{about.prefix, *metric, route.key.table, route.key.metric, number_of(route.link)};
+    Routes& routes = routes_[about.source];
+    const auto [known, fresh] = routes.insert(seen);
+    if (!fresh) {
+        if (known->offered == seen.offered && known->link == seen.link) return false;
+        routes.insert(routes.erase(known), seen);
+    }
+    touched_.insert(about);
     return true;
 }
 
 bool Sightings::see(const netlink::ForeignRouteGone& notice) {
-    return notice.key.space == space_ && forget(id_of(notice.key));
+    return notice.key.space == space_ && forget(notice.key);
 }
 
-bool Sightings::forget(const RouteId& id) {
-    if (routes_.erase(id) == 0) return false;
-    touched_.insert(id.about);
+bool Sightings::forget(const netlink::RouteKey& key) {
+    const Destination about = destination_of(key);
+    const auto routes = routes_.find(about.source);
+    if (routes == routes_.end()) return false;
+    if (routes->second.erase({about.prefix, {}, key.table, key.metric, {}}) == 0) return false;
+    if (routes->second.empty()) routes_.erase(routes);
+    touched_.insert(about);
     return true;
 }
 
@@ -106,15 +113,22 @@ std::optional<babel::Metric> Sightings::offered(const Destination& about) const 
         for (const std::string& link : holders->second)
             consider({.about = about, .interface = link, .local = true});
     }
-    for (auto it = routes_.lower_bound({about}); it != routes_.end() && it->first.about == about; ++it)
-        best = std::min(best, it->second.metric);
+    if (const auto routes = routes_.find(about.source); routes != routes_.end()) {
+        const auto end = routes->second.end();
+        for (auto it = routes->second.lower_bound({about.prefix}); it != end; ++it) {
+            if (it->destination != about.prefix) break;
+            best = std::min(best, it->offered);
+        }
+    }
     return best == babel::kInfinity ? std::nullopt : std::optional(best);
 }
 
 std::set<Destination> Sightings::destinations() const {
     std::set<Destination> all;
     for (const auto& [address, links] : holders_) all.insert(host(address));
-    for (const auto& [id, offer] : routes_) all.insert(id.about);
+    for (const auto& [source, routes] : routes_) {
+        for (const Route& route : routes) all.insert({route.destination, source});
+    }
     return all;
 }
 

@@ -7,13 +7,16 @@
 #include "babel/filter.hpp"
 #include "netlink/change.hpp"
 
-#include <array>
+#include <boost/container/set.hpp>
+
 #include <map>
 #include <set>
+#include <tuple>
 
 namespace aronet::overlay {
 
 using base::Address;
+using base::Prefix;
 
 babel::Destination destination_of(const netlink::RouteKey& key);
 
@@ -43,24 +46,27 @@ public:
     bool wants_routes() const;                          // addresses alone need no attention to routes
 
 private:
-    struct RouteId {  // in one space
-        babel::Destination about;
+    struct Route {  // in one space and from one source; there may be very many
+        Prefix destination;
+        babel::Metric offered = babel::kInfinity;
         std::uint32_t table = 0, metric = 0;
-        auto operator<=>(const RouteId&) const = default;
+        std::uint32_t link = 0;  // its number in numbers_
+        auto id() const { return std::tie(destination, table, metric); }
+        bool operator<(const Route& other) const { return id() < other.id(); }
     };
-    struct Offer {  // there may be very many
-        std::array<char, 16> link{};
-        babel::Metric metric = babel::kInfinity;
-        bool operator==(const Offer&) const = default;
-    };
-    static RouteId id_of(const netlink::RouteKey& key);
-    bool forget(const RouteId& id);
+    static_assert(sizeof(Route) <= 32);
+    using Routes = boost::container::set<Route>;  // its nodes are the smallest
+
+    bool forget(const netlink::RouteKey& key);
+    std::uint32_t number_of(const std::string& link);
 
     netlink::Space space_;
     babel::MetricRules rules_;
     std::map<std::string, LinkSight> links_;
     std::map<Address, std::set<std::string>> holders_;  // links by address
-    std::map<RouteId, Offer> routes_;
+    std::map<Prefix, Routes> routes_;                   // by source
+    std::map<std::string, std::uint32_t> numbers_;      // of the links that routes lead over
+    std::uint32_t last_number_ = 0;
     std::set<babel::Destination> touched_;
 };
 

@@ -50,6 +50,27 @@ TEST_CASE("a route that changes into one that no rule wants is offered no more")
     CHECK_FALSE(seen.see(netlink::ForeignRouteGone{route("10.1.0.0/16", 2, "eth0").route.key}));
 }
 
+TEST_CASE("a route goes with the link it leads over last, and no other link's") {
+    Sightings seen(Space::underlay, all_static());
+    for (const char* link : {"a", "b"}) seen.see(netlink::LinkUp{Space::underlay, link, 2, 1500});
+    seen.see(route("10.1.0.0/16", 4, "a"));
+    CHECK(seen.see(route("10.1.0.0/16", 4, "b")));
+    CHECK_FALSE(seen.see(route("10.1.0.0/16", 4, "b")));
+    auto from_source = route("10.1.0.0/16", 4, "a");
+    from_source.route.key.source = *Prefix::parse("10.9.0.0/16");
+    seen.see(from_source);
+    const babel::Destination specific{*Prefix::parse("10.1.0.0/16"), *Prefix::parse("10.9.0.0/16")};
+    seen.take_touched();
+    seen.see(netlink::LinkDown{Space::underlay, "a"});
+    CHECK(seen.take_touched() == std::set{specific});
+    CHECK_FALSE(seen.offered(specific));
+    CHECK(seen.offered(to("10.1.0.0/16")) == 10);
+    seen.see(netlink::LinkUp{Space::underlay, "a", 2, 1500});
+    CHECK(seen.see(from_source));
+    seen.see(netlink::LinkDown{Space::underlay, "b"});
+    CHECK(seen.destinations() == std::set{specific});
+}
+
 TEST_CASE("of several routes to one destination the best offer counts") {
     Sightings seen(Space::underlay, {{{.interface = "a"}, 30}, {{.interface = "b"}, 20}});
     seen.see(route("10.1.0.0/16", 4, "a", 1));
