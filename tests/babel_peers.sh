@@ -110,6 +110,8 @@ has() {
     in_host "$1" ip $family route show "$2" | grep -v unreachable | grep -q -- "${3:-}"
 }
 lacks() { ! has "$@"; }
+# through HOST FAMILY NUMBER: how many routes to networks of this number lead to somebody.
+through() { in_host "$1" ip "-$2" route show | grep -E "^(fd|10\.)$3[:.]" | grep -c via; }
 
 # carries HOST TO [FROM]: an answer comes back from TO, asked by FROM.
 carries() { in_host "$1" ping -c1 -W1 -q ${3:+-I "$3"} "$2" >/dev/null 2>&1; }
@@ -141,20 +143,20 @@ record() {
     wait_for 5 test -s "$work/$1-$2.pcap"
 }
 
-# What tcpdump and tshark find wrong with what was recorded. tcpdump takes encoding 4 (RFC 9229) for invalid; tshark 4.0
-# takes every IHU with a timestamp (RFC 9616) for malformed, babeld's and BIRD's as well: those are left to tcpdump.
+# What tcpdump and tshark find wrong with the packets in FILE. Each is wrong once itself. tcpdump stops at the first update of
+# encoding 4 (RFC 9229), which it takes for invalid. tshark 4.0 looks for four octets too many behind the timestamps of an
+# IHU (RFC 9616) and takes what ends with these for malformed, of babeld as well: that is left to tcpdump, unless it has
+# stopped before.
 malformed() {
-    local file
-    for file in "$work"/*.pcap; do
-        tcpdump -vv -n -r "$file" 2>/dev/null | grep -i -e malformed -e truncated -e 'invalid' | grep -v 'Update (invalid)'
-        tshark -r "$file" -Y '_ws.malformed && !(babel.message.type == 5 && babel.subtlv.type == 3)' 2>/dev/null
-    done
+    tcpdump -vv -n -r "$1" 2>/dev/null | grep -i -e malformed -e truncated -e '\[|' -e invalid | grep -v 'Update (invalid)'
+    tshark -r "$1" -Y '_ws.malformed && (!(frame[-10:2] == 03:08) || babel.message.ae == 4)' 2>/dev/null
 }
 well_formed() {
     local read
-    read=$(for file in "$work"/*.pcap; do tshark -r "$file" -Y babel 2>/dev/null; done | wc -l)
+    mergecap -w "$work/recorded" "$work"/*.pcap
+    read=$(tshark -r "$work/recorded" -Y babel 2>/dev/null | wc -l)
     [ "$read" -ge "${1:-50}" ] || { echo "only $read packets of Babel"; return 1; }
-    malformed >"$work/malformed"
+    malformed "$work/recorded" >"$work/malformed"
     [ ! -s "$work/malformed" ] || { head -n 3 "$work/malformed"; return 1; }
 }
 
