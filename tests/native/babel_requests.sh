@@ -1,6 +1,7 @@
 #!/bin/bash
 # Requests with babeld and BIRD, whose periodic updates are a minute apart: whatever is there sooner was asked for or
-# triggered. A triangle of two of ours and the peer, with cuts after which only a newer seqno helps, and deaths of each.
+# triggered. A triangle of two of ours and the peer, with cuts after which only a newer seqno helps, and deaths of each; a row
+# in which babeld asks ours by name.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/babel_peers.sh"
 
@@ -83,12 +84,54 @@ check_deaths() {  # PEER NAME SECONDS START
     check "$2: and back within 10 s" wait_for 10 passes "$p"
 }
 
+# babeld asks by name where a way becomes much dearer: that of ours, dear-near, to ours dear-far, which have two cables.
+check_request_by_name() {
+    local interfaces='"interfaces": ["dear", "one", {"name": "two", "rxcost": 600}]'
+    router dear-far dear-near dear
+    link dear-far one dear-near one
+    link dear-far two dear-near two
+    cable dear-near dear
+    address dear-far lo fd20:1::1/128
+    record dear-near dear
+    ours dear-far "$interfaces"
+    ours dear-near "$interfaces"
+    babeld_on dear 'interface dear-near type wired hello-interval 1 update-interval 60'
+    check 'babeld: it knows a cheap way' wait_for 30 metric_is -lt 300
+    sleep 2  # nothing is told any more
+    mark
+    in_host dear-near ip link set one down
+    check 'babeld: the way becomes much dearer' wait_for 30 metric_is -gt 600
+    check 'babeld: it asks ours by name' wait_for 10 asked_by_name
+    check 'babeld: ours answers it at once' wait_for 3 answered
+    stop dear-near
+    stop dear-far
+    kill_peer dear
+}
+metric_is() {
+    local metric
+    metric=$(echo dump | in_host dear socat -t1 - "UNIX-CONNECT:$work/dear.babel" |
+        sed -n 's/^add route.* prefix fd20:1::1\/128 .* metric \([0-9]*\) .*/\1/p')
+    [ -n "$metric" ] && test "$metric" "$@"
+}
+# first HOST INTERFACE SINCE WHAT FILTER: when the host first said what tcpdump prints so.
+first() {
+    tcpdump -tt -vv -n -r "$work/dear-near-dear.pcap" "ether src $(mac_of "$1" "$2") and $5" 2>/dev/null |
+        awk -v since="$3" -v what="$4" '/^[0-9]/ { at = $1 } at > since && index($0, what) { print at; exit }' | grep .
+}
+asked_by_name() { first dear dear-near "$marked" 'Route Request for fd20:1::1/128' ip6 >"$work/asked"; }
+answered() {  # to the one that asked, as nothing else is told
+    local answer
+    answer=$(first dear-near dear "$(cat "$work/asked")" 'fd20:1::1/128 metric 600 ' 'not ip6 multicast') &&
+        awk -v a="$answer" -v q="$(cat "$work/asked")" 'BEGIN { print a - q; exit !(a - q < 1) }'
+}
+
 with_babeld() {
     start_it() { babeld_on babeld 'default type wired hello-interval 1 update-interval 60' 'interface babeld-a' 'interface babeld-b'; }
     triangle babeld
     start_it
     check_seqno_requests babeld babeld
     check_deaths babeld babeld 15 start_it
+    check_request_by_name
 }
 
 with_bird() {
