@@ -116,6 +116,21 @@ through() { in_host "$1" ip "-$2" route show | grep -E "^(fd|10\.)$3[:.]" | grep
 # carries HOST TO [FROM]: an answer comes back from TO, asked by FROM.
 carries() { in_host "$1" ping -c1 -W1 -q ${3:+-I "$3"} "$2" >/dev/null 2>&1; }
 
+# within MILLISECONDS COMMAND...: that it succeeds, since begin(); says how long it took.
+begin() { began=${EPOCHREALTIME/./}; }
+since_begin() { echo $(((${EPOCHREALTIME/./} - began) / 1000)); }
+within() {
+    local most=$1 took
+    shift
+    until "$@"; do
+        [ "$(since_begin)" -lt $((most + 10000)) ] || break
+        sleep 0.05
+    done
+    took=$(since_begin)
+    echo "$took ms"
+    [ "$took" -le "$most" ]
+}
+
 # neighbours NODE FILTER: jq's filter holds for the list of our node's neighbours.
 neighbours() { ask "$1" neighbours --json | jq -e ".neighbours | $2" >/dev/null; }
 

@@ -9,17 +9,10 @@ many=10000
 count() { in_host far ip -6 route show proto 140 | grep -c '^fd70:'; }
 counts() { [ "$(count)" = "$1" ]; }
 
-# within SECONDS NAME NUMBER: so many are there, from the moment of `began`, looked at every 50 ms.
-within() {
-    local took
-    until counts "$3"; do
-        took=$(((${EPOCHREALTIME/./} - began) / 1000))
-        [ $took -lt 20000 ] || break
-        sleep 0.05
-    done
-    took=$(((${EPOCHREALTIME/./} - began) / 1000))
-    echo "# $2: $took ms, $(count) of $3"
-    check "$2 within $1 s" test $took -le $(($1 * 1000))
+# told SECONDS NAME NUMBER: so many are there, since begin().
+told() {
+    check "$2 within $1 s" within $(($1 * 1000)) counts "$3"
+    echo "# $2: $(cat "$work/said"), $(count) of $3"
 }
 batch() { in_host near ip -6 -batch "$work/$1"; }
 
@@ -27,15 +20,15 @@ both_up() { neighbours near 'any(.reachable)' && neighbours far 'any(.reachable)
 burst() {  # SECONDS WHAT
     check "$2: the neighbours know each other" wait_for 60 both_up
     sleep 2
-    began=${EPOCHREALTIME/./}
+    begin
     batch add
-    within "$1" "$2: $many routes appear" $many
-    began=${EPOCHREALTIME/./}
+    told "$1" "$2: $many routes appear" $many
+    begin
     batch del
-    within "$1" "$2: they disappear" 0
-    began=${EPOCHREALTIME/./}
+    told "$1" "$2: they disappear" 0
+    begin
     batch add
-    within "$1" "$2: they reappear" $many
+    told "$1" "$2: they reappear" $many
 }
 
 needs_namespaces
@@ -54,8 +47,8 @@ check 'what stops takes all of its routes back' wait_for 2 counts 0
 batch add
 start near
 wait_for 10 both_up
-began=${EPOCHREALTIME/./}
-within 2 'a neighbour that comes up tells them' $many
+begin
+told 2 'a neighbour that comes up tells them' $many
 batch del
 check 'and withdraws them' wait_for 5 counts 0
 loses near 20

@@ -4,19 +4,6 @@
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/babel_peers.sh"
 
-# within MILLISECONDS COMMAND...: since `began`.
-within() {
-    local most=$1
-    shift
-    until "$@"; do
-        [ $(((${EPOCHREALTIME/./} - began) / 1000)) -lt $((most + 3000)) ] || break
-        sleep 0.02
-    done
-    echo "$(((${EPOCHREALTIME/./} - began) / 1000)) ms"
-    [ $(((${EPOCHREALTIME/./} - began) / 1000)) -le "$most" ]
-}
-begin() { began=${EPOCHREALTIME/./}; }
-
 # line PEER: ours, called PEER, between PEER-a and PEER-b, both of others.
 line() {
     local p=$1
