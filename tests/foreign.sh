@@ -9,6 +9,7 @@ declare -A auth_of=() connection_keys=() child_keys=()
 charon_key=
 charon_kernel=kernel-netlink
 charon_net=2
+charon_cookies=1  # half-open IKE SAs from which on it asks for them
 
 # run_foreign HOST PROGRAM ARGUMENT...: in the background, noted for the end.
 run_foreign() {
@@ -51,7 +52,7 @@ write_strongswan() {
     cat >"$directory/strongswan.conf" <<CONFIG
 charon {
   load = random nonce openssl pem pkcs1 pkcs8 pubkey kdf $charon_kernel socket-default vici
-  cookie_threshold = 1
+  cookie_threshold = $charon_cookies
   $charon_key
   port = 0
   port_nat_t = 12025

@@ -1,0 +1,147 @@
+#!/bin/bash
+# What happens rarely between strongSwan 5.9.8, with its ESP in user space (libipsec), and ours. dakar, strongSwan behind a
+# NAT that gives it another port, initiates: it is asked for a cookie, then for another group, and its IKE SA has no child
+# at first. cairo, strongSwan, too, hears so late that both sides initiate at once, and that both delete at once.
+# Alone: who is first is a matter of time.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+. "$root/tests/foreign.sh"
+nodes=(athens cairo dakar)
+underlay4() { case $1 in athens) echo 192.0.2.1 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; dakar) echo %any ;; esac; }
+charon_kernel='kernel-libipsec kernel-netlink'
+charon_net=1
+charon_cookies=30
+libipsec='routing_table_prio = 40000'  # its routes behind what the main table knows
+
+says() { grep -q -- "$2" "$work/$1-env.log"; }
+to_peer() { ask athens tunnels --json | jq -e --arg peer "maple/$1" ".tunnels[] | select(.peer == \$peer) | $2"; }
+both_ways() { reaches athens "${v6_of[$1]}" && reaches "$1" "${v6_of[athens]}"; }
+one_tunnel() {  # at strongSwan an IKE SA and a child; what was never keyed it keeps for half a minute
+    ask_strongswan "$1" --list-sas | grep ': #' | grep -v CONNECTING | tee "$work/sas"
+    [ "$(wc -l <"$work/sas")" = 2 ] && grep -q '^[^ ].*ESTABLISHED' "$work/sas" && grep -q '^ .*INSTALLED' "$work/sas"
+}
+settled() { one_tunnel "$1" && to_peer "$1" '.state == "routed"' && both_ways "$1"; }
+has_device() { in_host "$1" ip link show ipsec0 up; }
+
+# begin_strongswan HOST START [DELAYED]: with what is in child_keys and connection_keys; the type of exchange that it hears late.
+begin_strongswan() {
+    charon_key="$libipsec${3:+; receive_delay = 2000; receive_delay_type = $3}"
+    charon_key=${charon_key//; /$'\n  '}
+    write_strongswan "$1"
+    add_connection "$1" athens 0 text "$2" "${proposal:-default}"
+    start_strongswan "$1"
+    wait_for 10 has_device "$1" || return 1
+    start_babeld "$1" ipsec0
+}
+end_strongswan() {
+    kill_foreign "$1" babeld
+    kill_foreign "$1" env
+}
+
+# Eight IKE_SA_INIT of one address, of which nothing more is heard: as many as athens takes without a cookie.
+leave_half_open() {
+    local begin i
+    begin=$(jq -r '.messages[0].bytes' "$root/tests/vectors/ike/t1-cbc-default-proposals.json")
+    for i in 1 2 3 4 5 6 7 8; do
+        printf '%b' "$(printf '%s' "00000000${begin:0:15}$i${begin:16}" | sed 's/../\\x&/g')" >"$work/begin"
+        in_host "$1" socat -u "OPEN:$work/begin" UDP:192.0.2.1:12025,sourceport=2001
+    done
+}
+
+behind_nat() {
+    start athens
+    check 'athens runs' wait_for 10 ask athens tunnels
+    connection_keys[athens]='childless = force'
+    child_keys[athens]='esp_proposals = aes256gcm16-ecp384-x25519'
+    proposal=aes256gcm16-prfsha256-ecp384-x25519
+    check 'strongSwan behind a NAT starts' begin_strongswan dakar start
+    leave_half_open router
+    check 'it loads its connection and initiates' load_strongswan dakar
+    check 'it and athens reach each other' wait_for 30 both_ways dakar
+    check 'athens asked it for a cookie' says dakar 'parsed IKE_SA_INIT response 0 .*N(COOKIE)'
+    check 'athens asked it for another group' says dakar "peer didn't accept DH group ECP_384, it requested CURVE_25519"
+    check 'its IKE_AUTH had no child' says dakar 'parsed IKE_AUTH response 1 \[ IDr AUTH \]'
+    check 'CREATE_CHILD_SA made one' says dakar 'parsed CREATE_CHILD_SA response . \[ SA No KE TSi TSr \]'
+    check 'athens shows the address and port that its NAT gave it' \
+        to_peer dakar '(.remote | test("^192.0.2.4:30[0-9]{3}$")) and .peer_behind_nat and (.initiator | not)'
+}
+rekeys_behind_nat() {
+    local kind flag
+    for kind in child ike; do
+        check "strongSwan behind a NAT changes the $kind's keys" ask_strongswan dakar --rekey --$kind athens
+    done
+    for flag in '' --ike; do check "athens changes its keys${flag:+, }$flag" ask athens rekey maple/dakar $flag; done
+    check 'there were four rekeyings' wait_for 30 to_peer dakar '.rekeyings == {ike: 2, child: 2}'
+    check 'athens asked for another group in CREATE_CHILD_SA, too' says dakar 'CREATE_CHILD_SA response .*N(INVAL_KE)'
+    check 'strongSwan behind a NAT: one tunnel is left, and traffic both ways' wait_for 20 settled dakar
+    check 'athens stops with exit status 0' stop athens
+    check 'strongSwan behind a NAT was told' wait_for 5 no_sas dakar
+    end_strongswan dakar
+}
+
+crossed() {  # before either was heard
+    sed '/established between/,$d' "$work/cairo-env.log" >"$work/begun"
+    grep -q ' initiating IKE_SA athens' "$work/begun" && grep -q '192.0.2.1 is initiating an IKE_SA' "$work/begun"
+}
+deletes() { grep -cE '(sending|received) DELETE' "$work/cairo-env.log"; }
+
+# both_initiate EXCHANGE TYPE: that strongSwan hears two seconds late.
+both_initiate() {
+    local name="$1 late"
+    check "$name: strongSwan starts" begin_strongswan cairo none "$2"
+    check "$name: it loads its connection" load_strongswan cairo
+    start athens
+    wait_for 10 to_peer cairo '.attempts > 0' >/dev/null
+    sleep 0.3
+    ask_strongswan cairo --initiate --child athens --timeout -1 >/dev/null
+    check "$name: both reach each other" wait_for 40 both_ways cairo
+    check "$name: both initiated at once" crossed
+    sleep 3
+    check "$name: one tunnel is left" wait_for 20 settled cairo
+    check "$name: no storm of DELETEs" test "$(deletes)" -le 2
+    check "$name: athens stops with exit status 0" stop athens
+    end_strongswan cairo
+}
+
+# The DELETE of athens, which follows its rekeying, is still unheard when strongSwan sends its own.
+both_delete() {
+    check 'DELETE late: strongSwan starts' begin_strongswan cairo none 37
+    check 'DELETE late: it loads its connection' load_strongswan cairo
+    start athens
+    check 'DELETE late: both reach each other' wait_for 40 both_ways cairo
+    ask athens rekey maple/cairo
+    check 'DELETE late: athens has changed the keys of the child' wait_for 20 to_peer cairo '.rekeyings.child == 1'
+    ask_strongswan cairo --terminate --child athens --timeout -1 >/dev/null
+    check 'both delete a child: strongSwan hears no SPI in answer' wait_for 10 says cairo 'parsed INFORMATIONAL response 0 \[ \]'
+    check 'both delete a child: there is another one, and traffic' wait_for 20 settled cairo
+    ask athens rekey maple/cairo
+    ask_strongswan cairo --rekey --child athens >/dev/null
+    check 'both rekey a child: there is another one' wait_for 20 to_peer cairo '.rekeyings.child > 1'
+    check 'both rekey a child: one is left, and traffic' wait_for 20 settled cairo
+    ask athens rekey maple/cairo --ike
+    check 'DELETE late: athens has changed the keys of the IKE SA' wait_for 30 to_peer cairo '.rekeyings.ike == 1'
+    ask_strongswan cairo --terminate --ike athens --timeout -1 >/dev/null
+    check 'both delete an IKE SA: there is a new one' wait_for 20 to_peer cairo '.came_up > 1 and .state == "routed"'
+    check 'both delete an IKE SA: one is left, and traffic' wait_for 20 settled cairo
+    ask_strongswan cairo --terminate --ike athens --timeout -1 >/dev/null &
+    check 'both end: athens stops with exit status 0' stop athens
+    check 'both end: strongSwan has no SA' wait_for 10 no_sas cairo
+    end_strongswan cairo
+}
+
+needs_namespaces
+write_keys
+for node in "${nodes[@]}"; do write_config "$node" netns user; done
+write_registry "$work/registry.json" "${nodes[@]}"
+build_hosts
+in_host router nft insert rule ip nat out oifname eth0 udp sport 12025 masquerade to :30000-30999
+for node in cairo dakar; do forwards $node; done
+behind_nat
+rekeys_behind_nat
+proposal=default
+child_keys[athens]='esp_proposals = aes256gcm16-x25519'
+connection_keys[athens]=
+both_initiate IKE_SA_INIT 34
+both_initiate IKE_AUTH 35
+both_delete
+[ "$failures" = 0 ] || { show_logs 60; exit 1; }
