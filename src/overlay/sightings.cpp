@@ -34,11 +34,11 @@ bool Sightings::see(const netlink::LinkDown& notice) {
     if (link->second.addresses.empty()) links_.erase(link);
     const auto number = numbers_.extract(notice.name);
     for (auto& [source, routes] : routes_) {
-        for (auto it = routes.begin(); number && it != routes.end();) {
-            const bool goes = it->link == number.mapped();
-            if (goes) touched_.insert({it->destination, source});
-            it = goes ? routes.erase(it) : std::next(it);
-        }
+        routes.erase_if([&](const Route& route) {
+            const bool goes = number && route.link == number.mapped();
+            if (goes) touched_.insert({route.destination, source});
+            return goes;
+        });
     }
     std::erase_if(routes_, [](const auto& from) { return from.second.empty(); });
     return true;
@@ -78,12 +78,9 @@ bool Sightings::see(const netlink::ForeignRoute& notice) {
         first_match(rules_, {.about = about, .interface = route.link, .protocol = notice.protocol});
     if (metric == nullptr || *metric == babel::kInfinity) return forget(route.key);
     const Route seen{about.prefix, *metric, route.key.table, route.key.metric, number_of(route.link)};
-    Routes& routes = routes_[about.source];
-    const auto [known, fresh] = routes.insert(seen);
-    if (!fresh) {
-        if (known->offered == seen.offered && known->link == seen.link) return false;
-        routes.insert(routes.erase(known), seen);
-    }
+    const auto [known, fresh] = routes_[about.source].insert(seen);
+    if (!fresh && known->offered == seen.offered && known->link == seen.link) return false;
+    *known = seen;
     touched_.insert(about);
     return true;
 }
@@ -96,7 +93,7 @@ bool Sightings::forget(const netlink::RouteKey& key) {
     const Destination about = destination_of(key);
     const auto routes = routes_.find(about.source);
     if (routes == routes_.end()) return false;
-    if (routes->second.erase({about.prefix, {}, key.table, key.metric, {}}) == 0) return false;
+    if (!routes->second.erase({about.prefix, {}, key.table, key.metric, {}})) return false;
     if (routes->second.empty()) routes_.erase(routes);
     touched_.insert(about);
     return true;
@@ -114,11 +111,11 @@ std::optional<babel::Metric> Sightings::offered(const Destination& about) const 
             consider({.about = about, .interface = link, .local = true});
     }
     if (const auto routes = routes_.find(about.source); routes != routes_.end()) {
-        const auto end = routes->second.end();
-        for (auto it = routes->second.lower_bound({about.prefix}); it != end; ++it) {
-            if (it->destination != about.prefix) break;
-            best = std::min(best, it->offered);
-        }
+        routes->second.visit_from({about.prefix}, [&](const Route& route) {
+            const bool same = route.destination == about.prefix;
+            if (same) best = std::min(best, route.offered);
+            return same;
+        });
     }
     return best == babel::kInfinity ? std::nullopt : std::optional(best);
 }
@@ -127,7 +124,7 @@ std::set<Destination> Sightings::destinations() const {
     std::set<Destination> all;
     for (const auto& [address, links] : holders_) all.insert(host(address));
     for (const auto& [source, routes] : routes_) {
-        for (const Route& route : routes) all.insert({route.destination, source});
+        routes.visit_all([&, &from = source](const Route& route) { all.insert({route.destination, from}); });
     }
     return all;
 }

@@ -5,9 +5,8 @@
 // speaker.
 
 #include "babel/filter.hpp"
+#include "base/runs.hpp"
 #include "netlink/change.hpp"
-
-#include <boost/container/set.hpp>
 
 #include <map>
 #include <set>
@@ -55,7 +54,6 @@ private:
         bool operator<(const Route& other) const { return id() < other.id(); }
     };
     static_assert(sizeof(Route) <= 32);
-    using Routes = boost::container::set<Route>;  // its nodes are the smallest
 
     bool forget(const netlink::RouteKey& key);
     std::uint32_t number_of(const std::string& link);
@@ -64,7 +62,7 @@ private:
     babel::MetricRules rules_;
     std::map<std::string, LinkSight> links_;
     std::map<Address, std::set<std::string>> holders_;  // links by address
-    std::map<Prefix, Routes> routes_;                   // by source
+    std::map<Prefix, base::Runs<Route>> routes_;        // by source
     std::map<std::string, std::uint32_t> numbers_;      // of the links that routes lead over
     std::uint32_t last_number_ = 0;
     std::set<babel::Destination> touched_;
