@@ -26,6 +26,11 @@ bool offers_group(const SaPayload& offer, std::uint16_t group) {
     });
 }
 
+bool ends_sa(const NotifyPayload& error) {
+    return error.type == notify::authentication_failed || error.type == notify::invalid_syntax ||
+           error.type == notify::unsupported_critical_payload;
+}
+
 std::string notify_name(std::uint16_t type) {
     switch (type) {
         case notify::unsupported_critical_payload:

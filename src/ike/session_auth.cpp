@@ -126,6 +126,9 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
         turn.drop("wrong AUTH in the answer to IKE_AUTH", remote_, peer->remote.to_string());
         return answer_failed(Ending::failed, "the peer failed to authenticate", turn);
     }
+    // strongSwan: of one that was to be childless.
+    if (error != nullptr && ends_sa(*error))
+        return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     become_established(turn);
     const auto agreed = accepted(hs->esp_offer, peer->child, message);

@@ -301,10 +301,8 @@ void Session::on_informational(const Message& message, Turn& turn) {
     if (session_deleted) answers.clear();
     answer(ExchangeType::informational, answers, turn);
     const NotifyPayload* error = message.find_error();
-    const bool fatal = error != nullptr && (error->type == notify::authentication_failed ||
-                                            error->type == notify::invalid_syntax ||
-                                            error->type == notify::unsupported_critical_payload);
-    if (fatal) return end_after_answer("the peer says " + notify_name(error->type), turn);
+    if (error != nullptr && ends_sa(*error))
+        return end_after_answer("the peer says " + notify_name(error->type), turn);
     if (session_deleted) give_way(Ending::by_peer, turn);
 }
 

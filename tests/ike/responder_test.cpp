@@ -1,6 +1,7 @@
 // Answers that no honest responder would give, before and after it has proven who it is.
 
 #include "answerer.hpp"
+#include "ike/abilities.hpp"
 #include "ike/child.hpp"
 
 #include <catch2/catch.hpp>
@@ -68,6 +69,22 @@ TEST_CASE("B1: an answer to IKE_AUTH with a wrong signature or a foreign identit
         REQUIRE(told.has_value());
         CHECK(told->header.exchange == ExchangeType::informational);
         CHECK(told->find_notify(notify::authentication_failed) != nullptr);
+    }
+}
+
+TEST_CASE("who proves itself and says that there is no IKE SA has none") {
+    const std::vector<NotifyPayload> errors{
+        make_notify(notify::invalid_syntax),
+        make_notify(notify::authentication_failed),
+        make_notify(notify::unsupported_critical_payload, {41})};
+    for (const NotifyPayload& error : errors) {
+        Asked t;
+        t.b.answer_init();
+        t.b.answer(joined(t.b.auth_payloads(), {error}));
+        CHECK(t.d.a.view().state != PeerState::established);
+        CHECK(t.d.a.view().reason.find("the peer says " + notify_name(error.type)) != std::string::npos);
+        t.d.advance(1s);
+        CHECK(t.d.count(kInit, true) == 2);
     }
 }
 

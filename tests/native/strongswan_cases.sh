@@ -1,7 +1,8 @@
 #!/bin/bash
 # What happens rarely between strongSwan 5.9.8, with its ESP in user space (libipsec), and ours. dakar, strongSwan behind a
 # NAT that gives it another port, initiates: it is asked for a cookie, then for another group, and its IKE SA has no child
-# at first. cairo, strongSwan, too, hears so late that both sides initiate at once, and that both delete at once.
+# at first. cairo, strongSwan, too, is asked for a child where it wants none yet, and hears so late that both sides initiate at
+# once, and that both delete at once.
 # Alone: who is first is a matter of time.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
@@ -129,6 +130,21 @@ both_delete() {
     end_strongswan cairo
 }
 
+# Its answer to an IKE_AUTH with a child is AUTH and INVALID_SYNTAX, with which the IKE SA is over (RFC 7296 2.21.2).
+refuses_child() {
+    connection_keys[athens]='childless = force'
+    check 'no child wanted: strongSwan starts' begin_strongswan cairo none
+    check 'no child wanted: it loads its connection' load_strongswan cairo
+    start athens
+    check 'no child wanted: athens is told that there is no IKE SA' \
+        wait_for 20 to_peer cairo '.reason == "the peer says INVALID_SYNTAX"'
+    check 'no child wanted: strongSwan has no IKE SA' no_sas cairo
+    check 'no child wanted: strongSwan initiates' ask_strongswan cairo --initiate --child athens
+    check 'no child wanted: one tunnel' wait_for 20 settled cairo
+    check 'no child wanted: athens stops with exit status 0' stop athens
+    end_strongswan cairo
+}
+
 needs_namespaces
 write_keys
 for node in "${nodes[@]}"; do write_config "$node" netns user; done
@@ -140,6 +156,7 @@ behind_nat
 rekeys_behind_nat
 proposal=default
 child_keys[athens]='esp_proposals = aes256gcm16-x25519'
+refuses_child
 connection_keys[athens]=
 both_initiate IKE_SA_INIT 34
 both_initiate IKE_AUTH 35
