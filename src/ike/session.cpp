@@ -37,7 +37,12 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
         if (init) return on_init_response(raw, from, to, turn);
     }
     if (handshake_) choose_answer(raw);
-    if (header.spi_i != spi_i_ || header.spi_r != spi_r_) return turn.drop("SPI of another SA", from);
+    if (header.spi_i != spi_i_ || header.spi_r != spi_r_) {
+        const bool passed_over = std::ranges::find(passed_over_, header.spi_r) != passed_over_.end();
+        if (passed_over && is_protected(raw) && established())
+            turn.ground.events.emplace_back(Disowned{key()});
+        return turn.drop("SPI of another SA", from);
+    }
     if (!is_protected(raw)) {
         if (is_disowned(raw)) disowned(turn);
         return turn.drop("unprotected message for an SA with keys", from);

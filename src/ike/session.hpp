@@ -291,6 +291,9 @@ private:
     std::uint64_t next_iv_ = 0;
     std::unique_ptr<Handshake> handshake_;
     std::optional<PublicKey> proven_key_;
+    // Of answers to our IKE_SA_INIT beside the one that was first to prove itself. Whoever speaks on them
+    // holds those SAs, perhaps in place of this one.
+    std::vector<std::uint64_t> passed_over_;
     bool ppk_ = false;  // SK_d has a postquantum preshared key in it
 
     Requester requester_;

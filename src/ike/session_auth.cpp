@@ -130,6 +130,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     if (error != nullptr && ends_sa(*error))
         return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
+    for (const InitAnswer& other : hs->others) passed_over_.push_back(other.spi_r);
     become_established(turn);
     const auto agreed = accepted(hs->esp_offer, peer->child, message);
     if (!agreed) return no_child(message, hs->esp_spi, turn);

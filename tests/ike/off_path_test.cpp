@@ -186,6 +186,32 @@ TEST_CASE("A15: whoever gives up while several answers are followed tells the pe
     }
 }
 
+// A NAT maps anew between IKE_SA_INIT and a repetition of it: the peer takes that for another attempt,
+// answers both, and gives up the SA of the first one, which has just proved itself here.
+TEST_CASE("of two answers of the peer itself the one that was passed over tells that the peer holds it") {
+    Path d;
+    std::uint16_t port = 30000;
+    unsigned answered = 0;
+    d.middle = [&](Passing& message) {
+        (message.by_a ? message.from : message.to).port = message.by_a ? port : d.a.endpoint.port;
+        return true;
+    };
+    d.fate = [&](const Passing& message) {
+        if (message.by_a && message.exchange() == kAuth) port = 30001;
+        if (message.by_a) return Fate::arrives;
+        if (message.exchange() == kInit) ++answered;
+        return message.exchange() == kAuth && answered < 2 ? Fate::lost : Fate::arrives;
+    };
+    d.begin().advance_until(30s, [&] { return d.a.ups == 1; });
+    REQUIRE(d.b.ups == 1);
+    d.advance_until(100ms, [&] { return d.b.ups == 2; });
+    REQUIRE(d.b.downs == 1);  // what a sends on
+    d.advance(400ms);
+    CHECK(d.tunnel());
+    CHECK(d.attempts() == 2);
+    d.advance(5s).expect_tunnel();
+}
+
 TEST_CASE("A15: unprotected notifications of every type cost nothing, before and during IKE_AUTH") {
     for (const Duration after : {0ms, 60ms, 120ms}) {
         Path d;
