@@ -8,7 +8,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration kDelay = 10ms, kTrafficInterval = 3s;
+constexpr Duration kDelay = 10ms, kTrafficInterval = 3s, kPatience = 7s;
 
 base::Secret seed_of(std::size_t host) {
     base::Secret seed(32);
@@ -31,10 +31,14 @@ Mesh::Mesh(std::uint64_t seed, std::size_t count)
     for (std::size_t i = 0; i < count; ++i) {
         hosts_[i].index = i;
         const std::string last = std::to_string(i + 1);
-        hosts_[i].inside = hosts_[i].outside = {*Address::parse("192.0.2." + last), 12025};
-        if (i + 1 == count) hosts_[i].outside = {*Address::parse("203.0.113." + last), 20000};
+        const Endpoint inside{*Address::parse("192.0.2." + last), 12025};
+        const bool nat = i + 1 == count;
+        hosts_[i].places = {{inside, nat ? Endpoint{*Address::parse("203.0.113." + last), 20000} : inside}};
+        if (!nat) hosts_[i].published = inside;
     }
     starts_ = seed << 20;
+    mover_ = random_.below(2) == 0 ? count - 1 : any().index;
+    watches_ = random_.below(2) == 0;
     for (Host& host : hosts_) start(host);
 }
 
@@ -59,9 +63,8 @@ void Mesh::connect(Host& host, std::size_t other) {
     peer.local = identity(host.index);
     peer.remote = identity(other);
     peer.remote_keys = {public_key_of(seed_of(other))};
-    const bool known = hosts_[other].inside == hosts_[other].outside;
-    if (known) peer.remote_endpoint = hosts_[other].outside;
-    peer.only_we_initiate = host.inside != host.outside;
+    peer.remote_endpoint = hosts_[other].published;
+    peer.only_we_initiate = !host.published;
     peer.initiate_first = host.index < other || peer.only_we_initiate;
     host.engine->connect(peer, now_, host.actions);
     perform(host);
@@ -74,11 +77,12 @@ void Mesh::kill(Host& host) {
     host.children.clear();
     host.sending.clear();
     host.heard.clear();
+    host.doubts.clear();
 }
 
 void Mesh::disturb() {
     Host& host = any();
-    switch (random_.below(8)) {
+    switch (random_.below(10)) {
         case 0:
             kill(host);
             advance(random_.between(0s, 40s));
@@ -88,23 +92,28 @@ void Mesh::disturb() {
             host.refuses_percent = random_.below(60);
             break;
         case 2:
-            hosts_.back().outside.port = static_cast<std::uint16_t>(hosts_.back().outside.port + 1);
-            break;
         case 3:
+            move();
+            break;
+        case 4:
             if (!host.engine) break;
             host.engine->drop(id_of((host.index + 1) % hosts_.size()), now_, host.actions);
             perform(host);
             advance(random_.between(0s, 5s));
             connect(host, (host.index + 1) % hosts_.size());
             break;
-        case 4:
         case 5:
+        case 6:
             for (Host& each : hosts_) change_keys(each);
+            break;
+        case 7:
+            suspect_some(host);
             break;
         default:
             change_wires();
             break;
     }
+    if (random_.below(2) == 0) publish();
     advance(random_.between(10ms, 20s));
 }
 
@@ -113,6 +122,79 @@ void Mesh::change_keys(Host& host) {
     for (const auto& [peer, child] : std::map(host.sending)) {
         if (random_.below(2) == 0) host.engine->rekey(child, now_, host.actions);
         if (random_.below(2) == 0) host.engine->renew(id_of(peer), now_, host.actions);
+        perform(host);
+    }
+}
+
+// Another network before the old one goes or after it, a second one beside it, or another route. A NAT may
+// map anew.
+void Mesh::move() {
+    Host& host = hosts_[mover_];
+    switch (random_.below(4)) {
+        case 0:
+            gain(host);
+            advance(random_.between(0s, 5s));
+            if (host.places.size() > 1) lose(host);
+            break;
+        case 1:
+            lose(host);
+            advance(random_.between(0s, 10s));
+            if (host.places.empty()) gain(host);
+            break;
+        case 2:
+            host.published ? gain(host) : void(++host.places.front().outside.port);
+            break;
+        default:  // of which nobody is told
+            std::rotate(host.places.begin(), host.places.begin() + 1, host.places.end());
+            break;
+    }
+}
+
+// The route leads from there. Only behind a NAT is it seen as another.
+void Mesh::gain(Host& host) {
+    const std::string last = std::to_string(++places_);
+    const Endpoint inside{*Address::parse("198.51.100." + last), 12025};
+    const Endpoint outside{*Address::parse("203.0.113.1" + last), 20000};
+    host.places.insert(host.places.begin(), {inside, host.published ? inside : outside});
+    if (!host.engine) return;
+    for (const Host& peer : hosts_) {
+        if (peer.index != host.index) host.engine->roam(id_of(peer.index), now_, host.actions);
+    }
+    perform(host);
+}
+
+// The oldest, or the one that the route leads from. Whose tunnels ran from there are told.
+void Mesh::lose(Host& host) {
+    const auto gone = random_.below(3) == 0 ? host.places.begin() : std::prev(host.places.end());
+    const Endpoint inside = gone->inside;
+    host.places.erase(gone);
+    std::set<std::size_t> concerned;
+    for (const auto& [id, child] : host.children) {
+        if (child.from == inside) concerned.insert(child.peer);
+    }
+    for (const std::size_t peer : concerned) host.engine->roam(id_of(peer), now_, host.actions);
+    perform(host);
+}
+
+// The name servers learn where it is, and all others look.
+void Mesh::publish() {
+    const Host& mover = hosts_[mover_];
+    if (!mover.published || mover.places.empty()) return;
+    hosts_[mover_].published = mover.places.front().outside;
+    std::vector<Endpoint> where;
+    for (const Place& each : mover.places) where.push_back(each.outside);
+    for (Host& host : hosts_) {
+        if (host.index == mover_ || !host.engine) continue;
+        host.engine->resolved(id_of(mover_), where, now_, host.actions);
+        perform(host);
+    }
+}
+
+// Rightly or not.
+void Mesh::suspect_some(Host& host) {
+    for (const Host& peer : hosts_) {
+        if (!host.engine || peer.index == host.index || random_.below(2) == 0) continue;
+        host.engine->suspect(id_of(peer.index), now_, host.actions);
         perform(host);
     }
 }
@@ -134,6 +216,7 @@ void Mesh::calm() {
         host.refuses_percent = 0;
         start(host);
     }
+    publish();
 }
 
 void Mesh::stop() {
@@ -174,17 +257,44 @@ void Mesh::advance(Duration time) {
 }
 
 void Mesh::pass_traffic() {
-    for (const Host& host : hosts_) {
+    for (Host& host : hosts_) {
         for (const auto& [peer, child] : host.sending) {
             const Carried& carried = host.children.at(child);
-            pass(host, {host.outside, carried.to, {}, carried.spi_out});
+            send(host, carried.from, {{}, carried.to, {}, carried.spi_out});
         }
+        if (watches_) watch(host);
     }
+}
+
+// Traffic goes out all the time: who is not heard is suspected.
+void Mesh::watch(Host& host) {
+    for (const auto& [peer, child] : std::map(host.sending)) {
+        if (host.heard[peer] + kPatience < now_) host.engine->suspect(id_of(peer), now_, host.actions);
+    }
+    perform(host);
+}
+
+// From an address that it has; of any() the route decides.
+void Mesh::send(const Host& host, const Endpoint& from, Flight flight) {
+    const Place* where = host.places.empty() ? nullptr : &host.places.front();
+    if (!from.address.is_any()) where = place(host, from);
+    if (where == nullptr) return;
+    flight.from = where->outside;
+    pass(host, std::move(flight));
+}
+
+const Mesh::Place* Mesh::place(const Host& host, const Endpoint& inside) {
+    const auto found = std::find_if(host.places.begin(), host.places.end(), [&](const Place& each) {
+        return each.inside == inside;
+    });
+    return found == host.places.end() ? nullptr : &*found;
 }
 
 void Mesh::pass(const Host& from, Flight flight) {
     const auto to = std::find_if(hosts_.begin(), hosts_.end(), [&](const Host& host) {
-        return host.outside == flight.to;
+        return std::any_of(host.places.begin(), host.places.end(), [&](const Place& each) {
+            return each.outside == flight.to;
+        });
     });
     if (to == hosts_.end() || cuts_.contains(std::minmax(from.index, to->index))) return;
     if (random_.below(100) < loss_percent_) return;
@@ -195,20 +305,24 @@ void Mesh::pass(const Host& from, Flight flight) {
 
 void Mesh::arrive(const Flight& flight) {
     for (Host& host : hosts_) {
-        if (!host.engine || host.outside != flight.to) continue;
-        if (flight.spi == 0) {
-            host.engine->handle({flight.bytes, flight.from, host.inside}, now_, host.actions);
-        } else {
-            for (const auto& [id, child] : host.children) {
-                if (child.spi_in != flight.spi) continue;
-                host.heard[child.peer] = now_;
-                if (child.to != flight.from)  // what a kernel reports by XFRM_MSG_MAPPING
-                    host.engine->mapping(id_of(child.peer), flight.from, now_, host.actions);
-                break;
-            }
+        for (const Place& each : std::vector(host.places)) {
+            if (host.engine && each.outside == flight.to) arrive(host, each, flight);
         }
-        perform(host);
     }
+}
+
+// SAs are found by SPI and destination (RFC 4301 4.1), as the kernel does.
+void Mesh::arrive(Host& host, const Place& place, const Flight& flight) {
+    if (flight.spi == 0) host.engine->handle({flight.bytes, flight.from, place.inside}, now_, host.actions);
+    for (const auto& [id, child] : host.children) {
+        if (flight.spi == 0 || child.spi_in != flight.spi || child.from != place.inside) continue;
+        host.heard[child.peer] = now_;
+        if (host.doubts.contains(child.peer)) host.engine->traffic_seen(id_of(child.peer), now_);
+        if (child.to != flight.from)  // what a kernel reports by XFRM_MSG_MAPPING
+            host.engine->mapping(id_of(child.peer), flight.from, now_, host.actions);
+        break;
+    }
+    perform(host);
 }
 
 // ---- what engines want ----
@@ -220,7 +334,7 @@ void Mesh::perform(Host& host) {
     }
 }
 
-void Mesh::obey(Host& host, const Send& send) { pass(host, {host.outside, send.to, send.bytes, 0}); }
+void Mesh::obey(Host& host, const Send& sent) { send(host, sent.from, {{}, sent.to, sent.bytes, 0}); }
 
 void Mesh::obey(Host& host, const ChildUp& up) {
     for (const auto& [id, child] : host.children) {
@@ -228,26 +342,41 @@ void Mesh::obey(Host& host, const ChildUp& up) {
     }
     if (random_.below(100) < host.refuses_percent) return host.engine->refused(up.child, now_, host.actions);
     host.children[up.child] = {
-        up.peer - 1,         up.in.spi,           up.out.spi, bytes_of(up.in.key),
-        bytes_of(up.out.key), up.out.destination};
+        up.peer - 1,
+        up.in.spi,
+        up.out.spi,
+        bytes_of(up.in.key),
+        bytes_of(up.out.key),
+        up.out.source,
+        up.out.destination};
     host.engine->installed(up.child, now_, host.actions);
 }
 
 void Mesh::obey(Host& host, const Switch& chosen) {
     if (!host.children.contains(chosen.child)) return complain(host, "sends on a child that is not there");
     host.sending[chosen.peer - 1] = chosen.child;
+    host.doubts.erase(chosen.peer - 1);
 }
 
 // Also of a child that was refused.
 void Mesh::obey(Host& host, const ChildDown& down) {
     host.children.erase(down.child);
-    std::erase_if(host.sending, [&](const auto& pair) { return pair.second == down.child; });
+    if (std::erase_if(host.sending, [&](const auto& pair) { return pair.second == down.child; }) > 0)
+        host.doubts.erase(down.peer - 1);
 }
 
 void Mesh::obey(Host& host, const ChildMoved& moved) {
     const auto child = host.children.find(moved.child);
     if (child == host.children.end()) return complain(host, "moves a child that is not there");
+    child->second.from = moved.local;
     child->second.to = moved.remote;
+}
+
+void Mesh::obey(Host& host, const Doubted& doubted) {
+    const std::size_t peer = doubted.peer - 1;
+    if (!host.sending.contains(peer)) complain(host, "doubts a peer without a tunnel");
+    host.doubts[peer] = doubted.trust;
+    if (doubted.trust == Trust::full) host.doubts.erase(peer);
 }
 
 void Mesh::obey(Host& host, const Silence& silence) {
@@ -284,7 +413,10 @@ std::string Mesh::complaint(const Host& a, const Host& b) {
     const Carried& y = b.children.at(b.sending.at(a.index));
     if (x.spi_in != y.spi_out || x.spi_out != y.spi_in) return "they send on different children";
     if (x.key_in != y.key_out || x.key_out != y.key_in) return "different keys";
-    if (x.to != b.outside || y.to != a.outside) return "a child that leads elsewhere";
+    const Place *here = place(a, x.from), *there = place(b, y.from);
+    if (here == nullptr || there == nullptr) return "a child that begins where nobody is";
+    if (x.to != there->outside || y.to != here->outside) return "a child that leads elsewhere";
+    if (a.doubts.contains(b.index) || b.doubts.contains(a.index)) return "no trust";
     return {};
 }
 
