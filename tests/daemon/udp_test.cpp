@@ -61,7 +61,9 @@ TEST_CASE("the time of a datagram is when it arrived, however late it is read") 
     boost::asio::io_context io;
     auto a = open(io, base::Family::v6, 42609), b = open(io, base::Family::v6, 42610);
     base::Duration after_sending{}, before_reading{};
-    for (int attempt = 0; attempt < 10 && before_reading < 100ms; ++attempt) {
+    // Once in ten it is left alone by whatever else runs here.
+    const auto plain = [&] { return before_reading >= 100ms && after_sending <= 50ms; };
+    for (int attempt = 0; attempt < 10 && !plain(); ++attempt) {
         const base::Instant sent = daemon::now();
         REQUIRE(a.send(
             base::Address::any(base::Family::v6), {*base::Address::parse("::1"), 42610}, 0, base::Bytes{1}
