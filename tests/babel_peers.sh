@@ -78,7 +78,7 @@ frr_on() {
         for interface; do printf 'interface %s\n babel wired\n babel hello-interval 1000\n babel update-interval 4000\n' "$interface"; done
     } >"$work/$name.conf"
     # They run as a user of their own, who sees nothing of ours.
-    in_host "$name" sh -c 'mkdir -p /run/frr; cp "$0" /run/frr/babeld.conf; touch /run/frr/zebra.conf; chown -R frr:frr /run/frr' \
+    in_host "$name" sh -c 'mkdir -p /run/frr; rm -f /run/frr/*.api /run/frr/*.vty; cp "$0" /run/frr/babeld.conf; touch /run/frr/zebra.conf; chown -R frr:frr /run/frr' \
         "$work/$name.conf"
     run_peer "$name" /usr/lib/frr/zebra -A 127.0.0.1 -f /run/frr/zebra.conf -i /run/frr/zebra.pid -z /run/frr/zserv.api
     daemon_pid[$name-zebra]=${daemon_pid[$name]}

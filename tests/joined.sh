@@ -22,7 +22,7 @@ build_joined() {  # MODE DATAPATH INTERFACES...
 }
 
 # A router with networks of its own: some of the site's, one that athens refuses, some that the registry does not know.
-declare -A number_of=([babeld]=1 [bird]=2)
+declare -A number_of=([babeld]=1 [bird]=2 [frr]=3)
 site_router() {
     local n=${number_of[$1]}
     router "$1"
