@@ -76,7 +76,4 @@ with_bird() {
     check_expiry bird 'ours, of BIRD:' bird-a bird
 }
 
-needs_namespaces
-[ $# -gt 0 ] || set -- babeld bird
-for peer; do "with_$peer"; done
-[ "$failures" = 0 ] || { show_logs 10; exit 1; }
+with_peers "$@"

@@ -8,6 +8,8 @@
 line() {
     local p=$1
     in_line "$p-a" "$p" "$p-b"
+    record "$p-a" "$p"
+    record "$p-b" "$p"
     ours "$p" '"interfaces": ["'"$p"'-*"]'
 }
 all_known() { has "$1-a" fd20:2::1 && has "$1-a" fd20:3::1 && has "$1-b" fd20:2::1 && has "$1-b" fd20:1::1; }
@@ -48,7 +50,4 @@ with_bird() {
     check_leaving bird BIRD
 }
 
-needs_namespaces
-[ $# -gt 0 ] || set -- babeld bird
-for peer; do "with_$peer"; done
-[ "$failures" = 0 ] || { show_logs 10; exit 1; }
+with_peers "$@"

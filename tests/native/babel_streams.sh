@@ -14,6 +14,9 @@ diamond() {
     cable "$p" "$p-dst"
     cable "$p-src" "$p-way"
     cable "$p-way" "$p-dst"
+    # Whoever records on an interface that goes down records no more: it is that of babeld-src, and that of bird.
+    if [ "$p" = babeld ]; then record babeld babeld-src; else record bird-src bird; fi
+    record "$p-dst" "$p-way"
     for host in "$p-src" "$p" "$p-way" "$p-dst"; do
         n=$((n + 1))
         address "$host" lo "fd20:$n::1/128"
@@ -83,4 +86,5 @@ for peer; do
     if [ "$peer" = babeld ]; then check_interface_down babeld babeld; else check_carrier bird BIRD; fi
 done
 for peer; do check_silent_cut "$peer" "${name_of[$peer]}"; done
+check 'tcpdump and tshark can read all that was said' well_formed
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }
