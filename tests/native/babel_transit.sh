@@ -53,6 +53,39 @@ check_restarts() {  # PEER START...: of either side; what was known is known aga
     check "$p: and is back" wait_for 30 passes "$p" 4 6
 }
 
+# A host behind ours, on a cable without IPv4 as well, hears when a packet of its own has come too far: from the address that
+# the router of ours has on its loopback, and also when it has none at all (RFC 9229 3).
+check_icmp() {
+    router babeld-host
+    cable babeld-host babeld-a
+    address babeld-host babeld-a fe80::1/64
+    address babeld-a babeld-host fe80::2/64
+    address babeld-host lo 10.22.1.1/32
+    in_host babeld-host ip -4 route add default via inet6 fe80::2 dev babeld-a
+    in_host babeld-a ip route add 10.22.1.1 via inet6 fe80::1 dev babeld-host
+    check 'babeld: ours without IPv4 on its links says by ICMPv4 that a packet has come too far' \
+        wait_for 5 too_far 10.20.1.1
+    in_host babeld-a ip -4 addr flush dev lo
+    check 'babeld: and without any address of IPv4, from 192.0.0.8' wait_for 5 too_far 192.0.0.8
+}
+too_far() { in_host babeld-host ping -n -c1 -W1 -t1 -I 10.22.1.1 10.20.3.1 | grep "^From $1 .*Time to live exceeded"; }
+
+# Of the TLVs that have an encoding (IHU 5, Next Hop 7, Update 8, requests 9 and 10) only updates have encoding 4.
+encodes_updates_alone() {
+    tshark -r "$work/babeld-a-babeld.pcap" -Y "eth.src == $(mac_of babeld-a babeld)" -T fields \
+        -e babel.message.type -e babel.message.ae 2>/dev/null >"$work/encodings"
+    awk -F '\t' '{
+        with = split($2, ae, ",")
+        n = 0
+        of = split($1, type, ",")
+        for (i = 1; i <= of; i++) if (type[i] ~ /^(5|7|8|9|10)$/) {
+            n++
+            if (ae[n] == 4) if (type[i] == 8) updates++; else others++
+        }
+        if (n != with) others++
+    } END { print updates + 0 " updates, " others + 0 " others"; exit !(updates > 0 && others == 0) }' "$work/encodings"
+}
+
 with_babeld() {
     start_it() { babeld_on babeld 'default type wired hello-interval 1 update-interval 4' 'interface babeld-a' 'interface babeld-b'; }
     chain babeld
@@ -68,6 +101,8 @@ with_babeld() {
     done
     check 'babeld: without IPv4 on the links IPv4 passes by IPv6 next hops' wait_for 40 passes babeld 4 6
     check 'babeld: both ends install it so' has babeld-a 10.20.3.1 'via inet6 fe80'
+    check_icmp
+    check 'babeld: ours has encoding 4 in updates alone (RFC 9229 2.3, 2.4)' encodes_updates_alone
     kill_peer babeld
 }
 
