@@ -125,12 +125,44 @@ answered() {  # to the one that asked, as nothing else is told
         awk -v a="$answer" -v q="$(cat "$work/asked")" 'BEGIN { print a - q; exit !(a - q < 1) }'
 }
 
+# A prefix that is taken back and announced again soon after: babeld keeps such a prefix unreachable for minutes, unless it is
+# told at once that it is there again. Its periodic updates do not help: ours are 80 s apart.
+check_again() {
+    local n=77
+    in_host babeld-a ip -6 addr add fd20:$n::1/128 dev lo
+    check 'babeld: a prefix is known' wait_for 10 has babeld fd20:$n::1
+    in_host babeld-a ip -6 addr del fd20:$n::1/128 dev lo
+    check 'babeld: taken back, it is gone' wait_for 10 lacks babeld fd20:$n::1
+    sleep 1
+    check 'babeld: it holds it unreachable' eval "in_host babeld ip -6 route show fd20:$n::1 | grep unreachable"
+    begin
+    in_host babeld-a ip -6 addr add fd20:$n::1/128 dev lo
+    check 'babeld: a prefix that was taken back and is announced again is there within 2 s (D14)' within 2000 has babeld fd20:$n::1
+}
+
+# The direct cable of the two of ours, deleted while packets go over it, and a new one in its place.
+check_made_again() {
+    check 'babeld: both ways are there' wait_for 90 is_direct babeld
+    in_host babeld-a ping -q -i 0.01 -I fd20:1::1 fd20:3::1 >/dev/null 2>&1 &
+    local traffic=$!
+    sleep 0.5
+    begin
+    in_host babeld-a ip link del babeld-b
+    check 'babeld: an interface that is deleted under traffic is gone round' within 10000 carries babeld-a fd20:3::1 fd20:1::1
+    begin
+    cable babeld-a babeld-b
+    check 'babeld: made again, it is used again within 5 s' within 5000 has babeld-a fd20:3::1 'dev babeld-b'
+    kill $traffic
+}
+
 with_babeld() {
     start_it() { babeld_on babeld 'default type wired hello-interval 1 update-interval 60' 'interface babeld-a' 'interface babeld-b'; }
     triangle babeld
     start_it
     check_seqno_requests babeld babeld
     check_deaths babeld babeld 15 start_it
+    check_again
+    check_made_again
     check_request_by_name
 }
 
