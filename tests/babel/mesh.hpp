@@ -38,22 +38,25 @@ public:
     void lose(NodeId from, NodeId to, unsigned percent);  // on top of that, one way
     void announce(NodeId node, const Destination& d);
     void withdraw(NodeId node, const Destination& d);
-    // Without a word. Whoever restarts has forgotten which routes would loop; where loss can hide the restart
-    // from the neighbours, only their noticing it (as tunnels do by their keys) keeps the network free of
-    // loops.
+    // Without a word, under its name and with the seqno after its last. Whoever restarts has forgotten which
+    // routes would loop; where loss can hide the restart from the neighbours, only their noticing it (as
+    // tunnels do by their keys) keeps the network free of loops.
     void restart(NodeId node, bool noticed);
     void set_mac(NodeId node, const MacConfig& mac);  // on all its links
-    // The same with other names: as one that lost its state, or that never was told it was not alone.
+    // What it is called from its next start on: as one that lost its state, as our daemon does with each
+    // start, or that never was told it was not alone.
     void name(NodeId node, RouterId id, std::optional<SeqNo> seqno = std::nullopt);
     void run(Duration d);
     Duration run_until_whole(Duration at_most);  // how long until everybody reaches everybody
 
     bool whole() const;
     bool reaches(NodeId from, NodeId to) const;
+    std::optional<NodeId> next_hop(NodeId at, const Destination& d) const;
     // Tells every node what its interfaces carried since it last looked: where `busy`, they sent ever more
     // and received as much as links that are not silent let through.
     void look(std::vector<Traffic>& counters, bool busy);
     std::size_t routes_at(NodeId node) const { return nodes_[node].forwarding.ways.size(); }
+    std::size_t changes_at(NodeId node) const { return nodes_[node].forwarding.changes; }
     bool knows(NodeId node, const Destination& d) const;
     Speaker& speaker(NodeId node) { return *nodes_[node].speaker; }
     Instant now() const { return now_; }
@@ -68,8 +71,9 @@ public:
     InterfaceConfig config;  // of every link; link_local and rxcost are set per link
     // When each copy of a packet arrives, from now. Absent: by chance, after the link's delay.
     std::function<std::vector<Duration>(const Send&)> wire;
-    // Whether a loop is none of the speakers' fault. Absent: never.
-    std::function<bool(const std::vector<NodeId>&, const Destination&)> excuse;
+    // Whether a loop of routes to these routers is none of the speakers' fault. Absent: never, but between
+    // what a node was called before and after its last start.
+    std::function<bool(const std::set<RouterId>&)> excuse;
     void check_feasible() const;
 
 private:
@@ -116,6 +120,8 @@ private:
     void plug(NodeId node, std::size_t link);
     void deliver(const Flight& flight, const Address& from);
     bool step(Instant end);
+    std::vector<NodeId> loop_behind(NodeId from, const Destination& d) const;
+    bool several_origins(const Destination& d) const;
     void check_no_loop(NodeId changed, const Destination& d) const;
 
     base::Random random_;

@@ -81,7 +81,7 @@ private:
             case 3:
                 return mesh_.silence(any_link(), false);
             case 4:
-                return mesh_.restart(any_node(), true);
+                return restart(any_node());
             case 5:
                 return give_new_name(any_node());
             case 6:
@@ -92,7 +92,12 @@ private:
                 return collide();
         }
     }
-    // As after a restart that lost router-id and seqno.
+    // Half of them under the router-id of before, with the seqno after the last.
+    void restart(Mesh::NodeId node) {
+        if (random_.below(2) == 0) return give_new_name(node);
+        mesh_.restart(node, true);
+    }
+    // As our daemon with each start: with another router-id and any seqno.
     void give_new_name(Mesh::NodeId node) {
         about_to_wrap_.erase(node);
         mesh_.name(node, 0x9000'0000 + ++names_, static_cast<SeqNo>(random_.u32()));
