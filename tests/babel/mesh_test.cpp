@@ -167,6 +167,30 @@ TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and ar
     }
 }
 
+TEST_CASE("a round trip time that goes up and down does not make routes flap") {
+    Mesh mesh(4);
+    mesh.config = four_seconds();
+    mesh.config.type = LinkType::tunnel;
+    mesh.wire = [&](const Send& send) {  // the first tunnel's time is the same, the second's is not
+        const bool long_way = mesh.now().time_since_epoch() / 12s % 2 == 1;
+        return std::vector<Duration>{send.on == 1 ? 200ms : long_way ? 320ms : 20ms};
+    };
+    line(mesh, 2);
+    mesh.connect(0, 1);
+    mesh.run(120s);
+    const std::size_t changes = mesh.changes_at(0) + mesh.changes_at(1);
+    std::size_t crossings = 0;
+    for (bool first_is_better = false; mesh.now() < Instant(730s); mesh.run(1s)) {
+        const auto neighbours = mesh.speaker(0).neighbours();
+        REQUIRE(neighbours.size() == 2);
+        if (std::exchange(first_is_better, neighbours[0].cost < neighbours[1].cost) != first_is_better)
+            ++crossings;
+    }
+    CAPTURE(crossings, mesh.changes_at(0), mesh.changes_at(1));
+    CHECK(crossings >= 15);
+    CHECK(mesh.changes_at(0) + mesh.changes_at(1) == changes);
+}
+
 TEST_CASE("a router that lost its seqno is no storm, and reached again once its distance is forgotten") {
     Mesh mesh(8);
     mesh.config = four_seconds();
