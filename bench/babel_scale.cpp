@@ -91,9 +91,12 @@ Figures hub_of(std::size_t peers, std::optional<Duration> hello, std::optional<D
 TEST_CASE("whole meshes in virtual time", "[mesh]") {
     const Figures small = mesh_of(100), large = mesh_of(300);
     std::printf(
-        "growth from 100 to 300 nodes, per node: memory n^%.2f, CPU to converge n^%.2f, bytes n^%.2f\n",
+        "growth from 100 to 300 nodes: time to converge n^%.2f; per node: memory n^%.2f, CPU to converge "
+        "n^%.2f, steady CPU n^%.2f, bytes n^%.2f\n",
+        exponent(small.converged, large.converged, 100, 300),
         exponent(small.megabytes, large.megabytes, 100, 300),
         exponent(small.cpu, large.cpu, 100, 300),
+        exponent(small.steady_cpu, large.steady_cpu, 100, 300),
         exponent(small.steady_bytes, large.steady_bytes, 100, 300)
     );
 }
@@ -106,16 +109,19 @@ TEST_CASE("hubs with emulated peers of one prefix each", "[hub]") {
         for (const std::size_t peers : {100u, 500u, 1000u, 2000u})
             figures[peers] = hub_of(peers, hello, update);
         std::printf(
-            "growth from 500 to 2000 peers: CPU to converge k^%.2f, steady CPU k^%.2f, bytes k^%.2f\n",
+            "growth from 500 to 2000 peers: time to converge k^%.2f, CPU to converge k^%.2f, steady CPU "
+            "k^%.2f, bytes k^%.2f, memory k^%.2f\n",
+            exponent(figures[500].converged, figures[2000].converged, 500, 2000),
             exponent(figures[500].cpu, figures[2000].cpu, 500, 2000),
             exponent(figures[500].steady_cpu, figures[2000].steady_cpu, 500, 2000),
-            exponent(figures[500].steady_bytes, figures[2000].steady_bytes, 500, 2000)
+            exponent(figures[500].steady_bytes, figures[2000].steady_bytes, 500, 2000),
+            exponent(figures[500].megabytes, figures[2000].megabytes, 500, 2000)
         );
     }
 }
 
 TEST_CASE("one speaker with 999 neighbours that each advertise 1,000 prefixes", "[table]") {
-    std::map<std::size_t, double> per_update;
+    std::map<std::size_t, Figures> figures;
     for (const std::size_t peers : {99u, 333u, 999u}) {
         const double memory = megabytes();
         EmulatedConfig config;
@@ -127,30 +133,39 @@ TEST_CASE("one speaker with 999 neighbours that each advertise 1,000 prefixes", 
         const double empty = megabytes();
         const Duration took = node.converge(60s);
         node.run(5s);
-        const double filled = node.cpu();
+        Figures& f = figures[peers];
+        f.converged = seconds(took);
+        f.cpu = node.cpu();
         node.run(600s);
-        const double steady = (node.cpu() - filled) / 600;
+        f.steady_cpu = (node.cpu() - f.cpu) / 600;
         const std::size_t bytes = node.bytes();
         node.run(300s);
-        per_update[peers] = filled / double(node.routes());
+        f.steady_bytes = double(node.bytes() - bytes) / 300;
+        f.megabytes = megabytes() - empty;
         std::printf(
             "%3zu neighbours x 1,000 prefixes: %zu routes in %.1f MB (and %.1f MB of emulated peers), all "
             "destinations after %.2f s, CPU %.2f s (%.2f us per route), then %.2f %% CPU, %.1f kB/s sent\n",
             peers,
             node.routes(),
-            megabytes() - empty,
+            f.megabytes,
             empty - memory,
-            seconds(took),
-            filled,
-            per_update[peers] * 1e6,
-            steady * 100,
-            double(node.bytes() - bytes) / 300 / 1000
+            f.converged,
+            f.cpu,
+            f.cpu / double(node.routes()) * 1e6,
+            f.steady_cpu * 100,
+            f.steady_bytes / 1000
         );
         CHECK(node.routes() == peers * 1000);
     }
+    const Figures &few = figures[99], &many = figures[999];
     std::printf(
-        "cost of an update from 99 to 999 neighbours: n^%.2f\n",
-        exponent(per_update[99], per_update[999], 99, 999)
+        "growth from 99 to 999 neighbours with their routes: time to converge n^%.2f, memory n^%.2f, "
+        "cost of an update n^%.2f, steady CPU n^%.2f, bytes n^%.2f\n",
+        exponent(few.converged, many.converged, 99, 999),
+        exponent(few.megabytes, many.megabytes, 99, 999),
+        exponent(few.cpu / 99, many.cpu / 999, 99, 999),
+        exponent(few.steady_cpu, many.steady_cpu, 99, 999),
+        exponent(few.steady_bytes, many.steady_bytes, 99, 999)
     );
 }
 
