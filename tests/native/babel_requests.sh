@@ -142,7 +142,7 @@ check_again() {
 
 # The direct cable of the two of ours, deleted while packets go over it, and a new one in its place.
 check_made_again() {
-    check 'babeld: both ways are there' wait_for 90 is_direct babeld
+    check 'babeld: ours go to each other the direct way' wait_for 10 has babeld-a fd20:3::1 'dev babeld-b'
     in_host babeld-a ping -q -i 0.01 -I fd20:1::1 fd20:3::1 >/dev/null 2>&1 &
     local traffic=$!
     sleep 0.5
