@@ -7,7 +7,8 @@ namespace aronet::babel {
 namespace {
 
 constexpr std::uint16_t kNewest = 0x8000;
-constexpr unsigned kEtxUnit = 256;  // a perfect link (appendix A.2.2)
+// What a perfect link costs where the cost counts what is lost: 256 in appendix A.2.2.
+unsigned unit(const InterfaceConfig& config) { return std::max<unsigned>(1, config.rxcost); }
 
 }  // namespace
 
@@ -100,7 +101,7 @@ std::uint16_t Neighbour::rxcost(const InterfaceConfig& config) const {
     }
     if (multicast.received() < 2) return kInfinity;
     return static_cast<std::uint16_t>(
-        std::min(kEtxUnit * multicast.seen() / multicast.received(), kInfinity - 1u)
+        std::min(unit(config) * multicast.seen() / multicast.received(), kInfinity - 1u)
     );
 }
 
@@ -109,7 +110,7 @@ unsigned Neighbour::compute_cost(const InterfaceConfig& config, std::uint16_t su
     const std::uint16_t rx = rxcost(config);
     if (rx == kInfinity || txcost == kInfinity || suspicion == kInfinity || probing.dead) return kInfinity;
     unsigned link = std::max<unsigned>(1, txcost);
-    if (config.type == LinkType::lossy) link = std::max<unsigned>(txcost, kEtxUnit) * rx / kEtxUnit;
+    if (config.type == LinkType::lossy) link = std::max<unsigned>(txcost, unit(config)) * rx / unit(config);
     if (config.type == LinkType::tunnel) link += rtt_cost(rtt.smoothed(), config);
     return std::min(link + suspicion, kInfinity - 1u);
 }
