@@ -41,8 +41,8 @@ Choice Speaker::State::select(const Entry& entry, Instant now) const {
     return {present->neighbour, true};
 }
 
-// Most changes are of a route that is not used and stays worse than the one that is: the choice between
-// hundreds is not made anew for these.
+// Most changes are of a route that is not used. It is compared with the one that is: the choice between
+// hundreds is not made anew for it. A better one that waits is looked at when its time comes.
 void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& turn) {
     if (entry.is_own()) return;
     const bool usable = metric(changed) != kInfinity && feasible(entry, changed);
@@ -50,8 +50,12 @@ void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& 
         if (usable) reselect(entry, turn);
         return;
     }
-    if (entry.selected == changed.neighbour || entry.time(&Rare::look_again)) return reselect(entry, turn);
-    if (usable && metric(changed) < metric(*entry.selected_route())) reselect(entry, turn);
+    if (entry.selected == changed.neighbour) return reselect(entry, turn);
+    const Route& present = *entry.selected_route();
+    if (!usable || metric(changed) >= metric(present)) return;
+    if (!entry.time(&Rare::look_again)) return reselect(entry, turn);
+    if (smoothed(changed, turn.now) < smoothed(present, turn.now))
+        adopt(entry, {changed.neighbour, true}, turn);
 }
 
 void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {

@@ -197,6 +197,23 @@ TEST_CASE("the seven hundred updates of full packets are all taken") {  // T43
     CHECK(desk.forwarding.ways.size() == 700);
 }
 
+TEST_CASE("an update that promises 10 ms expires once and costs no loop of timers") {
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 10ms});
+    REQUIRE(desk.forwarding.reaches(kD, kA));
+    unsigned turns = 0;
+    for (const Instant end = desk.now + 1s; desk.now < end; ++turns) {
+        const auto due = desk.speaker.deadline();
+        desk.pass((due ? std::min(due->at, end) : end) - desk.now);
+    }
+    CHECK(turns < 30);
+    CHECK(desk.said<RouteRequest>(1, kA).size() == 1);
+    CHECK(desk.retractions(2, kD) == 1);
+    CHECK(desk.forwarding.changes == 3);  // there, unreachable, gone
+    CHECK(desk.forwarding.absent(kD));
+    CHECK_FALSE(desk.route(kD, kA));
+}
+
 // ---- IPv4 ----
 
 TEST_CASE("IPv4 needs an IPv4 next hop, IPv4 via IPv6 does not, and both are one route") {  // T50, T51, T53

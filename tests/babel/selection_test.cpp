@@ -202,6 +202,36 @@ TEST_CASE("a metric that goes up and down does not make routes flap") {
     CHECK(desk.forwarding.reaches(kD, kA));
 }
 
+TEST_CASE("while a better route waits to be trusted, another that is better by every measure is taken at once"
+) {
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 200, 0xaa, 1, 600s});
+    desk.say(2, kB, Announce{"fd00::/64", 800, 0xbb, 1, 600s});
+    desk.say(3, kC, Announce{"fd00::/64", 300, 0xcc, 1, 600s});
+    desk.say(2, kB, Announce{"fd00::/64", 100, 0xbb, 1, 600s});  // it has only just become better
+    CHECK(desk.forwarding.reaches(kD, kA));
+    desk.say(3, kC, Announce{"fd00::/64", 250, 0xcc, 1, 600s});  // not better: nothing changes
+    CHECK(desk.forwarding.reaches(kD, kA));
+    desk.retract(3, kC, "fd00::/64");
+    desk.say(3, kC, Announce{"fd00::/64", 150, 0xcc, 1, 600s});  // it appears, so its metric is its own
+    CHECK(desk.forwarding.reaches(kD, kC));
+    desk.pass(90s);
+    CHECK(desk.forwarding.reaches(kD, kB));
+}
+
+TEST_CASE("a better route is trusted after its time, however often others change meanwhile") {
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 200, 0xaa, 1, 600s});
+    desk.say(2, kB, Announce{"fd00::/64", 400, 0xbb, 1, 600s});
+    desk.say(2, kB, Announce{"fd00::/64", 100, 0xbb, 1, 600s});
+    CHECK(desk.forwarding.reaches(kD, kA));
+    for (Metric i = 0; i < 300; ++i) {
+        desk.say(3, kC, Announce{"fd00::/64", static_cast<Metric>(700 + i % 7), 0xcc, 1, 600s});
+        desk.pass(100ms);
+    }
+    CHECK(desk.forwarding.reaches(kD, kB));
+}
+
 TEST_CASE("a repaired link is used again at once") {  // D22
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 10, 0xaa, 1, 600s});
