@@ -6,11 +6,13 @@ namespace aronet::babel {
 
 // ---- into the journal ----
 
-// Leaves within this turn unless others just did; then all of that time leave together.
-void Speaker::State::publish(Entry& entry, const Turn& turn) {
+// Leaves within this turn unless others just did; then all of that time leave together. What neighbours must
+// know lest packets go astray waits for no other news than its own kind: a storm of it is no more packets.
+void Speaker::State::publish(Entry& entry, News kind, const Turn& turn) {
     entry.version = journal.add(entry.id);
     if (!entry.told_reachable()) arm(entry, &Rare::forget_at, turn.now + kRetractionMemory);
-    arm(Due::news, 0, std::max(turn.now, news_allowed_at));
+    losses_wait = losses_wait || kind == News::loss;
+    arm(Due::news, 0, std::max(turn.now, kind == News::loss ? losses_allowed_at : news_allowed_at));
 }
 
 void Speaker::State::publish_later(Entry& entry, const Turn& turn) {
@@ -25,7 +27,7 @@ void Speaker::State::publish_later(Entry& entry, const Turn& turn) {
 void Speaker::State::later_due(const Turn& turn) {
     for (const EntryId id : std::exchange(later, {})) {
         Entry* entry = table.at(id);
-        if (entry != nullptr && entry->told_reachable()) publish(*entry, turn);
+        if (entry != nullptr && entry->told_reachable()) publish(*entry, News::other, turn);
     }
 }
 
@@ -34,6 +36,7 @@ void Speaker::State::later_due(const Turn& turn) {
 void Speaker::State::news_due(const Turn& turn) {
     const auto gap = kUrgentGapPerInterface * static_cast<std::int64_t>(interfaces.size());
     news_allowed_at = turn.now + std::clamp<Duration>(gap, kUrgentGap, kUrgentTimeout);
+    if (std::exchange(losses_wait, false)) losses_allowed_at = news_allowed_at;
     for (auto& [id, interface] : interfaces) {
         if (interface.told < journal.head()) arm(Due::outbox, id, turn.now);
     }

@@ -132,9 +132,9 @@ void Speaker::State::tell(Entry& entry, const Turn& turn) {
         entry.quiet_on = via;
         entry.quiet_since = entry.version == 0 ? 0 : journal.head();
     }
-    const bool appeared_or_lost = (before == kInfinity) != (now == kInfinity);
-    if (appeared_or_lost || other_origin || (entry.is_own() && before != now) || much_worse(before, now))
-        return publish(entry, turn);
+    if (before != kInfinity && (now == kInfinity || other_origin)) return publish(entry, News::loss, turn);
+    if (before == kInfinity || (entry.is_own() && before != now) || much_worse(before, now))
+        return publish(entry, News::other, turn);
     if (moved) tell_of_move(entry, via_before, turn);
     if (significant(before, now))
         publish_later(entry, turn);

@@ -73,6 +73,8 @@ struct Item {  // an update to be written; `entry` is null for a destination tha
     Entry* entry = nullptr;
 };
 
+enum class News : std::uint8_t { loss, other };  // a loss of the route, or of the router it led to
+
 struct Choice {
     NeighbourId best = kNobody;
     bool better_waits = false;  // hysteresis holds back a better one
@@ -89,7 +91,8 @@ struct Speaker::State {
     Table table;
     Journal journal;
     std::vector<EntryId> later;  // changes that may wait for company
-    Instant news_allowed_at{};
+    Instant news_allowed_at{}, losses_allowed_at{};
+    bool losses_wait = false;  // among the news
     Queue dumps{kDumpsAtOnce};
     Calendar timers;
     Alarms alarms;      // of entries
@@ -196,7 +199,7 @@ struct Speaker::State {
     void say_again(Interface& interface, const Address& to, const Turn& turn);
 
     // news.cpp
-    void publish(Entry& entry, const Turn& turn);  // to everybody, urgently
+    void publish(Entry& entry, News kind, const Turn& turn);  // to everybody, urgently
     void publish_later(Entry& entry, const Turn& turn);
     void later_due(const Turn& turn);
     void news_due(const Turn& turn);

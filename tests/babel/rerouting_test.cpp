@@ -98,3 +98,30 @@ TEST_CASE("whichever way the only next hop is lost, the neighbours have heard wi
         }
     }
 }
+
+// A way that is not feasible is left: only its neighbour is asked, so that no request to all takes the news
+// along.
+TEST_CASE("news told just before a loss do not keep the neighbours from hearing of it within a round trip") {
+    constexpr Duration kShort = 2ms;
+    for (const int others : {0, 498}) {
+        for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+            CAPTURE(others, seed);
+            Mesh mesh(seed);
+            mesh.config = four_seconds();
+            for (int i = 0; i < 4; ++i) mesh.add_node();
+            mesh.connect(0, 1, 96, kShort);
+            mesh.connect(0, 2, 96, kShort);
+            mesh.connect(0, 3, 96, kShort);
+            mesh.connect(1, 3, 96, kShort);
+            for (int i = 0; i < others; ++i) mesh.open_end(0);
+            mesh.run(40s);
+            REQUIRE(mesh.knows(2, Mesh::own(1)));
+            mesh.announce(0, to("fd77::/64"));
+            mesh.run(5ms);
+            mesh.cut(0, 1);
+            const Duration took = until(mesh, [&] { return !mesh.knows(2, Mesh::own(1)); });
+            CAPTURE(base::milliseconds(took));
+            CHECK(took <= 2 * kShort);
+        }
+    }
+}

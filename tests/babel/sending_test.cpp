@@ -86,6 +86,61 @@ TEST_CASE("urgent news in quick succession share packets, and none is later than
     CHECK(desk.packets_with_updates() <= 2 * 7);
 }
 
+TEST_CASE("a loss or another router-id leaves in the same turn, whatever was told just before") {
+    constexpr unsigned kPeers = 500;
+    Desk desk;
+    const auto peer = [](unsigned i) { return ip(("fe80::1:" + std::to_string(i)).c_str()); };
+    for (unsigned i = 1; i <= kPeers; ++i) desk.plug(i, Desk::link());
+    for (unsigned i = 1; i <= kPeers; ++i) desk.befriend(i, peer(i));
+    const auto told_at_once = [&](const Destination& about, RouterId origin) {
+        desk.pass(1us);  // several turns: there are many packets
+        std::set<InterfaceId> told;
+        for (const Sent& s : desk.sent) {
+            for (const Announcement& update : s.all<Announcement>()) {
+                const bool gone = update.metric == kInfinity;
+                if (update.about == about && gone == (origin == 0) && (gone || update.router_id == origin))
+                    told.insert(s.on);
+            }
+        }
+        return told.size();
+    };
+    const auto news = [&](unsigned number) {
+        desk.pass(2s);
+        desk.speaker.announce(numbered(number), 0, desk.now, desk.actions);
+        desk.pass(5ms);
+        desk.forget();
+    };
+    desk.say(1, peer(1), Announce{"fd00::/64", 100, 0xaa, 1, 600s});
+    news(1);
+    desk.say(1, peer(1), Announce{"fd00::/64", 100, 0xbb, 1, 600s});
+    CHECK(told_at_once(kD, 0xbb) == kPeers - 1);
+    desk.say(2, peer(2), Announce{"fd00::/64", 500, 0xbb, 1, 600s});  // not feasible: only it is asked then
+    news(2);
+    desk.retract(1, peer(1), "fd00::/64");
+    CHECK(told_at_once(kD, 0) >= kPeers - 1);
+    news(3);
+    desk.speaker.withdraw(numbered(1), desk.now, desk.actions);
+    CHECK(told_at_once(numbered(1), 0) == kPeers);
+}
+
+TEST_CASE("losses in quick succession share packets, with other news among them, too") {
+    for (const bool mixed : {false, true}) {
+        CAPTURE(mixed);
+        Pair desk;
+        for (unsigned i = 0; i < 100; ++i) desk.speaker.announce(numbered(i), 0, desk.now, desk.actions);
+        desk.pass(2s);
+        desk.forget();
+        for (unsigned i = 0; i < 100; ++i) {
+            desk.speaker.withdraw(numbered(i), desk.now, desk.actions);
+            if (mixed) desk.speaker.announce(numbered(1000 + i), 0, desk.now, desk.actions);
+            desk.pass(1ms);
+        }
+        desk.pass(100ms);
+        CHECK(desk.said<Announcement>(1).size() == (mixed ? 200 : 100));
+        CHECK(desk.packets_with_updates() <= 2 * 7);
+    }
+}
+
 TEST_CASE("a small change of a metric waits for the periodic update, a larger one is told soon") {
     Pair desk;
     desk.say(1, kA, Announce{"fd00::/64", 400, 0xaa, 1, 600s});
