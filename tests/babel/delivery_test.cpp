@@ -35,8 +35,8 @@ struct Burst {
     Duration appear, vanish, again;
 };
 
-Burst ten_thousand(unsigned loss, Duration delay) {
-    Mesh mesh(11);
+Burst ten_thousand(unsigned loss, Duration delay, std::uint64_t seed) {
+    Mesh mesh(seed);
     mesh.add_node();
     mesh.add_node();
     mesh.lose(loss);
@@ -54,10 +54,13 @@ Burst ten_thousand(unsigned loss, Duration delay) {
 }  // namespace
 
 TEST_CASE("10,000 routes appear, disappear and reappear at a neighbour within a second, also at 20 % loss") {
-    for (const unsigned loss : {0u, 20u}) {
+    unsigned late = 0;
+    for (std::uint64_t seed = 11; seed <= 18; ++seed) {
+        const unsigned loss = seed == 18 ? 0 : 20;
         for (const Duration delay : {Duration(1ms), Duration(20ms)}) {
-            const Burst took = ten_thousand(loss, delay);
+            const Burst took = ten_thousand(loss, delay, seed);
             CAPTURE(
+                seed,
                 loss,
                 base::milliseconds(delay),
                 base::milliseconds(took.appear),
@@ -67,8 +70,12 @@ TEST_CASE("10,000 routes appear, disappear and reappear at a neighbour within a 
             CHECK(took.appear <= (loss == 0 ? 500ms : 2s));
             CHECK(took.vanish <= 1s);
             CHECK(took.again <= 1s);
+            late += took.appear > 1s ? 1 : 0;
         }
     }
+    // Where two of the first Hellos in a row are lost the link goes again, and what is asked for when it is
+    // back is told a second after the first dump (RFC 8966 3.8.1.1).
+    CHECK(late <= 1);
 }
 
 TEST_CASE("a retraction that is not acknowledged is said again until it is") {
