@@ -96,6 +96,7 @@ inline constexpr unsigned kProbesMax = 20;    // unanswered: a link that loses 3
 inline constexpr Duration kProbeMemory = 2s;  // an answer may take so long
 inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighbour, at first
 
+inline constexpr Duration kEarlierLifeMax = 10s;    // after which nobody speaks to it any more
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3
 inline constexpr unsigned kRttGain = 42;            // of 256: 0.164 (RFC 9616 section 4.1)
 

@@ -25,6 +25,7 @@ void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Insta
     if (state_->stopped) return;
     remove_interface(id, now, out);
     const Turn turn{now, out};
+    if (!state_->began) state_->began = now;
     Interface& added = state_->interfaces[id];
     added.id = id;
     added.config = config;

@@ -84,6 +84,7 @@ struct Speaker::State {
     SpeakerConfig config;
     base::Random& random;
     SeqNo seqno;
+    std::optional<Instant> began;  // with the first interface
     bool stopped = false;
     std::map<InterfaceId, Interface> interfaces;
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
@@ -121,6 +122,7 @@ struct Speaker::State {
     void receive_hello(Neighbour& from, const Hello& hello, Instant received_at, const Turn& turn);
     void forget_earlier_life(Neighbour& neighbour, const Turn& turn);
     void receive_ihu(Neighbour& from, const Ihu& ihu, bool rtt_usable, const Turn& turn);
+    bool said_to_earlier_life(const Ihu::Echo& echo, Instant now) const;
     void hello_missed(
         NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn
     );

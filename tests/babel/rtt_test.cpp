@@ -88,6 +88,28 @@ TEST_CASE("an echo without the stamp of a Hello in the same packet is no sample"
     CHECK_FALSE(desk.neighbour(kA)->rtt);
 }
 
+TEST_CASE("an IHU that echoes a stamp from before a restart is not believed, nor is what comes beside it") {
+    Desk desk;
+    desk.plug(1, Desk::link("fe80::1", LinkType::tunnel));
+    desk.pass(1s);
+    SeqNo seqno = 1;
+    const auto say = [&](Duration ago) {
+        Hello h = hello(seqno++);
+        h.timestamp = 5000;
+        Ihu i = ihu();
+        i.echo = Ihu::Echo{
+            static_cast<std::uint32_t>(base::microseconds((desk.now - ago).time_since_epoch())), 4000};
+        desk.say(1, kA, {h, i});
+        desk.say(1, kA, Announce{"fdaa::/64"});
+    };
+    say(2s);
+    say(2s);
+    CHECK_FALSE(desk.neighbour(kA)->reachable);
+    CHECK_FALSE(desk.forwarding.reaches(to("fdaa::/64"), kA));
+    say(10ms);
+    CHECK(desk.forwarding.reaches(to("fdaa::/64"), kA));
+}
+
 TEST_CASE("an echo of a stamp from the future or from long ago is no sample") {
     Tunnel desk;
     for (const std::uint32_t shift : {1'000'000u, std::uint32_t(-200'000'000)}) {
