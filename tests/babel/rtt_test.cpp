@@ -112,6 +112,7 @@ TEST_CASE("an IHU that echoes a stamp from before a restart is not believed, nor
 
 TEST_CASE("an echo of a stamp from the future or from long ago is no sample") {
     Tunnel desk;
+    desk.pass(10s);
     for (const std::uint32_t shift : {1'000'000u, std::uint32_t(-200'000'000)}) {
         Hello h = hello(desk.seqno_++);
         h.timestamp = 5000;
@@ -127,6 +128,7 @@ TEST_CASE("an echo of a stamp from the future or from long ago is no sample") {
 
 TEST_CASE("an echo that the neighbour received before its last, or kept for too long, is no sample") {
     Tunnel desk;
+    desk.pass(10s);
     constexpr std::uint32_t kReceived = 300'000'000, kBefore = kReceived - 1, kLongAgo = 180'000'001;
     const auto dropped_of = [&](std::uint32_t received, std::uint32_t kept) {
         const std::uint64_t before = desk.dropped("implausible time stamp");
