@@ -110,7 +110,8 @@ void Speaker::State::forget_earlier_life(Neighbour& n, const Turn& turn) {
 void Speaker::State::receive_ihu(Neighbour& from, const Ihu& ihu, bool rtt_usable, const Turn& turn) {
     if (ihu.address && *ihu.address != from.interface->config.link_local)
         return;  // for another one on this link
-    if (ihu.echo && said_to_earlier_life(*ihu.echo, turn.now)) return;
+    const bool stamps = from.interface->config.type == LinkType::tunnel;
+    if (stamps && ihu.echo && said_to_earlier_life(*ihu.echo, turn.now)) return;
     if (ihu.rxcost == kInfinity) start_quick_hellos(*from.interface, turn.now);  // it has not heard us
     from.txcost = ihu.rxcost;
     timers.set({Due::ihu, from.id}, turn.now + ihu.interval.duration() * 7 / 2);
@@ -123,8 +124,8 @@ void Speaker::State::receive_ihu(Neighbour& from, const Ihu& ihu, bool rtt_usabl
 // An echo of a stamp from before we began. Whoever has not heard of our restart may still lead through us
 // what it announces, and no source table of ours would refuse it.
 bool Speaker::State::said_to_earlier_life(const Ihu::Echo& echo, Instant now) const {
-    const Duration life = now - *began;
-    return life < kEarlierLifeMax && timestamp(now) - echo.origin > base::microseconds(life);
+    const std::uint32_t present = timestamp(now);
+    return now - *began < kEarlierLifeMax && present - echo.origin > present - timestamp(*began);
 }
 
 void Speaker::State::hello_missed(

@@ -7,7 +7,8 @@ namespace aronet::babel {
 // ---- into the journal ----
 
 // Leaves within this turn unless others just did; then all of that time leave together. What neighbours must
-// know lest packets go astray waits for no other news than its own kind: a storm of it is no more packets.
+// know lest packets go astray waits for no other news than its own kind: a storm of both is at most twice the
+// packets.
 void Speaker::State::publish(Entry& entry, News kind, const Turn& turn) {
     entry.version = journal.add(entry.id);
     if (!entry.told_reachable()) arm(entry, &Rare::forget_at, turn.now + kRetractionMemory);

@@ -54,8 +54,9 @@ void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& 
     const Route& present = *entry.selected_route();
     if (!usable || metric(changed) >= metric(present)) return;
     if (!entry.time(&Rare::look_again)) return reselect(entry, turn);
-    if (smoothed(changed, turn.now) < smoothed(present, turn.now))
-        adopt(entry, {changed.neighbour, true}, turn);
+    if (smoothed(changed, turn.now) >= smoothed(present, turn.now)) return;
+    const Choice choice = select(entry, turn.now);
+    adopt(entry, choice.best == entry.selected ? Choice{changed.neighbour, true} : choice, turn);
 }
 
 void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {

@@ -262,7 +262,8 @@ void Speaker::State::resume(Neighbour& n, const Turn& turn) {
     if (!n.outbox.owed.empty())
         arm(Due::neighbour_outbox, n.id, std::max(turn.now, n.outbox.owed_allowed_at));
     const Interface& on = *n.interface;
-    if (on.told < journal.head() && on.told > on.whole) arm(Due::outbox, on.id, turn.now);
+    const bool overdue = on.told > on.whole || !timers.at({Due::news, 0});
+    if (on.told < journal.head() && overdue) arm(Due::outbox, on.id, turn.now);
 }
 
 // What was not acknowledged is told again as it is by now, to this neighbour alone.

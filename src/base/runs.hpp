@@ -81,7 +81,9 @@ private:
         if (place.index == 0 && place.run > 0 && runs_[place.run - 1].size() < kRun)
             return {place.run - 1, runs_[place.run - 1].size()};
         if (place.run == runs_.size()) {
-            runs_.emplace_back().reserve(kRun);
+            const bool first = runs_.empty();  // of a set that may stay small
+            runs_.emplace_back();
+            if (!first) runs_.back().reserve(kRun);
             return place;
         }
         if (runs_[place.run].size() < kRun) return place;

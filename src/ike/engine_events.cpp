@@ -9,6 +9,7 @@ namespace {
 constexpr Duration kGrace = 2s;      // two sessions of one peer live side by side for so long at least
 constexpr Duration kCrossing = 10s;  // an INITIAL_CONTACT may have been sent before a session this young
 constexpr Duration kSecondLook = 500ms;
+constexpr Duration kHintPause = 10s;
 // Of one peer at a time, which may be able to prove who it is and mean harm: honest ones come to two or
 // three.
 constexpr std::size_t kLiveMax = 4, kLeavingMax = 8;
@@ -122,7 +123,14 @@ void Engine::State::on(const ChildrenChanged& event, Turn& turn) {
 void Engine::State::on(const Disowned& event, Turn& turn) {
     const auto it = sessions.find(event.session);
     if (it == sessions.end() || !it->second->established() || !it->second->peer()) return;
-    if (pursuits.contains(*it->second->peer())) attempt_beside(*it->second->peer(), turn);
+    const auto found = pursuits.find(*it->second->peer());
+    if (found == pursuits.end()) return;
+    Pursuit& pursuit = found->second;
+    if (!event.for_another) return attempt_beside(found->first, turn);
+    // Whoever has seen the handshake can say so, again and again.
+    if (pursuit.hinted_at && turn.now < *pursuit.hinted_at + kHintPause) return;
+    attempt_beside(found->first, turn);
+    if (pursuit.beside_at == turn.now) pursuit.hinted_at = turn.now;
 }
 
 void Engine::State::on(const Ended& event, Turn& turn) {

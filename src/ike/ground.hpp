@@ -32,6 +32,7 @@ struct ChildrenChanged {
 };  // what can be sent on is another
 struct Disowned {
     SessionKey session;
+    bool for_another = false;  // that was passed over: so it may hold that one instead
 };  // somebody, perhaps the peer, says that the peer does not know it (INVALID_IKE_SPI)
 // failed: the peer refused; silent: it did not answer the attempt; lost: it was there and does not answer any
 // more.

@@ -9,6 +9,7 @@ namespace {
 constexpr Duration kHalfOpenLife = 30s;  // as long as an initiator tries
 constexpr Duration kLinger = 10s;        // how long an ended session repeats its last answer
 constexpr Duration kReassembly = 30s;    // RFC 7383 2.6: an incomplete message is kept no longer
+constexpr Duration kAfterwards = 30s;    // and what came of an answer that was passed over is heard of
 constexpr unsigned kExtensions = 3;      // while ESP comes in but no IKE answer
 constexpr unsigned kExtraTries = 3;
 
@@ -39,8 +40,8 @@ void Session::handle(const RawMessage& raw, const Endpoint& from, const Endpoint
     if (handshake_) choose_answer(raw);
     if (header.spi_i != spi_i_ || header.spi_r != spi_r_) {
         const bool passed_over = std::ranges::find(passed_over_, header.spi_r) != passed_over_.end();
-        if (passed_over && is_protected(raw) && established())
-            turn.ground.events.emplace_back(Disowned{key()});
+        if (passed_over && is_protected(raw) && established() && turn.now < established_at_ + kAfterwards)
+            turn.ground.events.emplace_back(Disowned{key(), true});
         return turn.drop("SPI of another SA", from);
     }
     if (!is_protected(raw)) {

@@ -78,6 +78,25 @@ TEST_CASE("10,000 routes appear, disappear and reappear at a neighbour within a 
     CHECK(late <= 1);
 }
 
+TEST_CASE("a loss that meets a full window leaves as soon as there is room, not with the next Hello") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        Mesh mesh(seed);
+        mesh.config = four_seconds();
+        mesh.config.hello_interval = 20s;
+        mesh.add_node();
+        mesh.add_node();
+        for (unsigned i = 0; i < kMany; ++i) mesh.announce(0, numbered(i));
+        mesh.connect(0, 1, 96, 400ms);  // the dump takes longer than the quick Hellos
+        while (!mesh.knows(1, numbered(kMany / 2))) mesh.run(1ms);
+        REQUIRE_FALSE(mesh.knows(1, numbered(kMany - 1)));
+        mesh.withdraw(0, numbered(0));
+        const Instant start = mesh.now();
+        while (mesh.knows(1, numbered(0)) && mesh.now() < start + 30s) mesh.run(1ms);
+        CAPTURE(seed);
+        CHECK(mesh.now() - start <= 3s);
+    }
+}
+
 TEST_CASE("a retraction that is not acknowledged is said again until it is") {
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 60s});

@@ -110,6 +110,25 @@ TEST_CASE("an IHU that echoes a stamp from before a restart is not believed, nor
     CHECK(desk.forwarding.reaches(to("fdaa::/64"), kA));
 }
 
+TEST_CASE("an IHU that echoes the very first stamp is believed, whatever part of a microsecond it was") {
+    for (const Duration part : {0ns, 100ns, 900ns}) {
+        Desk desk;
+        desk.now += part;
+        desk.plug(1, Desk::link("fe80::1", LinkType::tunnel));
+        const std::uint32_t first = timestamp(desk.now);
+        REQUIRE(desk.said<Hello>(1).front().timestamp == first);
+        desk.pass(5ms + 500ns);
+        Hello h = hello(1);
+        h.timestamp = 5000;
+        Ihu i = ihu();
+        i.echo = Ihu::Echo{first, 4000};
+        desk.say(1, kA, {h, i});
+        h.seqno = 2;
+        desk.say(1, kA, {h});
+        CHECK(desk.neighbour(kA)->reachable);
+    }
+}
+
 TEST_CASE("an echo of a stamp from the future or from long ago is no sample") {
     Tunnel desk;
     desk.pass(10s);
