@@ -160,11 +160,12 @@ record() {
 
 # What tcpdump and tshark find wrong with the packets in FILE. Each is wrong once itself. tcpdump stops at the first update of
 # encoding 4 (RFC 9229), which it takes for invalid. tshark 4.0 looks for four octets too many behind the timestamps of an
-# IHU (RFC 9616) and takes what ends with these for malformed, of babeld as well: that is left to tcpdump, unless it has
-# stopped before.
+# IHU (RFC 9616) and takes what ends with these for malformed, of babeld as well: that is left to tcpdump or, where this has
+# stopped before, must be read up to that IHU.
 malformed() {
     tcpdump -vv -n -r "$1" 2>/dev/null | grep -i -e malformed -e truncated -e '\[|' -e invalid | grep -v 'Update (invalid)'
-    tshark -r "$1" -Y '_ws.malformed && (!(frame[-10:2] == 03:08) || babel.message.ae == 4)' 2>/dev/null
+    tshark -r "$1" -Y '_ws.malformed && !(frame[-10:2] == 03:08)' 2>/dev/null
+    tshark -r "$1" -Y '_ws.malformed && frame[-10:2] == 03:08 && babel.message.ae == 4' 2>/dev/null | grep -v ' ihu\[Malformed'
 }
 well_formed() {
     local read
