@@ -286,7 +286,9 @@ load_modules() {
 check_restart() {
     local node=$1
     same_count() { count_kernel "$node" >"$work/$node.after"; cmp -s "$work/$node.before" "$work/$node.after"; }
-    count_kernel "$node" >"$work/$node.before"
+    # What a rekeying or a duplicate has left goes within seconds.
+    settled() { count_kernel "$node" >"$work/$node.before" && sleep 6 && same_count; }
+    wait_for 40 settled
     kill_hard "$node"
     start "$node"
     check "after kill -9 and restart of $node the mesh works again" wait_for 60 all_reach 4 6
