@@ -1,12 +1,14 @@
 #include "ike/engine_state.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace aronet::ike {
 
 namespace {
 
 constexpr Duration kGrace = 2s;      // two sessions of one peer live side by side for so long at least
+constexpr Duration kMute = 10s;      // one that says nothing for so long while another does has lost
 constexpr Duration kCrossing = 10s;  // an INITIAL_CONTACT may have been sent before a session this young
 constexpr Duration kSecondLook = 500ms;
 constexpr Duration kHintPause = 10s;
@@ -65,14 +67,17 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
 }
 
 // INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still
-// have. A young session of our own making that would win against the newcomer may have crossed with the
-// message: it is asked, not dropped.
+// have. A young session of our own making may have crossed with the message, and the peer hold it: one that
+// would win against the newcomer is asked, not dropped; of another's end the peer is told.
 void Engine::State::start_anew(const Session& newcomer, Turn& turn) {
     const Peer& peer = *ground.peer(*newcomer.peer());
     for (const Session* other : established(peer.id)) {
-        const bool young = turn.now < other->established_at() + kCrossing;
-        if (young && other->initiator() && wins(*other, newcomer, peer)) continue;
-        with(other->key(), turn, [&](Session& session) { session.forget("the peer started anew", turn); });
+        const bool crossing = other->initiator() && turn.now < other->established_at() + kCrossing;
+        if (crossing && wins(*other, newcomer, peer)) continue;
+        with(other->key(), turn, [&](Session& session) {
+            const std::string why = "the peer started anew";
+            crossing ? session.close(why, turn) : session.forget(why, turn);
+        });
     }
 }
 
@@ -255,9 +260,12 @@ void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {
         return;
     }
     choose_sender(id, turn);
-    const Session* winner = best(all, *ground.peer(id));
-    const bool alive = winner->heard_ike_at() >= *pursuit.doubled_at;
-    if (alive && turn.now >= *pursuit.doubled_at + kGrace) {
+    const auto is_alive = [&](const Session* each) { return each->heard_ike_at() >= *pursuit.doubled_at; };
+    std::vector<Session*> candidates = all;
+    if (turn.now >= *pursuit.doubled_at + kMute && std::ranges::any_of(all, is_alive))
+        std::erase_if(candidates, std::not_fn(is_alive));
+    const Session* winner = best(candidates, *ground.peer(id));
+    if (is_alive(winner) && turn.now >= *pursuit.doubled_at + kGrace) {
         for (Session* session : all) {
             if (session == winner) continue;
             with(session->key(), turn, [&](Session& loser) { loser.close("a duplicate", turn); });

@@ -246,3 +246,48 @@ TEST_CASE("a peer that loses everything right after it rekeyed the IKE SA is bel
     d.call(d.b, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
     expect_soon(d);
 }
+
+// The new SA is ours and would lose against the one that the peer began and forgot.
+TEST_CASE("an SA that the peer no longer knows goes soon when there is another, though it would win") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    d.a_connects();
+    Peer waits = d.peer_of_b();
+    waits.remote_endpoint.reset();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(waits, d.now, out); });
+    d.advance(1s).expect_tunnel();
+    d.restart(d.a, 77);
+    d.call(d.a, [&](Engine& engine, Actions& out) {  // and cannot initiate
+        Peer peer = d.peer_of_a();
+        peer.remote_endpoint.reset();
+        engine.drop(peer.id, d.now, out);
+        engine.connect(peer, d.now, out);
+    });
+    d.b_connects();
+    d.call(d.b, [&](Engine& engine, Actions& out) { engine.suspect(1, d.now, out); });
+    d.advance(5s);
+    REQUIRE(d.tunnel());
+    d.advance(8s);
+    CHECK(d.single());
+}
+
+// strongSwan has been seen to write INITIAL_CONTACT while another of its threads answered our IKE_AUTH; it
+// keeps both SAs, and may send on either.
+TEST_CASE("a peer whose INITIAL_CONTACT crossed the SA that we began is told of its end") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    Peer to_b = d.peer_of_a();
+    to_b.remote_endpoint.reset();
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(to_b, d.now, out); });
+    d.b_connects().advance(1s).expect_tunnel();
+    Stranger same(d);  // a in its other thread
+    REQUIRE(same.init());
+    auto payloads = same.auth_payloads();
+    payloads.push_back(make_notify(notify::initial_contact));
+    const auto said = same.deliver(same.seal_request(ExchangeType::ike_auth, payloads, same.next_id++));
+    REQUIRE(said.size() == 2);  // DELETE, and the answer
+    REQUIRE(same.open_answer({said.back()}).has_value());
+    d.advance(1s);
+    CHECK(d.a.children.empty());
+    CHECK(d.b.children.size() == 1);
+    CHECK(d.b.downs == 1);
+    CHECK(same.request(ExchangeType::informational, {}).has_value());
+}
