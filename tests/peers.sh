@@ -43,7 +43,7 @@ wait_for() {
     shift
     until "$@"; do
         [ $SECONDS -lt "$end" ] || return 1
-        sleep 0.3
+        sleep "${pause:-0.3}"
     done
 }
 
@@ -244,12 +244,19 @@ count_kernel() {
         done' 2>&1
 }
 
+same_count() { count_kernel "$1" >"$work/$1.after"; cmp "$work/$1.before" "$work/$1.after"; }
+# count_settled NODE: counts what same_count compares with. What a rekeying or a duplicate has left goes within seconds.
+count_settled() {
+    settled() { count_kernel "$1" >"$work/$1.before" && sleep 6 && same_count "$1"; }
+    wait_for 40 settled "$1"
+}
+
 # Links of ours that somebody else takes down or away come back with everything that was on them.
 check_taken_away() {
     local node=$1 inside=(ip) tunnel
     in_host "$node" test -e /run/netns/aronet && inside=(ip -n aronet)
-    is_whole() { count_kernel "$node" >"$work/$node.after"; cmp "$work/$node.before" "$work/$node.after" && all_reach 4 6; }
-    count_kernel "$node" >"$work/$node.before"
+    is_whole() { same_count "$node" && all_reach 4 6; }
+    count_settled "$node"
     tunnel=$(in_host "$node" "${inside[@]}" -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
     in_host "$node" "${inside[@]}" link del "$tunnel"
     check "$node gets back a tunnel interface that somebody removed" wait_for 30 is_whole
@@ -285,13 +292,10 @@ load_modules() {
 # Kills a node's daemon and starts another: what the first left is adopted or removed, never doubled.
 check_restart() {
     local node=$1
-    same_count() { count_kernel "$node" >"$work/$node.after"; cmp -s "$work/$node.before" "$work/$node.after"; }
-    # What a rekeying or a duplicate has left goes within seconds.
-    settled() { count_kernel "$node" >"$work/$node.before" && sleep 6 && same_count; }
-    wait_for 40 settled
+    count_settled "$node"
     kill_hard "$node"
     start "$node"
     check "after kill -9 and restart of $node the mesh works again" wait_for 60 all_reach 4 6
-    if wait_for 30 same_count; then ok "nothing of $node is there twice after the restart"
+    if wait_for 30 same_count "$node" >/dev/null; then ok "nothing of $node is there twice after the restart"
     else not_ok "nothing of $node is there twice" "$(diff "$work/$node.before" "$work/$node.after" | tr '\n' ';')"; fi
 }

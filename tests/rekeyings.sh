@@ -61,7 +61,7 @@ change() {
 
 # by_turns NODE PEER [both]: each asks in turn, with `both` then both at once; NODE, one of ours, counts.
 by_turns() {
-    local i kind way ways=2 before peer
+    local i kind way ways=2 before peer pause=0.05
     peer=$(organization "$2")/$2
     [ -z "${3:-}" ] || ways=3
     for i in $(seq "$rekeyings"); do
