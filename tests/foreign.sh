@@ -171,6 +171,18 @@ no_sas() { ! ask_strongswan "$1" --list-sas | grep -E 'ESTABLISHED|REKEYED|REKEY
 
 forwards() { in_host "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0; }
 
+# leave_half_open HOST TO PORT DIGIT...: an IKE_SA_INIT of strongSwan's own, recorded, for each digit in its SPI, of which
+# nothing more is heard.
+leave_half_open() {
+    local begin digit
+    begin=$(jq -r '.messages[0].bytes' "$root/tests/vectors/ike/t1-cbc-default-proposals.json")
+    for digit in "${@:4}"; do
+        # A file: what comes through a pipe may leave in two pieces.
+        printf '%b' "$(printf '%s' "00000000${begin:0:15}$digit${begin:16}" | sed 's/../\\x&/g')" >"$work/begin"
+        in_host "$1" socat -u "OPEN:$work/begin" "UDP:$2:12025,sourceport=$3"
+    done
+}
+
 # A VRF as the original makes it, with BIRD inside, IPv6 alone: Debian's BIRD knows no IPv4 via IPv6.
 start_bird() {
     local host=$1 device peer

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# A tunnel whose underlay silently loses everything: the peer is asked at once, its routes go round long before a Hello is
+# missed, the SAs stay, and the tunnel is used again as soon as it answers. To be sourced after peers.sh and four_nodes.sh.
+
+nodes=(athens berlin cairo)
+babel_intervals='"hello_interval": "20s"'
+dpd_interval=10s
+
+tunnel() { ask "$1" tunnels --json | jq -e "[.tunnels[] | select(.peer == \"$2\")] | all($3)" >/dev/null; }
+direct() { ask "$1" routes --json | jq -e "[.routes[] | select(.selected and .destination == \"$2\") | .via] == [\"$3\"]" >/dev/null; }
+both_direct() { direct athens 10.10.3.0/24 maple/cairo && direct cairo 10.10.1.0/24 olive/athens; }
+lose() {
+    in_host "$1" nft -f - <<RULES
+table inet lost {
+    chain in {
+        type filter hook input priority 0
+        ip saddr $(underlay4 "$2") drop
+    }
+}
+RULES
+}
+find_again() { in_host "$1" nft delete table inet lost; }
+
+# check_silence DATAPATH MODE MOST: at most so many of the packets, one each 50 ms, are lost at the cut.
+check_silence() {
+    local node ping
+    build_mesh "$2" "$1"
+    for node in "${nodes[@]}"; do start "$node"; done
+    check 'every node reaches every other' wait_for 30 reaches athens 10.10.3.1
+    check 'athens and cairo talk over their own tunnel' wait_for 40 both_direct
+
+    in_host athens ping -q -i 0.05 -c 240 -W 1 10.10.3.1 >"$work/ping" 2>&1 &
+    ping=$!
+    sleep 3  # the traffic is known to flow
+    lose athens cairo
+    lose cairo athens
+    check 'the tunnel is soon trusted no more' wait_for 6 tunnel athens maple/cairo '.trust == "none"'
+    wait $ping || true
+    echo "# $(packets_lost "$work/ping") of 240 packets, one each 50 ms, were lost"
+    check "a silent cut under traffic costs at most $3 of them" lost_at_most "$3" "$work/ping"
+    check 'traffic goes round' direct athens 10.10.3.0/24 olive/berlin
+    check 'the SAs have stayed' tunnel athens maple/cairo '.came_up == 1 and .state == "routed"'
+    find_again athens
+    find_again cairo
+    check 'it is trusted once it answers' wait_for 5 tunnel athens maple/cairo '.trust == "full" and .came_up == 1'
+    check 'and taken again' wait_for 30 both_direct
+    [ "$failures" = 0 ] || { show_logs 20; exit 1; }
+}
