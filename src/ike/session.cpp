@@ -419,6 +419,7 @@ void Session::close(const std::string& why, Turn& turn) {
         return;
     }
     take_down_all(turn);
+    trust(turn);  // a verdict about the peer is not this session's any more
     turn.note(base::Level::info, name(turn) + " closed: " + why);
     trouble_ = why;
     state_ = SessionState::closing;

@@ -155,6 +155,23 @@ TEST_CASE("suspicion goes over to a rekeyed IKE SA: its sign of life there ends 
     }
 }
 
+TEST_CASE("what was suspected and is closed has no say over the tunnel that follows") {
+    for (const Duration until : std::initializer_list<Duration>{500ms, 3s}) {  // suspected; dead
+        CAPTURE(until / 1ms);
+        Dialogue d = established();
+        d.cut = true;
+        suspect(d);
+        d.advance(until);
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.drop(1, d.now, out); });
+        const Story then = d.a.trust;
+        d.advance(3s);
+        CHECK(d.a.trust == then);
+        d.cut = false;
+        d.a_connects().advance(5s).expect_tunnel();
+        CHECK(d.a.trust == then);
+    }
+}
+
 TEST_CASE("suspicion of a peer without an SA is nothing") {
     Dialogue d(1, without_dpd(), without_dpd());
     suspect(d);
