@@ -53,6 +53,11 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
     const auto it = sessions.find(event.session);
     if (it == sessions.end()) return;
     const Session& newcomer = *it->second;
+    if (is_outrun(newcomer)) {
+        return with(event.session, turn, [&](Session& session) {
+            session.close("the peer has begun another one since", turn);
+        });
+    }
     Pursuit& pursuit = pursuits[*newcomer.peer()];
     for (const Session* other : live(*newcomer.peer())) {
         if (other->established() || !other->initiator()) continue;
@@ -64,6 +69,14 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
     keep_few(*newcomer.peer(), turn);
     attempts.stop(*newcomer.peer());
     leave_queue(*newcomer.peer(), turn);
+}
+
+// An initiator begins one after the other. What somebody on the path has held back is not to end, by its
+// INITIAL_CONTACT, what the peer has made meanwhile.
+bool Engine::State::is_outrun(const Session& newcomer) const {
+    return std::ranges::any_of(established(*newcomer.peer()), [&](const Session* other) {
+        return !other->initiator() && other->opened_at() > newcomer.opened_at();
+    });
 }
 
 // INITIAL_CONTACT (RFC 7296 2.4), keyed on the pair of identities: the peer holds nothing of what we still
@@ -107,6 +120,7 @@ void Engine::State::on(const Established& event, Turn& turn) {
     Pursuit& pursuit = pursuits[id];
     pursuit.failures = 0;
     pursuit.beside_at.reset();
+    pursuit.beside_again = false;
     attempts.stop(id);
     leave_queue(id, turn);
     if (established(id).size() > 1) {
@@ -151,7 +165,11 @@ void Engine::State::on(const Ended& event, Turn& turn) {
         turn.out.emplace_back(Unreached{id});
     }
     if (in_vain || pursuit.sessions.empty()) leave_queue(id, turn);
-    if (!pursuit.sessions.empty()) return choose_sender(id, turn);
+    if (!pursuit.sessions.empty()) {
+        // The peer may have been started anew a second time, in the midst of that attempt.
+        if (in_vain && !std::exchange(pursuit.beside_again, true)) pursuit.beside_at.reset();
+        return choose_sender(id, turn);
+    }
     pursuit.sending = 0;
     pursuit.doubled_at.reset();
     duplicates.stop(id);

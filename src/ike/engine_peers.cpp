@@ -94,6 +94,7 @@ void Engine::State::attempt_beside(PeerId id, Turn& turn) {
     if (peer == nullptr || stop_at || !peer->remote_endpoint) return;
     Pursuit& pursuit = pursuits[id];
     if (live(id).size() > 1 || (pursuit.beside_at && turn.now < *pursuit.beside_at + kBesidePause)) return;
+    if (pursuit.beside_at) pursuit.beside_again = false;
     if (!queue.enter(id, *peer->remote_endpoint)) return leave_queue(id, turn);
     pursuit.beside_at = turn.now;
     begin(*peer, true, turn);

@@ -46,6 +46,7 @@ struct Engine::State {
     void on(const Succeeded& event, Turn& turn);
     void on(const Renewed& event, Turn& turn);
     void hand_over(SessionKey from, SessionKey to, Turn& turn);
+    bool is_outrun(const Session& newcomer) const;
     void start_anew(const Session& newcomer, Turn& turn);
     void keep_few(PeerId id, Turn& turn);
     void let_go(Pursuit& pursuit, SessionKey key, Turn& turn);

@@ -118,6 +118,7 @@ public:
     bool closing() const { return state_ == SessionState::closing; }
     bool over() const { return state_ >= SessionState::superseded; }
     bool closed() const { return state_ == SessionState::closed; }
+    Instant opened_at() const { return opened_at_; }  // of the first SA of its line, where rekeyed
     Instant established_at() const { return established_at_; }
     Instant heard_ike_at() const { return heard_ike_at_; }
     // With which the peer authenticated; none before, or when it did by a shared secret.

@@ -192,6 +192,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->keepalive_interval_ = keepalive_interval_;
     spare->behind_nat_ = behind_nat_;
     spare->peer_behind_nat_ = peer_behind_nat_;
+    spare->opened_at_ = opened_at_;
     spare->heard_at_ = spare->heard_ike_at_ = spare->sent_at_ = turn.now;
     spare->origin_ = std::make_unique<Origin>();
     spare->origin_->precursor = key();

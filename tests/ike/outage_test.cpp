@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
@@ -178,15 +180,16 @@ TEST_CASE("only a protected request on an unknown IKE SA is answered, by less, a
     REQUIRE(request != d.sent.end());
     const Passing original = *request;
     Passing stranger = original;
+    stranger.bytes[4 + 11] ^= 0xff;
     const std::size_t before = d.sent.size();
-    for (unsigned i = 0; i < 1000; ++i) {
+    for (unsigned i = 0; i < 42000; ++i) {
         stranger.bytes[4] ^= 0xa5;  // both SPIs are others
         stranger.bytes[4 + 8] = static_cast<base::Byte>(i >> 8);
         stranger.bytes[4 + 9] = static_cast<base::Byte>(i);
         stranger.bytes[4 + 10] ^= 0x5a;
         d.deliver(stranger);
     }
-    CHECK(d.sent.size() - before == 200);
+    CHECK(d.sent.size() - before == 20000);
     CHECK(d.sent.back().bytes.size() < stranger.bytes.size());
     CHECK(d.sent.back().to == stranger.from);
     d.advance(2s);
@@ -267,6 +270,70 @@ TEST_CASE("an SA that the peer no longer knows goes soon when there is another, 
     d.advance(5s);
     REQUIRE(d.tunnel());
     d.advance(8s);
+    CHECK(d.single());
+}
+
+TEST_CASE("a peer that is started anew twice, the second time in the midst of IKE_AUTH, is there soon") {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        INFO("seed " << seed);
+        Dialogue d(seed);
+        d.a_unknown = true;
+        d.both_connect().advance(4s).expect_tunnel();
+        d.advance(std::chrono::milliseconds(d.a.random->below(15000)));
+        d.restart(d.b, 90);
+        const auto asked = d.count(kAuth, true);
+        d.advance_until(kDownMax, [&] { return d.count(kAuth, true) > asked; });
+        d.restart(d.b, 91);
+        expect_soon(d);
+        d.advance(40s).expect_tunnel("after a while");
+    }
+}
+
+// Whoever needs no answer could use up those that others need.
+TEST_CASE("a peer that is started anew is found again soon while strangers ask for SAs that never were") {
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        INFO("seed " << seed);
+        Dialogue d(seed);
+        d.a_unknown = true;
+        d.both_connect().advance(4s).expect_tunnel();
+        d.advance(std::chrono::milliseconds(d.a.random->below(15000)));
+        Stranger stranger(d);
+        d.restart(d.b, 90);
+        const OpaquePayload sealed{static_cast<std::uint8_t>(PayloadType::sk), false, Bytes(60)};
+        for (unsigned i = 0; i < 5000 && !d.tunnel(); ++i) {
+            Header header;
+            header.spi_i = header.spi_r = 1000 + i;
+            header.exchange = ExchangeType::informational;
+            header.flags = flag::initiator;
+            const Endpoint from{*Address::parse("198.51.100." + std::to_string(i % 250)), 500};
+            stranger.deliver_from(from, encode(header, std::vector<Payload>{sealed}));
+            d.advance(1ms);
+        }
+        CHECK(d.tunnel());
+    }
+}
+
+TEST_CASE("C17: an IKE_AUTH that was held back does not end what its initiator has made since") {
+    Dialogue d(1, without_dpd(), without_dpd());
+    d.a_unknown = true;
+    std::optional<Passing> held;
+    d.fate = [&](const Passing& message) {
+        if (!message.by_a || message.exchange() != kAuth) return Fate::arrives;
+        if (!held) held = message;
+        const bool same = std::ranges::equal(message.message().first(8), held->message().first(8));
+        return same ? Fate::lost : Fate::arrives;
+    };
+    d.both_connect().advance_until(40s, [&] { return d.tunnel(); });
+    REQUIRE(held.has_value());
+    REQUIRE(d.tunnel());
+    d.fate = {};
+    const ChildId before = *d.b.sending;
+    d.deliver(*held);
+    d.advance(20ms);
+    CHECK(d.b.sending == before);
+    CHECK(d.single());
+    d.advance(10s);
+    CHECK(d.b.sending == before);
     CHECK(d.single());
 }
 
