@@ -17,8 +17,9 @@ constexpr Duration kHintPause = 10s;
 constexpr std::size_t kLiveMax = 4, kLeavingMax = 8;
 
 // docs/ike.md, duplicates: the session begun by the smaller identity wins; of two begun by one side, the
-// newer.
+// newer; what is to be made anew never.
 bool wins(const Session& a, const Session& b, const Peer& peer) {
+    if (a.worn() != b.worn()) return b.worn();
     if (a.initiator() != b.initiator()) return a.initiator() == ours_wins(peer);
     return a.established_at() >= b.established_at();
 }
@@ -152,6 +153,16 @@ void Engine::State::on(const Disowned& event, Turn& turn) {
     if (pursuit.beside_at == turn.now) pursuit.hinted_at = turn.now;
 }
 
+// Who does not know where the peer is can only leave it to it.
+void Engine::State::on(const Worn& event, Turn& turn) {
+    const auto it = sessions.find(event.session);
+    if (it == sessions.end() || !it->second->peer()) return;
+    const Peer* peer = ground.peer(*it->second->peer());
+    if (peer == nullptr) return;
+    if (peer->remote_endpoint) return attempt_beside(peer->id, turn);
+    with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
+}
+
 void Engine::State::on(const Ended& event, Turn& turn) {
     if (event.rival) with(*event.rival, turn, [&](Session& rival) { rival.close(event.why, turn); });
     if (!event.peer || !pursuits.contains(*event.peer)) return;
@@ -268,6 +279,9 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
     if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
     turn.out.emplace_back(Switch{id, pursuit.sending});
+    std::vector<Session*> worn = live(id);
+    std::erase_if(worn, [&](const Session* each) { return !each->worn() || each == chosen; });
+    with_each(worn, turn, [&](Session& each) { each.close("another has taken its place", turn); });
 }
 
 void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {

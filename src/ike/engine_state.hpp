@@ -41,6 +41,7 @@ struct Engine::State {
     void on(const Established& event, Turn& turn);
     void on(const ChildrenChanged& event, Turn& turn);
     void on(const Disowned& event, Turn& turn);
+    void on(const Worn& event, Turn& turn);
     void on(const Ended& event, Turn& turn);
     void on(Born& event, Turn& turn);
     void on(const Succeeded& event, Turn& turn);

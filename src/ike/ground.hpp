@@ -34,6 +34,11 @@ struct Disowned {
     SessionKey session;
     bool for_another = false;  // that was passed over: so it may hold that one instead
 };  // somebody, perhaps the peer, says that the peer does not know it (INVALID_IKE_SPI)
+// It carries traffic, but cannot be rekeyed, or asked: it is to be made anew, before it is closed.
+struct Worn {
+    SessionKey session;
+    std::string why;
+};
 // failed: the peer refused; silent: it did not answer the attempt; lost: it was there and does not answer any
 // more.
 enum class Ending : std::uint8_t { failed, silent, lost, by_us, by_peer };
@@ -60,8 +65,8 @@ struct Renewed {
     SessionKey session, heir;
     std::optional<SessionKey> rival;
 };
-using SessionEvent =
-    std::variant<Authenticated, Established, ChildrenChanged, Disowned, Ended, Born, Succeeded, Renewed>;
+using SessionEvent = std::
+    variant<Authenticated, Established, ChildrenChanged, Disowned, Worn, Ended, Born, Succeeded, Renewed>;
 
 struct Ground {
     Ground(EngineConfig engine_config, base::Random& engine_random);

@@ -398,8 +398,8 @@ void Session::on_silence(Turn& turn) {
         forget_renewal(turn);
         return requester_.forget();
     }
-    if (heard_at_ > asked_at_ && extensions_ < kExtensions) {
-        ++extensions_;
+    if (heard_at_ > asked_at_) {
+        if (++extensions_ > kExtensions) wear_out("IKE goes unanswered while ESP arrives", turn);
         asked_at_ = turn.now;
         requester_.extend(kExtraTries);
         requester_.tick(turn.now, turn.ground.random);

@@ -125,6 +125,7 @@ public:
     std::optional<PublicKey> proven_key() const { return proven_key_; }
     std::optional<ChildId> sending_child() const;
     bool has_child(ChildId id) const;
+    bool worn() const { return worn_; }  // another is to take its place
     const std::string& trouble() const { return trouble_; }
     void describe(PeerView& view) const;
 
@@ -263,6 +264,7 @@ private:
     void on_renewal_response(const Message& message, Turn& turn);
     void renewal_failed(Turn& turn);
     void give_way(Ending ending, Turn& turn);
+    void wear_out(const std::string& why, Turn& turn);
     void forget_renewal(Turn& turn);
     std::unique_ptr<Session> make_spare(
         bool by_us, std::uint64_t spi_i, std::uint64_t spi_r, const Turn& turn
@@ -301,6 +303,7 @@ private:
     Asked asked_ = Asked::nothing;
     ExchangeType asked_exchange_ = ExchangeType::ike_sa_init;
     unsigned extensions_ = 0;  // of the request in flight, because ESP kept coming
+    bool worn_ = false;
     Responder responder_;
     Fragments request_fragments_, response_fragments_;
     Fingerprint first_fragment_{},

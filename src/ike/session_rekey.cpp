@@ -143,16 +143,17 @@ void Session::on_renewal_response(const Message& message, Turn& turn) {
 
 // The peer could not, or had just done it itself: what it made is then there.
 void Session::renewal_failed(Turn& turn) {
-    if (established() && ++renewal_failures_ > kFailuresMax) {
-        close("the IKE SA cannot be rekeyed", turn);  // with what the peer made of it meanwhile
-        return forget_renewal(turn);
-    }
     const std::optional<SessionKey> rival = renewal_->rival;
     forget_renewal(turn);
     if (!established()) return;
+    if (rival) {
+        turn.ground.events.emplace_back(Succeeded{key(), *rival, std::nullopt});
+        return;
+    }
+    renewal_failures_ = std::min(renewal_failures_ + 1, kFailuresMax + 1);
     renew_at_ = turn.now + turn.ground.random.between(kRetryFrom, kRetryTo) * renewal_failures_;
-    if (!rival) return next_wish(turn);
-    turn.ground.events.emplace_back(Succeeded{key(), *rival, std::nullopt});
+    if (renewal_failures_ > kFailuresMax) wear_out("the IKE SA cannot be rekeyed", turn);
+    next_wish(turn);
 }
 
 // The end, unless the peer rekeyed as well while we did: the answer to ours is late or never comes, but what
@@ -160,6 +161,11 @@ void Session::renewal_failed(Turn& turn) {
 void Session::give_way(Ending ending, Turn& turn) {
     if (!renewal_ || !renewal_->rival) return finish(ending, turn);
     turn.ground.events.emplace_back(Succeeded{key(), *renewal_->rival, ending});
+}
+
+void Session::wear_out(const std::string& why, Turn& turn) {
+    worn_ = true;
+    turn.ground.events.emplace_back(Worn{key(), why});
 }
 
 void Session::forget_renewal(Turn& turn) {

@@ -51,15 +51,6 @@ void deleted_by_the_peer(World& world, std::size_t peer) {
     world.run_for(1ms);
 }
 
-// Babel is heard all the while, but IKE has no answer to a rekeying.
-void declared_dead(World& world, std::size_t peer) {
-    const std::string tunnel = tunnel_to(world, 0, peer);
-    world.ike_arrives = false;
-    world.ask(0, "rekey", nlohmann::json{{"peer", tunnel}, {"ike", true}}.dump());
-    until(world, [&] { return !world.kernel(0).outbound(tunnel); });
-    world.ike_arrives = true;
-}
-
 void link_taken_away(World& world, std::size_t peer) { world.unlink(0, tunnel_to(world, 0, peer)); }
 
 // Host 0's tunnel to a peer goes. When a loss returns, host 0 knows of it, and has had no other hint.
@@ -69,7 +60,6 @@ struct Known {
 };
 const std::vector<Known> kLosses{
     {"the peer deletes it", deleted_by_the_peer},
-    {"it is declared dead", declared_dead},
     {"its interface goes", link_taken_away}};
 
 }  // namespace

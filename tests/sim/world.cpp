@@ -234,7 +234,7 @@ void World::carry(const Host& from, const Host& to, const std::function<void()>&
 void World::send_ike(Host& host, overlay::SendIke& send) {
     ++ike_sent_;
     Host* target = owner_of(send.to);
-    if (target == nullptr || !host.alive || !ike_arrives) return;
+    if (target == nullptr || !host.alive) return;
     const Endpoint seen{host.outside.address, host.plan.behind_nat ? host.outside.port : send.from.port};
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);

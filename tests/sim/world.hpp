@@ -51,7 +51,7 @@ public:
     void tell(std::size_t host, netlink::Notice notice);     // as if its kernel had
     void unlink(std::size_t host, const std::string& link);  // somebody takes it away
     void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
-    bool ike_arrives = true, esp_arrives = true;                        // or is lost, whoever sends it
+    bool esp_arrives = true;                                            // or is lost, whoever sends it
     std::function<void(std::size_t host, const netlink::Wish&)> watch;  // sees what is asked of the kernels
 
     void run_for(Duration duration);

@@ -1,0 +1,92 @@
+// An SA that carries traffic and cannot be rekeyed, or asked: another is made beside it before it goes. Who
+// can do no more than drop IKE messages (ike.md 7) delays that, and cuts no tunnel.
+
+#include "dialogue.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace aronet;
+using namespace aronet::ike;
+using namespace aronet::ike::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+Dialogue established() {
+    Dialogue d;
+    d.both_connect().advance(4s).expect_tunnel();
+    return d;
+}
+
+// ESP flows both ways all the while. At every moment each side sends on what the other one holds, but for the
+// time that the answer to IKE_AUTH is under way: its sender goes over at once.
+void flows(
+    Dialogue& d, Duration time, const std::function<bool()>& enough = [] { return false; }
+) {
+    const Instant end = d.now + time;
+    std::optional<Instant> broken;
+    while (d.now < end && !enough()) {
+        d.advance_until(500ms, [&] {
+            const bool whole = d.tunnel();
+            if (!whole && !broken) broken = d.now;
+            if (broken) CHECK(d.now - *broken <= d.delay);
+            if (whole) broken.reset();
+            return false;
+        });
+        d.call(d.a, [&](Engine& engine, Actions&) { engine.traffic_seen(1, d.now); });
+        d.call(d.b, [&](Engine& engine, Actions&) { engine.traffic_seen(1, d.now); });
+    }
+}
+
+void drop(Dialogue& d, const std::function<bool(std::uint8_t exchange)>& which) {
+    d.fate = [which](const Passing& message) {
+        return which(message.exchange()) ? Fate::lost : Fate::arrives;
+    };
+}
+
+}  // namespace
+
+TEST_CASE("C18: whoever drops every CREATE_CHILD_SA delays a rekeying and cuts no tunnel") {
+    for (const bool of_ike : {false, true}) {
+        CAPTURE(of_ike);
+        Dialogue d = established();
+        const ChildId before = *d.a.sending;
+        drop(d, [](std::uint8_t exchange) { return exchange == kCreateChild; });
+        d.call(d.a, [&](Engine& engine, Actions& out) {
+            of_ike ? engine.renew(1, d.now, out) : engine.rekey(before, d.now, out);
+        });
+        flows(d, 120s, [&] { return *d.a.sending != before; });
+        CHECK(*d.a.sending != before);  // by another IKE SA
+        flows(d, 120s);
+        d.fate = {};
+        flows(d, 60s);
+        CHECK(d.single());
+        CHECK(d.a.view().attempts <= 12);
+    }
+}
+
+TEST_CASE("C18: whoever drops every message of IKE cuts no tunnel that carries traffic") {
+    Dialogue d = established();
+    drop(d, [](std::uint8_t) { return true; });
+    flows(d, 10min);
+    d.fate = {};
+    flows(d, 60s);
+    CHECK(d.single());
+    d.advance(60s).expect_tunnel();
+}
+
+TEST_CASE("a child that the peer does not let us rekey is replaced by that of another IKE SA, without a gap"
+) {
+    Dialogue d = established();
+    const ChildId before = *d.a.sending;
+    d.fate = [&](const Passing& message) {  // b's data plane installs no child but those of IKE_AUTH
+        if (message.by_a && !message.response()) d.b.refuses = message.exchange() == kCreateChild;
+        return Fate::arrives;
+    };
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(before, d.now, out); });
+    flows(d, 5min, [&] { return *d.a.sending != before; });
+    CHECK(*d.a.sending != before);
+    d.fate = {};
+    flows(d, 30s);
+    CHECK(d.single());
+}
