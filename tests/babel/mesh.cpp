@@ -136,6 +136,9 @@ void Mesh::restore(std::size_t link) {
 void Mesh::silence(NodeId a, NodeId b, bool silent) { links_[link_of(a, b)].silent = silent; }
 
 void Mesh::restart(NodeId id, bool noticed) {
+    for (Link& l : links_) {
+        if (l.a == id || l.b == id) l.from(id).restarted = l.from(id).last;
+    }
     start(id);
     nodes_[id].up.clear();
     for (std::size_t i = 0; i < links_.size(); ++i) {
@@ -162,12 +165,15 @@ void Mesh::perform(NodeId id) {
         ++packets_;
         bytes_ += send->bytes.size();
         const std::size_t link = send->on - 1;
-        const Link& l = links_[link];
+        Link& l = links_[link];
         if (!l.up || l.silent) continue;
         const NodeId to = across(link, id);
+        Link::Order& order = l.from(id);
         for (const Duration delay : journeys(id, link, *send)) {
             if (to == kCaller) continue;
-            flights_.push({now_ + delay, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
+            const Instant at = std::max(now_ + delay, order.restarted);
+            order.last = std::max(order.last, at);
+            flights_.push({at, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
         }
     }
     for (const Destination& d : std::exchange(node.forwarding.changed, {})) check_no_loop(id, d);

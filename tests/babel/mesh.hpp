@@ -40,7 +40,8 @@ public:
     void withdraw(NodeId node, const Destination& d);
     // Without a word, under its name and with the seqno after its last. Whoever restarts has forgotten which
     // routes would loop; where loss can hide the restart from the neighbours, only their noticing it (as
-    // tunnels do by their keys) keeps the network free of loops.
+    // tunnels do by their keys) keeps the network free of loops. That takes longer than packets overtake one
+    // another: what it sent before arrives before what it sends then.
     void restart(NodeId node, bool noticed);
     void set_mac(NodeId node, const MacConfig& mac);  // on all its links
     // What it is called from its next start on: as one that lost its state, as our daemon does with each
@@ -97,6 +98,11 @@ private:
         bool silent = false, up = true;
         unsigned life = 0;  // packets of an earlier one do not arrive
         unsigned loss_from_a = 0, loss_from_b = 0;
+        struct Order {
+            Instant last{}, restarted{};  // when the last packet arrives; and the last of the life before
+        };
+        Order from_a, from_b;
+        Order& from(NodeId node) { return node == a ? from_a : from_b; }
     };
     struct Flight {
         Instant at;
