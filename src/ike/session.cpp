@@ -109,7 +109,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, cons
     const std::optional<Requester> before = one_of_several ? std::optional(requester_) : std::nullopt;
     requester_.answered(raw.header.message_id);
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
-    measure_round_trip(turn);
+    measure_path(turn);
     heard(raw, from, to, turn);
     const bool renewed = asked_ == Asked::renewal && established();
     on_response(*message, turn);

@@ -183,7 +183,7 @@ private:
     // session_suspicion.cpp: a peer that does not answer traffic.
     void weigh_suspicion(Turn& turn);
     void acquit_if_heard(Turn& turn);
-    void measure_round_trip(const Turn& turn);
+    void measure_path(const Turn& turn);
 
     // session_init.cpp: IKE_SA_INIT.
     void send_init(Turn& turn);
@@ -363,6 +363,7 @@ private:
     };
     std::optional<Suspicion> suspicion_;
     Duration round_trip_{};  // smoothed; of requests that were answered at once
+    unsigned in_vain_ = 0;   // repetitions that an answer took, in eighths; the most, and slowly less
     Duration dpd_interval_{}, keepalive_interval_{};
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

@@ -193,6 +193,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->proven_key_ = proven_key_;
     spare->ppk_ = ppk_;
     spare->round_trip_ = round_trip_;
+    spare->in_vain_ = in_vain_;
     spare->fragmentation_ = fragmentation_;
     spare->dpd_interval_ = dpd_interval_;
     spare->keepalive_interval_ = keepalive_interval_;

@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
@@ -128,6 +130,29 @@ TEST_CASE("nobody is taken for dead where three of ten packets are lost each way
         CAPTURE(seed);
         CHECK(std::find(d.a.trust.begin(), d.a.trust.end(), Trust::none) == d.a.trust.end());
     }
+}
+
+// A flow in one direction: only the answers to questions say that the peer lives, and each is followed by
+// another suspicion.
+TEST_CASE("nor is a peer that sends nothing itself, however often it is suspected") {
+    Dialogue d = established();
+    base::Random random = base::Random::from_number(7);
+    d.fate = [&](const Passing&) { return random.below(100) < 30 ? Fate::lost : Fate::arrives; };
+    for (int i = 0; i < 5000; ++i) {
+        suspect(d);
+        d.advance_until(60s, [&] { return d.a.trust.back() == Trust::full; });
+    }
+    CHECK(std::ranges::count(d.a.trust, Trust::none) == 0);
+    d.fate = {};
+    for (int i = 0; i < 100; ++i) {
+        suspect(d);
+        d.advance(1s);
+    }
+    d.cut = true;
+    const Instant cut_at = d.now;
+    suspect(d);
+    d.advance_until(10s, [&] { return d.a.trust.back() == Trust::none; });
+    CHECK(d.now - cut_at <= 2500ms);  // the loss is forgotten
 }
 
 TEST_CASE("suspicion goes over to a rekeyed IKE SA: its sign of life there ends it, its silence confirms it"
