@@ -22,6 +22,10 @@ no_more_questions() {
     sleep 7  # a name that failed is asked for again after 4 to 6 s
     [ "$(asked)" = "$before" ]
 }
+move_cairo() {
+    in_host cairo ip addr flush dev eth0 scope global
+    in_host cairo ip addr add "$1/24" dev eth0
+}
 lost() { sed -n 's/.* \([0-9]*\)% packet loss.*/\1/p' "$work/ping.txt"; }
 
 build_mesh netns user
@@ -58,8 +62,7 @@ check 'and again when they fail' wait_for 10 test_asked_more
 check 'a name that is gone leaves a tunnel that is up alone' to_cairo '.state == "routed" and .came_up == 1'
 
 name_is 192.0.2.33
-in_host cairo ip addr del 192.0.2.3/24 dev eth0
-in_host cairo ip addr add 192.0.2.33/24 dev eth0
+move_cairo 192.0.2.33
 check 'cairo is found again at its new address' wait_for 40 reach_each_other cairo || show_logs
 check 'which the tunnel shows' to_cairo '.remote == "192.0.2.33:12025"'
 
@@ -68,11 +71,21 @@ name_is ttl 300 192.0.2.77
 check 'the name is asked for again when its five seconds are over' wait_for 8 test_asked_more
 check 'an answer that holds for minutes is not asked for again' no_more_questions
 check 'a name that leads elsewhere leaves a tunnel that is up alone' to_cairo '.state == "routed" and .remote == "192.0.2.33:12025"'
+
+before=$(asked)
+kill_hard cairo  # else it would say itself that it has moved
+check 'a name whose tunnel is lost is asked for long before its answer is over' wait_for 40 test_asked_more
+sleep 0.5
+name_is ttl 300 192.0.2.44
+move_cairo 192.0.2.44
+start cairo
+check 'and so is one that leads nowhere' wait_for 40 reach_each_other cairo || show_logs
+check 'the peer is found where the new answer says' to_cairo '.state == "routed" and .remote == "192.0.2.44:12025"'
 kill -INT $pinging
 wait $pinging
 check 'in all that time not one packet between athens and berlin was lost' test "$(lost)" = 0
 
-name_is 192.0.2.77 192.0.2.33
+name_is 192.0.2.77 192.0.2.44
 kill_hard athens
 start athens
 check 'where the first of two addresses is dead the second is tried within seconds' wait_for 8 reach_each_other cairo || show_logs
@@ -82,7 +95,7 @@ kill_hard athens
 start athens
 sleep 3
 check 'without its address nobody finds cairo' to_cairo '.state == "wanted"'
-echo 'cairo.test 192.0.2.33' >"$work/names2"
+echo 'cairo.test 192.0.2.44' >"$work/names2"
 start_name_server names2 127.0.0.2
 echo 'nameserver 127.0.0.2' >"$work/resolv.conf"
 check 'the name server that the host asks from now on is asked' wait_for 20 reach_each_other cairo || show_logs
