@@ -41,13 +41,14 @@ identity() {
 }
 
 write_strongswan() {
-    local host=$1 directory=$work/$1-strongswan folder
+    local host=$1 directory=$work/$1-strongswan folder node organization
     for folder in private pubkey x509 x509ca x509ocsp x509aa x509ac x509crl rsa ecdsa bliss pkcs8 pkcs12; do
         mkdir -p "$directory/swanctl/$folder"
     done
     cp "$work/$(organization "$host").key" "$directory/swanctl/private/key.pem"
-    for folder in olive maple; do
-        openssl pkey -in "$work/$folder.key" -pubout -out "$directory/swanctl/pubkey/$folder.pem"
+    for node in "${nodes[@]}"; do
+        organization=$(organization "$node")
+        openssl pkey -in "$work/$organization.key" -pubout -out "$directory/swanctl/pubkey/$organization.pem"
     done
     cat >"$directory/strongswan.conf" <<CONFIG
 charon {

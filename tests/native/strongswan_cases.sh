@@ -8,14 +8,21 @@
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"
 nodes=(athens cairo dakar)
+theirs=maple begun_by_us=false  # O=maple,CN=cairo is smaller than O=olive,CN=athens: in DER the shorter one is
+organization() { if [ "$1" = athens ]; then echo olive; else echo $theirs; fi; }
 underlay4() { case $1 in athens) echo 192.0.2.1 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; dakar) echo %any ;; esac; }
 charon_kernel='kernel-libipsec kernel-netlink'
 charon_net=1
 charon_cookies=30
 libipsec='routing_table_prio = 40000'  # its routes behind what the main table knows
 
+write_configs() {
+    local node
+    for node in "${nodes[@]}"; do write_config "$node" netns user; done
+    write_registry "$work/registry.json" "${nodes[@]}"
+}
 says() { grep -q -- "$2" "$work/$1-env.log"; }
-to_peer() { ask athens tunnels --json | jq -e --arg peer "maple/$1" ".tunnels[] | select(.peer == \$peer) | $2"; }
+to_peer() { ask athens tunnels --json | jq -e --arg peer "$theirs/$1" ".tunnels[] | select(.peer == \$peer) | $2"; }
 both_ways() { reaches athens "${v6_of[$1]}" && reaches "$1" "${v6_of[athens]}"; }
 one_tunnel() {  # at strongSwan an IKE SA and a child; what was never keyed it keeps for half a minute
     ask_strongswan "$1" --list-sas | grep ': #' | grep -v CONNECTING | tee "$work/sas"
@@ -61,7 +68,7 @@ rekeys_behind_nat() {
     for kind in child ike; do
         check "strongSwan behind a NAT changes the $kind's keys" ask_strongswan dakar --rekey --$kind athens
     done
-    for flag in '' --ike; do check "athens changes its keys${flag:+, }$flag" ask athens rekey maple/dakar $flag; done
+    for flag in '' --ike; do check "athens changes its keys${flag:+, }$flag" ask athens rekey $theirs/dakar $flag; done
     check 'there were four rekeyings' wait_for 30 to_peer dakar '.rekeyings == {ike: 2, child: 2}'
     check 'athens asked for another group in CREATE_CHILD_SA, too' says dakar 'CREATE_CHILD_SA response .*N(INVAL_KE)'
     check 'strongSwan behind a NAT: one tunnel is left, and traffic both ways' wait_for 20 settled dakar
@@ -76,9 +83,9 @@ crossed() {  # before either was heard
 }
 deletes() { grep -cE '(sending|received) DELETE' "$work/cairo-env.log"; }
 
-# both_initiate EXCHANGE TYPE: that strongSwan hears two seconds late.
+# both_initiate EXCHANGE TYPE [WORDS]: that strongSwan hears two seconds late.
 both_initiate() {
-    local name="$1 late"
+    local name="$1 late${3:+, $3}"
     check "$name: strongSwan starts" begin_strongswan cairo none "$2"
     check "$name: it loads its connection" load_strongswan cairo
     start athens
@@ -89,6 +96,7 @@ both_initiate() {
     check "$name: both initiated at once" crossed
     sleep 3
     check "$name: one tunnel is left" wait_for 20 settled cairo
+    check "$name: it is the one begun by the smaller identity" to_peer cairo ".initiator == $begun_by_us"
     check "$name: no storm of DELETEs" test "$(deletes)" -le 2
     check "$name: athens stops with exit status 0" stop athens
     end_strongswan cairo
@@ -100,16 +108,16 @@ both_delete() {
     check 'DELETE late: it loads its connection' load_strongswan cairo
     start athens
     check 'DELETE late: both reach each other' wait_for 40 both_ways cairo
-    ask athens rekey maple/cairo
+    ask athens rekey $theirs/cairo
     check 'DELETE late: athens has changed the keys of the child' wait_for 20 to_peer cairo '.rekeyings.child == 1'
     ask_strongswan cairo --terminate --child athens --timeout -1 >/dev/null
     check 'both delete a child: strongSwan hears no SPI in answer' wait_for 10 says cairo 'parsed INFORMATIONAL response 0 \[ \]'
     check 'both delete a child: there is another one, and traffic' wait_for 20 settled cairo
-    ask athens rekey maple/cairo
+    ask athens rekey $theirs/cairo
     ask_strongswan cairo --rekey --child athens >/dev/null
     check 'both rekey a child: there is another one' wait_for 20 to_peer cairo '.rekeyings.child > 1'
     check 'both rekey a child: one is left, and traffic' wait_for 20 settled cairo
-    ask athens rekey maple/cairo --ike
+    ask athens rekey $theirs/cairo --ike
     check 'DELETE late: athens has changed the keys of the IKE SA' wait_for 30 to_peer cairo '.rekeyings.ike == 1'
     ask_strongswan cairo --terminate --ike athens --timeout -1 >/dev/null
     check 'both delete an IKE SA: there is a new one' wait_for 20 to_peer cairo '.came_up > 1 and .state == "routed"'
@@ -137,8 +145,7 @@ refuses_child() {
 
 needs_namespaces
 write_keys
-for node in "${nodes[@]}"; do write_config "$node" netns user; done
-write_registry "$work/registry.json" "${nodes[@]}"
+write_configs
 build_hosts
 in_host router nft insert rule ip nat out oifname eth0 udp sport 12025 masquerade to :30000-30999
 for node in cairo dakar; do forwards $node; done
@@ -151,4 +158,9 @@ connection_keys[athens]=
 both_initiate IKE_SA_INIT 34
 both_initiate IKE_AUTH 35
 both_delete
+theirs=sequoia begun_by_us=true
+cp "$work/maple.key" "$work/sequoia.key"
+write_configs
+both_initiate IKE_SA_INIT 34 'ours the smaller identity'
+both_initiate IKE_AUTH 35 'ours the smaller identity'
 [ "$failures" = 0 ] || { show_logs 60; exit 1; }
