@@ -229,15 +229,15 @@ SaPayload offer_ike_again(const IkeCipherSuite& present, Bytes spi) {
     return {{proposal}};
 }
 
-SaPayload offer_esp(std::uint32_t spi, bool with_pfs, Esn wanted_esn) {
+SaPayload offer_esp(std::uint32_t spi, std::optional<DhGroup> pfs, Esn wanted_esn) {
     Proposal proposal{1, Protocol::esp, {}, {}, false};
     base::Writer(proposal.spi).u32(spi);
     proposal.transforms = {
         {TransformType::encr, encr::aes_gcm_16, 256},
         {TransformType::encr, encr::chacha20_poly1305, std::nullopt},
     };
-    if (with_pfs) {
-        proposal.transforms.push_back({TransformType::ke, group::curve25519, std::nullopt});
+    if (pfs) {
+        proposal.transforms.push_back({TransformType::ke, row_of(*pfs, kGroups).id, std::nullopt});
         proposal.transforms.push_back({TransformType::ke, group::none, std::nullopt});
     }
     if (wanted_esn != Esn::no) proposal.transforms.push_back({TransformType::esn, esn::yes, std::nullopt});
@@ -246,8 +246,8 @@ SaPayload offer_esp(std::uint32_t spi, bool with_pfs, Esn wanted_esn) {
     return {{proposal}};
 }
 
-SaPayload offer_esp_again(std::uint32_t spi, base::EspSuite present, Esn wanted_esn) {
-    SaPayload offer = offer_esp(spi, true, wanted_esn);
+SaPayload offer_esp_again(std::uint32_t spi, base::EspSuite present, Esn wanted_esn, DhGroup pfs) {
+    SaPayload offer = offer_esp(spi, pfs, wanted_esn);
     const auto row = std::find_if(kEspSuites.begin(), kEspSuites.end(), [&](const EspRow& each) {
         return each.suite == present;
     });

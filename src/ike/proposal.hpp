@@ -27,9 +27,12 @@ struct EspChoice {
 SaPayload offer_ike(bool with_ecp256, Bytes spi = {});
 // What an IKE SA uses now and nothing else, for its rekeying: the peer has agreed to it before.
 SaPayload offer_ike_again(const IkeCipherSuite& present, Bytes spi);
-SaPayload offer_esp(std::uint32_t spi, bool with_pfs = false, Esn esn = Esn::no);
-// With a key exchange, and with the present suite where the peer had chosen another than we offer at first.
-SaPayload offer_esp_again(std::uint32_t spi, base::EspSuite present, Esn esn = Esn::no);
+// With `pfs` a key exchange of that group or none.
+SaPayload offer_esp(std::uint32_t spi, std::optional<DhGroup> pfs = std::nullopt, Esn esn = Esn::no);
+// And with the present suite where the peer had chosen another than we offer at first.
+SaPayload offer_esp_again(
+    std::uint32_t spi, base::EspSuite present, Esn esn = Esn::no, DhGroup pfs = DhGroup::curve25519
+);
 
 // Our preference over all of the peer's proposals; the group of its KE payload wins where it is in the
 // proposal.

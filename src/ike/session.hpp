@@ -254,6 +254,8 @@ private:
     Child* child_to_rekey(Instant now);
     bool redundant(ChildId replaced, const Bytes& lowest_nonce) const;
     void rekey_failed(ChildId old, const Message& answer, Turn& turn);
+    struct Wanted;
+    void try_another_group(const Wanted& refused, const Message& answer, const Turn& turn);
 
     // session_rekey.cpp: the IKE SA itself.
     void on_rekey_session(const Message& message, Turn& turn);
@@ -304,6 +306,7 @@ private:
     ExchangeType asked_exchange_ = ExchangeType::ike_sa_init;
     unsigned extensions_ = 0;  // of the request in flight, because ESP kept coming
     bool worn_ = false;
+    DhGroup child_group_ = DhGroup::curve25519;  // of the next child's own key exchange
     Responder responder_;
     Fragments request_fragments_, response_fragments_;
     Fingerprint first_fragment_{},

@@ -86,7 +86,7 @@ void Session::send_auth(Turn& turn) {
     const Peer& peer = *turn.ground.peer(*peer_);
     const bool first = hs.others.empty();  // else beside the request that goes with another answer
     if (first) hs.esp_spi = turn.ground.new_esp_spi();
-    hs.esp_offer = offer_esp(hs.esp_spi, false, peer.child.esn);
+    hs.esp_offer = offer_esp(hs.esp_spi, std::nullopt, peer.child.esn);
     if (hs.ppk_agreed) hs.ppk_keys = mix_ppk(suite_.prf, peer.ppk->secret.view(), *keys_);
     const IdPayload own{false, id_body(peer.local)};
     std::vector<Payload> payloads{

@@ -27,10 +27,10 @@ std::optional<Secret> exchanged(const EspChoice& choice, const KeyPair& own, con
 void Session::ask_for_child(Child* old, Turn& turn) {
     const std::uint32_t spi = turn.ground.new_esp_spi();
     const ChildTerms& terms = turn.ground.peer(*peer_)->child;
-    const SaPayload offer =
-        old == nullptr ? offer_esp(spi, true, terms.esn) : offer_esp_again(spi, old->suite, terms.esn);
+    const SaPayload offer = old == nullptr ? offer_esp(spi, child_group_, terms.esn)
+                                           : offer_esp_again(spi, old->suite, terms.esn, child_group_);
     wanted_ = Wanted{spi, turn.ground.random.bytes(kNonceSize), offer, {}, 0, {}};
-    wanted_->ke = generate(DhGroup::curve25519, turn.ground.random);
+    wanted_->ke = generate(child_group_, turn.ground.random);
     const KeyPair& ke = wanted_->ke;
     std::vector<Payload> payloads{
         wanted_->offer, NoncePayload{wanted_->nonce}, KePayload{std::uint16_t(ke.group), ke.public_value}};
@@ -54,7 +54,8 @@ void Session::on_child_response(const Message& message, Turn& turn) {
     const auto secret = agreed ? exchanged(agreed->choice, wanted.ke, message) : std::nullopt;
     if (!secret || nonce == nullptr || state_ != SessionState::established) {
         no_child(message, wanted.spi, turn);
-        return rekey_failed(wanted.replaces, message, turn);
+        rekey_failed(wanted.replaces, message, turn);
+        return try_another_group(wanted, message, turn);
     }
     if (std::find(wanted.gone.begin(), wanted.gone.end(), agreed->choice.spi) != wanted.gone.end()) {
         turn.ground.esp_spis.erase(wanted.spi);
@@ -69,6 +70,17 @@ void Session::on_child_response(const Message& message, Turn& turn) {
     }
     ChildKeys keys = derive_child_keys(suite_.prf, keys_->d, agreed->choice.suite, nonces, *secret);
     raise_child({*agreed, wanted.spi, std::move(keys), true, wanted.replaces, lowest}, turn);
+}
+
+// A peer that demands a key exchange may do so of the other group that we have: asked for at once, and from
+// then on by turns.
+void Session::try_another_group(const Wanted& refused, const Message& answer, const Turn& turn) {
+    if (answer.find_notify(notify::no_proposal_chosen) == nullptr) return;
+    child_group_ = child_group_ == DhGroup::curve25519 ? DhGroup::ecp256 : DhGroup::curve25519;
+    if (child_group_ == DhGroup::curve25519 || child_failures_ > 1) return;
+    if (child_due_) child_due_ = turn.now;
+    Child* old = find_child(refused.replaces);
+    if (old != nullptr && old->rekey_at) old->rekey_at = turn.now;
 }
 
 // The peer rekeyed the same child meanwhile, and its exchange has no nonce as low as ours.

@@ -194,6 +194,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->ppk_ = ppk_;
     spare->round_trip_ = round_trip_;
     spare->in_vain_ = in_vain_;
+    spare->child_group_ = child_group_;
     spare->fragmentation_ = fragmentation_;
     spare->dpd_interval_ = dpd_interval_;
     spare->keepalive_interval_ = keepalive_interval_;

@@ -217,7 +217,7 @@ TEST_CASE("extended sequence numbers come where both sides have them and one wan
 }
 
 TEST_CASE("an answer that is silent on extended sequence numbers does not stand for them") {
-    const SaPayload demanding = offer_esp(0x1000, false, Esn::required);
+    const SaPayload demanding = offer_esp(0x1000, std::nullopt, Esn::required);
     SaPayload answer{{choose_esp(demanding)->answer}};
     answer.proposals[0].spi = {0, 0, 0x20, 0};
     CHECK(accept_esp(demanding, answer)->esn);

@@ -14,7 +14,7 @@ namespace {
 
 std::vector<Payload> one_of_each() {
     return {
-        offer_esp(0x11223344, true),
+        offer_esp(0x11223344, DhGroup::curve25519),
         KePayload{31, Bytes(32, 7)},
         IdPayload{false, {9, 0, 0, 0, 1}},
         IdPayload{true, {9, 1, 2, 3, 1, 2}},

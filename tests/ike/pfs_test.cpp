@@ -110,6 +110,29 @@ TEST_CASE("1.3.1: so does a request for a child where there is none") {
     CHECK(has_key(t, true, nonces, *shared_secret(own, asked.ke().data)));
 }
 
+TEST_CASE(
+    "1.3.1: a peer that demands the other group of ours is asked for it at once, and the next time first"
+) {
+    Pair t;
+    t.rekeys();
+    CHECK(groups(*Asked(t).message.find<SaPayload>()) == std::vector{group::curve25519, group::none});
+    t.s.answer({make_notify(notify::no_proposal_chosen)});
+    CHECK(t.sends_on() == t.s.esp_spi);
+    for (const std::uint8_t fill : {7, 8}) {
+        const Asked asked(t);
+        CHECK(groups(*asked.message.find<SaPayload>()) == std::vector{group::ecp256, group::none});
+        CHECK(asked.message.find_notify(notify::rekey_sa) != nullptr);
+        REQUIRE(asked.ke().group == group::ecp256);
+        const KeyPair own = generate(DhGroup::ecp256, t.s.random);
+        const Nonces nonces = asked.answer(t, group::ecp256, {value_of(own)});
+        CHECK(has_key(t, true, nonces, *shared_secret(own, asked.ke().data)));
+        if (fill == 8) break;
+        t.s.answer({});  // to the DELETE of the old one
+        t.d.advance(10s);
+        t.d.call(t.d.b, [&](Engine& engine, Actions& out) { engine.rekey(*t.d.b.sending, t.d.now, out); });
+    }
+}
+
 TEST_CASE("1.3.1: a peer that chose none gets none, whatever value it sends; one that chose X25519 gets it") {
     for (const bool with_value : {false, true}) {
         Pair t;

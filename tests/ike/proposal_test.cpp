@@ -130,7 +130,7 @@ TEST_CASE("A9: an ESP proposal needs an SPI beyond the reserved ones; extended n
 }
 
 TEST_CASE("an answer is accepted only if it takes one of each from what was offered") {
-    const SaPayload offer = offer_esp(0x1000, true);
+    const SaPayload offer = offer_esp(0x1000, DhGroup::curve25519);
     auto answer = SaPayload{{choose_esp(offer)->answer}};
     answer.proposals[0].spi = {0, 0, 0x20, 0};
     REQUIRE(accept_esp(offer, answer).has_value());

@@ -113,12 +113,12 @@ TEST_CASE(
 TEST_CASE("a rekeyed child takes part in a key exchange of its own where that was negotiated") {
     Settled t;
     auto payloads = t.rekey_payloads(t.s.esp_spi, 0x22222222);
-    payloads[1] = offer_esp(0x22222222, true);
+    payloads[1] = offer_esp(0x22222222, DhGroup::curve25519);
     const KeyPair ke = generate(DhGroup::curve25519, t.s.random);
     payloads.push_back(KePayload{31, ke.public_value});
     const auto answer = t.create(payloads);
     REQUIRE(answer.has_value());
-    const auto choice = accept_esp(offer_esp(0x22222222, true), *answer->find<SaPayload>());
+    const auto choice = accept_esp(offer_esp(0x22222222, DhGroup::curve25519), *answer->find<SaPayload>());
     REQUIRE(choice.has_value());
     const Nonces nonces{std::get<NoncePayload>(payloads[2]).data, answer->find<NoncePayload>()->data};
     const auto* theirs = answer->find<KePayload>();
