@@ -2,11 +2,13 @@
 # What happens rarely between strongSwan 5.9.8, with its ESP in user space (libipsec), and ours. dakar, strongSwan behind a
 # NAT that gives it another port, initiates: it is asked for a cookie, then for another group, and its IKE SA has no child
 # at first. cairo, strongSwan, too, is asked for a child where it wants none yet, and hears so late that both sides initiate at
-# once, and that both delete at once.
+# once, and that both delete at once; and either side begins a rekeying in the midst of one that it has not heard of, or
+# has answered but the other does not know.
 # Alone: who is first is a matter of time.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"
+. "$root/tests/rekeyings.sh"
 nodes=(athens cairo dakar)
 theirs=maple begun_by_us=false  # O=maple,CN=cairo is smaller than O=olive,CN=athens: in DER the shorter one is
 organization() { if [ "$1" = athens ]; then echo olive; else echo $theirs; fi; }
@@ -31,9 +33,15 @@ one_tunnel() {  # at strongSwan an IKE SA and a child; what was never keyed it k
 settled() { one_tunnel "$1" && to_peer "$1" '.state == "routed"' && both_ways "$1"; }
 has_device() { in_host "$1" ip link show ipsec0 up; }
 
-# begin_strongswan HOST START [DELAYED]: with what is in child_keys and connection_keys; the type of exchange that it hears late.
+# begin_strongswan HOST START [DELAYED]: with what is in child_keys and connection_keys; the type of exchange that it hears late,
+# or further settings.
 begin_strongswan() {
-    charon_key="$libipsec${3:+; receive_delay = 2000; receive_delay_type = $3}"
+    charon_key=$libipsec
+    case ${3:-} in
+        '') ;;
+        *=*) charon_key+="; $3" ;;
+        *) charon_key+="; receive_delay = 2000; receive_delay_type = $3" ;;
+    esac
     charon_key=${charon_key//; /$'\n  '}
     write_strongswan "$1"
     add_connection "$1" athens 0 text "$2" "${proposal:-default}"
@@ -128,6 +136,64 @@ both_delete() {
     end_strongswan cairo
 }
 
+# CREATE_CHILD_SA: its number and no response's flag behind the ports, the marker and the SPIs.
+requests='udp dport 12025 @th,64,32 0 @th,240,8 36 @th,248,8 & 0x20 == 0'
+first_is_lost=  # if strongSwan's is, and heard when it comes again two seconds later
+# in_the_midst NODE KIND NODE KIND: the second begins its rekeying in the midst of the first one's.
+in_the_midst() {
+    [ -z "$first_is_lost" ] || in_host athens nft add rule ip lost in "$requests" drop
+    change "$1" "$3" "$2"
+    sleep 0.3
+    change "$3" "$1" "$4"
+    sleep 0.7
+    in_host athens nft flush chain ip lost in
+    sleep 2
+    check "$what: $1 rekeys its $2, meanwhile $3 its $4: one tunnel is left, and traffic" wait_for 20 settled cairo
+}
+# before WHAT WHAT: the first is in strongSwan's log before the second is.
+before() { sed "/$2/,\$d" "$work/cairo-env.log" | grep -q "$1" && says cairo "$2"; }
+begin_between() {  # WORDS SETTINGS
+    what=$1
+    check "$what: strongSwan starts" begin_strongswan cairo none "$2"
+    check "$what: it loads its connection" load_strongswan cairo
+    start athens
+    check "$what: both reach each other" wait_for 40 both_ways cairo
+}
+end_between() {
+    check "$what: athens stops with exit status 0" stop athens
+    end_strongswan cairo
+}
+
+rekey_across() {
+    in_host athens nft 'add table ip lost; add chain ip lost in { type filter hook input priority 0; }'
+    begin_between 'requests to strongSwan late' 'receive_delay = 2000; receive_delay_type = 36; receive_delay_response = no'
+    in_the_midst athens child cairo child
+    check 'athens was sent a DELETE before it had the response' \
+        before 'generating INFORMATIONAL request . \[ D \]' 'generating CREATE_CHILD_SA response'
+    check 'it was CHILD_SA_NOT_FOUND' says cairo 'generating CREATE_CHILD_SA response .*N(NO_CHILD_SA)'
+    in_the_midst athens child cairo ike
+    check 'strongSwan was told TEMPORARY_FAILURE for its IKE SA' says cairo 'IKE_SA rekeying failed, trying again'
+    in_the_midst athens ike cairo child
+    check 'and for its child' says cairo 'CHILD_SA rekeying failed, trying again'
+    end_between
+
+    begin_between 'first requests of strongSwan lost' ''
+    first_is_lost=yes
+    in_the_midst cairo child athens child
+    check 'strongSwan was sent a DELETE before it had the response' \
+        before 'parsed INFORMATIONAL request . \[ D \]' 'parsed CREATE_CHILD_SA response'
+    check 'that was TEMPORARY_FAILURE, for the child is being closed' says cairo 'parsed CREATE_CHILD_SA response .*N(TEMP_FAIL)'
+    in_the_midst cairo child athens ike
+    check 'athens was told TEMPORARY_FAILURE for its IKE SA' says cairo 'generating CREATE_CHILD_SA response .*N(TEMP_FAIL)'
+    first_is_lost=
+    end_between
+
+    begin_between 'responses to strongSwan late' 'receive_delay = 2000; receive_delay_type = 36; receive_delay_request = no'
+    in_the_midst cairo child athens ike
+    in_the_midst cairo ike athens child
+    end_between
+}
+
 # Its answer to an IKE_AUTH with a child is AUTH and INVALID_SYNTAX, with which the IKE SA is over (RFC 7296 2.21.2).
 refuses_child() {
     connection_keys[athens]='childless = force'
@@ -158,6 +224,7 @@ connection_keys[athens]=
 both_initiate IKE_SA_INIT 34
 both_initiate IKE_AUTH 35
 both_delete
+rekey_across
 theirs=sequoia begun_by_us=true
 cp "$work/maple.key" "$work/sequoia.key"
 write_configs
