@@ -139,3 +139,71 @@ TEST_CASE("a flow that begins after a long quiet, on a link cut that moment, is 
         CHECK(world.violations().empty());
     }
 }
+
+// Two nodes with no other way between them, cut while both send: since then, when host 0 suspects host 1,
+// when it trusts it no more, and when its route leaves the tunnel.
+struct Doubts {
+    std::optional<Duration> suspected, dead, rerouted;
+};
+
+Doubts cut_under_traffic(Duration suspicion_time) {
+    auto hosts = plans(2);
+    for (HostPlan& plan : hosts) plan.suspicion_time = suspicion_time;
+    World world(30, hosts);
+    world.start_all();
+    REQUIRE(world.converge(10s));
+    const base::SaId there = way(world, 0, 1), back = way(world, 1, 0);
+    const auto tunnel = [&] { return nlohmann::json::parse(world.ask(0, "tunnels")).at("tunnels").at(0); };
+    const std::string link = tunnel().at("interface");
+    const auto routed = [&] {
+        return std::ranges::any_of(world.kernel(0).routes(), [&](const auto& each) {
+            return each.second.link == link && each.first.destination.to_string() == "10.10.2.0/24";
+        });
+    };
+    const auto send = [&] {
+        world.kernel(0).count_outbound(there, 1000);
+        world.kernel(1).count_outbound(back, 1000);
+        world.run_for(20ms);
+    };
+    for (int i = 0; i < 250; ++i) send();
+    REQUIRE(routed());
+    world.cut(0, 1);
+    Doubts doubts;
+    const auto note = [&](std::optional<Duration>& what, bool now, Duration after) {
+        if (now && !what) what = after;
+    };
+    for (const Instant start = world.now(); world.now() < start + 10s; send()) {
+        const Duration after = world.now() - start;
+        const std::string trust = tunnel().at("trust");
+        note(doubts.suspected, trust == "suspected", after);
+        note(doubts.dead, trust == "none", after);
+        note(doubts.rerouted, !routed(), after);
+    }
+    CHECK(world.violations().empty());
+    return doubts;
+}
+
+// Babel's own questions find the cut, too, some 0.7 s after it: only what is shorter has its turn before.
+TEST_CASE("who is suspected keeps the only route there is; how soon that is says suspicion_time, 0 never") {
+    constexpr Duration look = 250ms;
+    for (const Duration suspicion_time : {50ms, 400ms}) {
+        INFO("a suspicion_time of " << suspicion_time / 1ms << " ms");
+        const Doubts doubts = cut_under_traffic(suspicion_time);
+        REQUIRE(doubts.suspected);
+        REQUIRE(doubts.dead);
+        REQUIRE(doubts.rerouted);
+        INFO(
+            "suspected after " << *doubts.suspected / 1ms << " ms, dead after " << *doubts.dead / 1ms
+                               << " ms, rerouted after " << *doubts.rerouted / 1ms << " ms"
+        );
+        CHECK(*doubts.suspected >= suspicion_time);
+        CHECK(*doubts.suspected <= suspicion_time + 2 * look);
+        CHECK(*doubts.rerouted >= *doubts.suspected + 60ms);
+        CHECK(*doubts.dead >= *doubts.suspected + 2s - 20ms);
+        CHECK(*doubts.dead <= *doubts.suspected + 2500ms);
+    }
+    const Doubts never = cut_under_traffic(0ms);
+    CHECK_FALSE(never.suspected);
+    CHECK_FALSE(never.dead);
+    CHECK(never.rerouted);
+}

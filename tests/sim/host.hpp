@@ -40,6 +40,7 @@ struct World::Host {
         out.babel.hello_interval = std::chrono::seconds(2);
         out.babel.update_interval = std::chrono::seconds(8);
         out.ike.dpd_interval = std::chrono::seconds(5);
+        out.ike.suspicion_time = plan.suspicion_time;
         if (plan.changes_keys) {
             out.ike.child_lifetime = std::chrono::seconds(30);
             out.ike.ike_lifetime = std::chrono::seconds(50);

@@ -30,6 +30,7 @@ struct HostPlan {
     bool behind_nat = false;  // no known address
     overlay::Mode mode = overlay::Mode::vrf;
     bool changes_keys = false;  // every half minute
+    Duration suspicion_time = std::chrono::seconds(1);
 };
 
 class World {
