@@ -1,6 +1,6 @@
 // aronet-flood ADDRESS PORT PER_SECOND SECONDS: IKE_SA_INIT requests as an honest initiator would send them,
 // each with an SPI and a nonce of its own, from addresses all over 198.18.0.0/15 and any port. Needs a raw
-// socket. Says how many it sent.
+// socket. Says how many it sent, and how many that were in a second.
 
 #include "ike/message.hpp"
 #include "ike/proposal.hpp"
@@ -117,6 +117,7 @@ int main(int count, char** arguments) {
         tried += packets.size();
         sent += send(socket, packets, to);
     }
-    std::printf("%zu\n", sent);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    std::printf("%zu %.0f\n", sent, static_cast<double>(sent) / took.count());
     return 0;
 }
