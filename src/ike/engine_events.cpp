@@ -12,6 +12,7 @@ constexpr Duration kMute = 10s;      // one that says nothing for so long while 
 constexpr Duration kCrossing = 10s;  // an INITIAL_CONTACT may have been sent before a session this young
 constexpr Duration kSecondLook = 500ms;
 constexpr Duration kHintPause = 10s;
+constexpr unsigned kRefusalsMax = 8;  // of attempts beside an SA that is worn
 // Of one peer at a time, which may be able to prove who it is and mean harm: honest ones come to two or
 // three.
 constexpr std::size_t kLiveMax = 4, kLeavingMax = 8;
@@ -55,6 +56,7 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
     if (it == sessions.end()) return;
     const Session& newcomer = *it->second;
     if (is_outrun(newcomer)) {
+        let_go(pursuits[*newcomer.peer()], event.session, turn);
         return with(event.session, turn, [&](Session& session) {
             session.close("the peer has begun another one since", turn);
         });
@@ -116,7 +118,7 @@ void Engine::State::let_go(Pursuit& pursuit, SessionKey key, Turn& turn) {
 
 void Engine::State::on(const Established& event, Turn& turn) {
     const auto it = sessions.find(event.session);
-    if (it == sessions.end()) return;
+    if (it == sessions.end() || !it->second->established()) return;
     const PeerId id = *it->second->peer();
     Pursuit& pursuit = pursuits[id];
     pursuit.failures = 0;
@@ -153,13 +155,14 @@ void Engine::State::on(const Disowned& event, Turn& turn) {
     if (pursuit.beside_at == turn.now) pursuit.hinted_at = turn.now;
 }
 
-// Who does not know where the peer is can only leave it to it.
+// Who does not know where the peer is, or is always refused, can only leave it to it.
 void Engine::State::on(const Worn& event, Turn& turn) {
     const auto it = sessions.find(event.session);
-    if (it == sessions.end() || !it->second->peer()) return;
+    if (it == sessions.end() || !it->second->established()) return;
     const Peer* peer = ground.peer(*it->second->peer());
     if (peer == nullptr) return;
-    if (peer->remote_endpoint) return attempt_beside(peer->id, turn);
+    const bool refused = pursuits[peer->id].failures > kRefusalsMax;
+    if (peer->remote_endpoint && !refused) return attempt_beside(peer->id, turn);
     with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
 }
 
@@ -178,6 +181,7 @@ void Engine::State::on(const Ended& event, Turn& turn) {
     if (in_vain || pursuit.sessions.empty()) leave_queue(id, turn);
     if (!pursuit.sessions.empty()) {
         // The peer may have been started anew a second time, in the midst of that attempt.
+        if (event.ending == Ending::failed) ++pursuit.failures;
         if (in_vain && !std::exchange(pursuit.beside_again, true)) pursuit.beside_at.reset();
         return choose_sender(id, turn);
     }
@@ -275,26 +279,33 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     const Session* winner = best(able, *ground.peer(id));
     if (is_alive(winner)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
-    if (pursuit.sending == *chosen->sending_child()) return;
-    const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
-    if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
-    turn.out.emplace_back(Switch{id, pursuit.sending});
-    std::vector<Session*> worn = live(id);
+    if (pursuit.sending != *chosen->sending_child()) {
+        const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
+        if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
+        turn.out.emplace_back(Switch{id, pursuit.sending});
+    }
+    // What is worn goes once both sides have the other one: who answered IKE_AUTH learns that by what
+    // follows.
+    if (chosen->worn() || (!chosen->initiator() && chosen->heard_ike_at() <= chosen->established_at()))
+        return;
+    std::vector<Session*> worn = established(id);
     std::erase_if(worn, [&](const Session* each) { return !each->worn() || each == chosen; });
     with_each(worn, turn, [&](Session& each) { each.close("another has taken its place", turn); });
 }
 
 void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {
     Pursuit& pursuit = pursuits[id];
-    std::vector<Session*> all = established(id);
+    choose_sender(id, turn);
+    const std::vector<Session*> all = established(id);
     if (all.size() < 2 || !pursuit.doubled_at) {
         pursuit.doubled_at.reset();
         return;
     }
-    choose_sender(id, turn);
     const auto is_alive = [&](const Session* each) { return each->heard_ike_at() >= *pursuit.doubled_at; };
     std::vector<Session*> candidates = all;
-    if (turn.now >= *pursuit.doubled_at + kMute && std::ranges::any_of(all, is_alive))
+    const auto carries = [](const Session* each) { return each->sending_child().has_value(); };
+    if (std::ranges::any_of(all, carries)) std::erase_if(candidates, std::not_fn(carries));
+    if (turn.now >= *pursuit.doubled_at + kMute && std::ranges::any_of(candidates, is_alive))
         std::erase_if(candidates, std::not_fn(is_alive));
     const Session* winner = best(candidates, *ground.peer(id));
     if (is_alive(winner) && turn.now >= *pursuit.doubled_at + kGrace) {

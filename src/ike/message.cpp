@@ -125,6 +125,13 @@ const NotifyPayload* Message::find_error() const {
     return nullptr;
 }
 
+bool Message::deletes_ike_sa() const {
+    return std::any_of(payloads.begin(), payloads.end(), [](const Payload& payload) {
+        const auto* deleted = std::get_if<DeletePayload>(&payload);
+        return deleted != nullptr && deleted->protocol == Protocol::ike;
+    });
+}
+
 bool has_marker(std::uint16_t from_port, std::uint16_t to_port) { return from_port != 500 && to_port != 500; }
 
 Bytes in_datagram(ByteView message, bool marked) {

@@ -64,6 +64,7 @@ struct Message {
     const TsPayload* find_ts(bool responder) const;
     const NotifyPayload* find_notify(std::uint16_t type) const;
     const NotifyPayload* find_error() const;  // the first error notify
+    bool deletes_ike_sa() const;
     template <class T>
     std::size_t count() const {
         std::size_t n = 0;

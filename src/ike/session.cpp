@@ -82,6 +82,9 @@ void Session::receive_request(const RawMessage& raw, const Endpoint& from, const
         if (message.error() != Drop::incomplete) turn.drop(to_string(message.error()), from);
         if (!is_malformed(message.error())) return;
     }
+    // What is worn and on its way out is not to look alive.
+    if (closing() && worn_ && message && !message->deletes_ike_sa())
+        return turn.drop("request on an IKE SA that is closing", from);
     responder_.accept(request_print_);
     heard(raw, from, to, turn);
     if (message && comes_early(*message, turn)) return;
@@ -108,6 +111,7 @@ void Session::receive_response(const RawMessage& raw, const Endpoint& from, cons
     const bool one_of_several = state_ == SessionState::auth_sent && !handshake_->others.empty();
     const std::optional<Requester> before = one_of_several ? std::optional(requester_) : std::nullopt;
     requester_.answered(raw.header.message_id);
+    if (extensions_ > kExtensions) worn_ = false;  // it answers again
     if (requester_.next_id() == turn.ground.config.ike_requests) renew_at_ = turn.now;
     measure_path(turn);
     heard(raw, from, to, turn);
@@ -385,11 +389,8 @@ void Session::on_silence(Turn& turn) {
     const std::string where = remote_.to_string();
     if (state_ == SessionState::init_sent) {
         const std::string& hint = handshake_->hint;
-        return end(
-            hint.empty() ? Ending::silent : Ending::failed,
-            hint.empty() ? "no answer from " + where : hint + " (unverified, " + where + ")",
-            turn
-        );
+        if (hint.empty()) return end(Ending::silent, "no answer from " + where, turn);
+        return end(Ending::failed, hint + " (unverified, " + where + ")", turn);
     }
     if (state_ == SessionState::auth_sent)
         return end(Ending::silent, "no answer to IKE_AUTH from " + where, turn);
@@ -398,7 +399,7 @@ void Session::on_silence(Turn& turn) {
         forget_renewal(turn);
         return requester_.forget();
     }
-    if (heard_at_ > asked_at_) {
+    if (heard_at_ > asked_at_ && !(renewal_ && renewal_->rival)) {
         if (++extensions_ > kExtensions) wear_out("IKE goes unanswered while ESP arrives", turn);
         asked_at_ = turn.now;
         requester_.extend(kExtraTries);
@@ -423,6 +424,7 @@ void Session::close(const std::string& why, Turn& turn) {
     turn.note(base::Level::info, name(turn) + " closed: " + why);
     trouble_ = why;
     state_ = SessionState::closing;
+    if (worn_) requester_.forget();  // nobody answers what is under way: DELETE has its number
     const auto rival = renewal_ ? std::exchange(renewal_->rival, std::nullopt) : std::nullopt;
     turn.ground.events.emplace_back(Ended{key(), peer_, Ending::by_us, why, false, rival});
     next_wish(turn);

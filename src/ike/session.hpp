@@ -366,7 +366,7 @@ private:
     };
     std::optional<Suspicion> suspicion_;
     Duration round_trip_{};  // smoothed; of requests that were answered at once
-    unsigned in_vain_ = 0;   // repetitions that an answer took, in eighths; the most, and slowly less
+    unsigned in_vain_ = 0;   // repetitions that an answer takes, smoothed, times 256
     Duration dpd_interval_{}, keepalive_interval_{};
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

@@ -144,6 +144,7 @@ void Session::installed(ChildId id, Turn& turn) {
         old->due.reset();  // of an old one that stood by itself
     }
     child_failures_ = 0;
+    if (replaces) worn_ = false;
     trouble_.clear();
     if (owed_ && owed_->child == id) {
         const Owed owed = *std::exchange(owed_, std::nullopt);

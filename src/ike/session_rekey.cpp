@@ -23,13 +23,6 @@ std::uint64_t ike_spi(const SaPayload& sa, std::uint8_t number) {
     return named == sa.proposals.end() ? 0 : base::Reader(named->spi).u64();
 }
 
-bool deletes_session(const Message& message) {
-    return std::any_of(message.payloads.begin(), message.payloads.end(), [](const Payload& payload) {
-        const auto* deleted = std::get_if<DeletePayload>(&payload);
-        return deleted != nullptr && deleted->protocol == Protocol::ike;
-    });
-}
-
 }  // namespace
 
 // --- By the peer ---
@@ -221,7 +214,7 @@ const Bytes& Session::lowest_nonce() const { return origin_->lowest_nonce; }
 // A request on a spare session says that the peer has gone over to it: it waits until the children are here.
 // DELETE says the opposite.
 bool Session::comes_early(const Message& message, Turn& turn) {
-    if (state_ != SessionState::spare || deletes_session(message)) return false;
+    if (state_ != SessionState::spare || message.deletes_ike_sa()) return false;
     origin_->early = message;
     turn.ground.events.emplace_back(Succeeded{origin_->precursor, key(), std::nullopt});
     return true;

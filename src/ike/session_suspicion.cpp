@@ -11,9 +11,10 @@ namespace aronet::ike {
 namespace {
 
 constexpr unsigned kUnansweredMax = 8;
-// Where answers have taken several questions, twice as many more: at 30 % loss each way half of the questions
-// are in vain, and one time in a thousand ten of them.
-constexpr unsigned kInVainMax = 8, kInVainMemory = 8;
+// Where answers take several questions more of them: at 30 % loss each way half of them are in vain, and one
+// time in a thousand ten at once.
+constexpr unsigned kInVainMax = 8, kInVainGain = 16, kInVainUnit = 256, kMorePerInVain = 12, kMoreMax = 16;
+constexpr Duration kOutage = std::chrono::seconds(4);  // an answer that took so long tells nothing of loss
 constexpr Duration kPatienceMin = std::chrono::seconds(2);  // else four round trips
 constexpr unsigned kRoundTripGain = 8;                      // as RFC 6298 smooths
 
@@ -42,8 +43,8 @@ void Session::weigh_suspicion(Turn& turn) {
     if (!suspicion_ || suspicion_->dead) return;
     const unsigned unanswered = requester_.sent() - suspicion_->sent_before;
     const Duration patience = std::max<Duration>(kPatienceMin, round_trip_ * 4);
-    if (unanswered < kUnansweredMax + 2 * in_vain_ / kInVainMemory || turn.now < suspicion_->since + patience)
-        return;
+    const unsigned more = std::min(kMorePerInVain * in_vain_ / kInVainUnit, kMoreMax);
+    if (unanswered < kUnansweredMax + more || turn.now < suspicion_->since + patience) return;
     suspicion_->dead = true;
     requester_.pace(kLiveSchedule, turn.now, turn.ground.random);
     turn.note(base::Level::info, name(turn) + ": traffic and questions go unanswered");
@@ -58,12 +59,12 @@ void Session::acquit_if_heard(Turn& turn) {
     turn.out.emplace_back(Doubted{*peer_, Trust::full});
 }
 
-// An answer has come. Most questions in vain of the last sixty times; the time of one that belongs to one
-// datagram alone (Karn). What was gone for a while says nothing about the loss on the path.
+// An answer has come: how many repetitions answers take on the average, and the time of one that belongs to
+// one datagram alone (Karn).
 void Session::measure_path(const Turn& turn) {
-    const bool was_gone = suspicion_ && suspicion_->dead;
-    const unsigned now_in_vain = std::min(requester_.sent() - 1, kInVainMax) * kInVainMemory;
-    if (!was_gone) in_vain_ = std::max(now_in_vain, in_vain_ - std::min(in_vain_, 1u));
+    if (asked_ != Asked::auth && extensions_ == 0 && turn.now < asked_at_ + kOutage)
+        in_vain_ += std::min(requester_.sent() - 1, kInVainMax) * (kInVainUnit / kInVainGain) -
+                    in_vain_ / kInVainGain;
     if (requester_.sent() != 1) return;
     const Duration sample = turn.now - asked_at_;
     round_trip_ =

@@ -47,21 +47,25 @@ void drop(Dialogue& d, const std::function<bool(std::uint8_t exchange)>& which) 
 }  // namespace
 
 TEST_CASE("C18: whoever drops every CREATE_CHILD_SA delays a rekeying and cuts no tunnel") {
-    for (const bool of_ike : {false, true}) {
-        CAPTURE(of_ike);
-        Dialogue d = established();
-        const ChildId before = *d.a.sending;
+    for (unsigned bits = 0; bits < 8; ++bits) {
+        const bool of_ike = (bits & 1) != 0, by_b = (bits & 2) != 0, begun_by_b = (bits & 4) != 0;
+        CAPTURE(of_ike, by_b, begun_by_b);
+        Dialogue d;
+        begun_by_b ? d.b_connects() : d.a_connects();
+        d.advance(1s).both_connect().advance(4s).expect_tunnel();
+        Side& asks = by_b ? d.b : d.a;
+        const ChildId before = *asks.sending;
         drop(d, [](std::uint8_t exchange) { return exchange == kCreateChild; });
-        d.call(d.a, [&](Engine& engine, Actions& out) {
+        d.call(asks, [&](Engine& engine, Actions& out) {
             of_ike ? engine.renew(1, d.now, out) : engine.rekey(before, d.now, out);
         });
-        flows(d, 120s, [&] { return *d.a.sending != before; });
-        CHECK(*d.a.sending != before);  // by another IKE SA
+        flows(d, 120s, [&] { return *asks.sending != before; });
+        CHECK(*asks.sending != before);  // by another IKE SA
         flows(d, 120s);
         d.fate = {};
         flows(d, 60s);
         CHECK(d.single());
-        CHECK(d.a.view().attempts <= 12);
+        CHECK(asks.view().attempts <= 12);
     }
 }
 
@@ -73,6 +77,19 @@ TEST_CASE("C18: whoever drops every message of IKE cuts no tunnel that carries t
     flows(d, 60s);
     CHECK(d.single());
     d.advance(60s).expect_tunnel();
+}
+
+TEST_CASE("what has no child takes the place of nothing that has one") {
+    Dialogue d = established();
+    const ChildId before = *d.a.sending;
+    d.b.refuses = true;
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(before, d.now, out); });
+    flows(d, 5min);
+    CHECK(d.a.view().attempts > 1);
+    CHECK(*d.a.sending == before);
+    d.b.refuses = false;
+    flows(d, 2min);
+    CHECK(d.single());
 }
 
 TEST_CASE("a child that the peer does not let us rekey is replaced by that of another IKE SA, without a gap"
