@@ -31,14 +31,15 @@ const Source* Entry::source(RouterId router_id) const {
 
 void Entry::sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires) {
     auto* s = const_cast<Source*>(source(router_id));
-    if (s == nullptr) s = &sources.emplace_front(Source{router_id, Tick(), seqno, metric});
+    const bool added = s == nullptr;
+    if (added) s = &sources.emplace_front(Source{router_id, Tick(), seqno, metric});
     if (newer(seqno, s->seqno)) {
         s->seqno = seqno;
         s->metric = metric;
     } else if (seqno == s->seqno) {
         s->metric = std::min(s->metric, metric);
     }
-    s->expires = Tick(expires);
+    if (s->expires.before(Tick(expires)) || added) s->expires = Tick(expires);
 }
 
 // ---- what is rare ----
@@ -53,9 +54,9 @@ std::span<PendingRequest> Entry::requests() const {
     return rare ? std::span(rare->requests) : std::span<PendingRequest>();
 }
 
-PendingRequest* Entry::request(RouterId router_id, bool ours) const {
+PendingRequest* Entry::request(RouterId router_id) const {
     for (PendingRequest& r : requests()) {
-        if (r.router_id == router_id && r.ours == ours) return &r;
+        if (r.router_id == router_id && r.ours) return &r;
     }
     return nullptr;
 }

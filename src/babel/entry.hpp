@@ -80,7 +80,7 @@ struct Entry {  // in an order that leaves no gaps
     std::optional<Instant> time(Time which) const { return rare ? (*rare).*which : std::nullopt; }
     void set(Time which, std::optional<Instant> at);
     std::span<PendingRequest> requests() const;
-    PendingRequest* request(RouterId router_id, bool ours) const;
+    PendingRequest* request(RouterId router_id) const;  // of ours
     PendingRequest& add_request(const PendingRequest& request);
     template <class Condition>
     void forget_requests(const Condition& condition) {

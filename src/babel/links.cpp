@@ -53,6 +53,7 @@ void Speaker::State::remove_neighbour(NeighbourId id, const Turn& turn) {
         forget_if_idle(entry);
     }
     admit_dump(dumps.leave(id), turn);
+    away -= gone.away ? 1 : 0;
     for (const Due due :
          {Due::multicast_hello,
           Due::unicast_hello,
@@ -160,6 +161,7 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     for (const EntryId id : entries) reconsider(*table.at(id), *table.at(id)->routes.by(n.id), turn);
     if (!was_reachable && n.reachable()) became_reachable(n, turn);
     if (was_reachable && !n.reachable()) {  // it is told everything when it comes back
+        away += std::exchange(n.away, true) ? 0 : 1;
         n.delivery.forget();
         n.outbox.owed.clear();
         n.outbox.dump.reset();
@@ -168,12 +170,23 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     }
 }
 
-// Tell it all we know, and ask for what it may have told before we could hear it: or before the Hello by
-// which it proved to have started anew, and we forgot what it had said.
+// Tell it all we know, and what is gone since it was away; ask for what it may have told before we could hear
+// it, or before the Hello by which it proved to have started anew, and we forgot what it had said. What it
+// said may have become unfeasible, and is wanted (section 3.8.2.1).
 void Speaker::State::became_reachable(Neighbour& n, const Turn& turn) {
     n.asked = 0;
     if (!n.delivery.answers()) n.delivery = {};
     start_dump(n, turn);
+    if (std::exchange(n.away, false)) {
+        --away;
+        n.outbox.dump->losses = true;
+        for (const EntryId id : n.entries) {
+            const Entry& entry = *table.at(id);
+            const Route& route = *entry.routes.by(n.id);
+            const bool wanted = entry.selected == kNobody && !entry.is_own() && metric(route) != kInfinity;
+            if (wanted) ask_for_feasible(entry, route.router_id, n, turn);
+        }
+    }
     const auto usable = [&](EntryId id) { return table.at(id)->routes.by(n.id)->received != kInfinity; };
     if (std::none_of(n.entries.begin(), n.entries.end(), usable)) queue(n, Tlv(RouteRequest{}), turn);
 }

@@ -84,6 +84,7 @@ struct Neighbour {
 
     Outbox outbox;
     Delivery delivery;
+    bool away = false;               // was reachable, and may miss what is retracted
     unsigned asked = 0;              // Hellos since it is reachable that asked whether they arrived
     std::vector<EntryId> entries;    // that hold a route by this neighbour; Route::position is the index
     std::vector<Address> next_hops;  // that it announced; the first is its own address

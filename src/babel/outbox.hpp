@@ -18,6 +18,7 @@ struct Outbox {
         std::optional<Destination> after;
         Duration pause = kPortionPause;
         bool spread = false;  // over the time there is, unasked and unacknowledged
+        bool losses = false;  // also of what is gone, to who may not have heard of that
     };
 
     std::vector<Tlv> tlvs;                 // requests and acknowledgments, urgent

@@ -2,6 +2,8 @@
 
 #include "babel/state.hpp"
 
+#include <algorithm>
+
 namespace aronet::babel {
 
 // Section 3.8.1.1: an update, or a retraction where there is no route.
@@ -35,24 +37,32 @@ void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& 
     }
 }
 
-// To one neighbour, once: copies would multiply at every hop.
+// To one neighbour, once: copies would multiply at every hop. Everybody who asks is remembered, also whose
+// request goes no further: the answer is for all of them.
 void Speaker::State::forward(Entry& entry, Neighbour& from, const SeqnoRequest& request, const Turn& turn) {
-    PendingRequest* known = entry.request(request.router_id, false);
-    const bool asked_for = known != nullptr && !newer(request.seqno, known->seqno);
-    if (asked_for && turn.now - known->sent_at < kForwardSuppression) return;
+    PendingRequest* known = nullptr;
+    bool forwarded = false;
+    for (PendingRequest& r : entry.requests()) {
+        if (r.ours || r.router_id != request.router_id) continue;
+        if (r.requester_on == from.interface->id && r.requester == from.address) known = &r;
+        const bool recent = turn.now - r.sent_at < kForwardSuppression;
+        if (recent && !newer(request.seqno, r.seqno)) forwarded = true;
+    }
     if (known == nullptr && entry.requests().size() >= kRequestsPerDestinationMax) return;
     const Route* way = way_to_forward(entry, from.id);
     if (way == nullptr) return;
+    const Instant sent_at = known != nullptr ? known->sent_at : turn.now - kForwardSuppression;
     if (known == nullptr) known = &entry.add_request({});
     *known = PendingRequest{
         .router_id = request.router_id,
         .seqno = request.seqno,
         .requester_on = from.interface->id,
         .requester = from.address,
-        .sent_at = turn.now,
+        .sent_at = forwarded ? sent_at : turn.now,
         .due = turn.now + kForwardMemory,
     };
     arm(entry, known->due);
+    if (forwarded) return;
     SeqnoRequest onward = request;
     --onward.hop_count;
     queue(*neighbours[way->neighbour], Tlv(onward), turn);
@@ -96,11 +106,14 @@ void Speaker::State::ask_for_feasible(
 // Section 3.8.2.1: the last feasible route is lost.
 void Speaker::State::starve(Entry& entry, RouterId lost, const Turn& turn) {
     const Source* source = entry.source(lost);
-    if (source == nullptr) return;  // never announced to anybody: any route would be feasible
-    PendingRequest* known = entry.request(lost, true);
+    const bool others = std::any_of(entry.routes.begin(), entry.routes.end(), [&](const Route& route) {
+        return metric(route) != kInfinity && route.router_id != config.router_id;
+    });
+    if (source == nullptr && !others) return;  // never announced to anybody: any route would be feasible
+    PendingRequest* known = entry.request(lost);
     PendingRequest& pending =
         known != nullptr ? *known : entry.add_request({.router_id = lost, .ours = true});
-    pending.seqno = static_cast<SeqNo>(source->seqno + 1);
+    if (source != nullptr) pending.seqno = static_cast<SeqNo>(source->seqno + 1);
     pending.resends_left = kRequestResends;
     pending.wait = kRequestTimeout;
     pending.due = turn.now + pending.wait;
@@ -123,7 +136,7 @@ void Speaker::State::send_starvation_request(
         if (again && by.reachable()) queue(by, Tlv(RouteRequest{entry.about()}), turn);
         asked = true;
     }
-    if (asked) return;
+    if (asked || entry.source(pending.router_id) == nullptr) return;
     const SeqnoRequest wanted{entry.about(), pending.seqno, kInitialHopCount, pending.router_id};
     for (auto& [id, interface] : interfaces) {
         if (interface.neighbours.empty()) continue;

@@ -139,7 +139,8 @@ void Speaker::State::tend(Entry& entry, const Turn& turn) {
     const bool confirmed =
         take(&Rare::confirm_at) && entry.time(&Rare::hold_until) && confirm_retraction(entry, turn);
     const bool held_enough = take(&Rare::hold_until) || confirmed, look = take(&Rare::look_again);
-    take(&Rare::forget_at);
+    // Who is away is told when it comes back, or forgets us.
+    if (take(&Rare::forget_at) && away > 0) entry.set(&Rare::forget_at, now + kRetractionMemory);
     if (changed || held_enough || look) reselect(entry, turn);
     resend_requests(entry, turn);
     if (const auto next = entry.next_event(now)) arm(entry, *next);

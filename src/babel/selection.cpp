@@ -62,6 +62,8 @@ void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& 
 void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {
     const NeighbourId before = entry.selected;
     const Route* lost = entry.selected_route();
+    const RouterId lost_router = lost != nullptr ? lost->router_id : entry.told_router_id;
+    const bool was_told = entry.told_metric != kInfinity;
     const Installed installed_before = installed(entry);
     if (before != choice.best && before != kNobody) --neighbours[before]->selected;
     if (before != choice.best && choice.best != kNobody) ++neighbours[choice.best]->selected;
@@ -81,7 +83,7 @@ void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {
     if (!entry.time(&Rare::hold_until)) entry.set(&Rare::confirm_at, std::nullopt);
     install(entry, installed_before, turn);
     tell(entry, turn);
-    if (none_left && lost != nullptr) starve(entry, lost->router_id, turn);
+    if (none_left && (lost != nullptr || was_told)) starve(entry, lost_router, turn);
     answer_requests(entry, turn);
 }
 

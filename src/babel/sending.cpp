@@ -192,7 +192,8 @@ void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& se
             Entry& entry = *it;
             box.dump->after = entry.about();
             Announcement update = announcement(*box.dump->after, &entry, interface);
-            if (update.metric == kInfinity && !entry.time(&Rare::hold_until)) continue;
+            const bool gone = box.dump->losses && entry.time(&Rare::forget_at);
+            if (update.metric == kInfinity && !gone && !entry.time(&Rare::hold_until)) continue;
             items.push_back({std::move(update), &entry});
         }
         const bool complete = it == table.end();

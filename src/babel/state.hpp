@@ -88,7 +88,7 @@ struct Speaker::State {
     bool stopped = false;
     std::map<InterfaceId, Interface> interfaces;
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
-    std::size_t neighbour_count = 0;
+    std::size_t neighbour_count = 0, away = 0;           // of these
     Table table;
     Journal journal;
     std::vector<EntryId> later;  // changes that may wait for company

@@ -119,6 +119,24 @@ TEST_CASE("a retraction that is not acknowledged is said again until it is") {
     CHECK(desk.forwarding.absent(kD));
 }
 
+// It missed no Hello, so that it asks for nothing when it is heard again, and would use what is gone.
+TEST_CASE("who was away for a moment hears of what was retracted meanwhile") {
+    for (const Duration gone : {5s, 100s}) {
+        CAPTURE(gone / 1s);
+        Router desk;
+        desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 60s});
+        desk.pass(1s);
+        desk.speaker.suspect(2, kInfinity, desk.now, desk.actions);
+        desk.retract(1, kA, "fd00::/64");
+        desk.pass(gone);
+        desk.forget();
+        desk.speaker.suspect(2, 0, desk.now, desk.actions);
+        desk.pass(1s);
+        CHECK(desk.retractions(2, kD) >= 1);
+        CHECK(desk.retractions(3, kD) == 0);
+    }
+}
+
 TEST_CASE("a change of router-id is acknowledged, or repeated") {
     Router desk;
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 60s});

@@ -12,6 +12,9 @@
 
 namespace aronet::babel {
 
+// Of an environment variable.
+std::uint64_t number(const char* variable, std::uint64_t otherwise);
+
 class Mesh {
 public:
     explicit Mesh(std::uint64_t seed) : random_(base::Random::from_number(seed)) {}
@@ -59,6 +62,7 @@ public:
     std::size_t routes_at(NodeId node) const { return nodes_[node].forwarding.ways.size(); }
     std::size_t changes_at(NodeId node) const { return nodes_[node].forwarding.changes; }
     bool knows(NodeId node, const Destination& d) const;
+    bool announces(NodeId node, const Destination& d) const { return nodes_[node].own.contains(d); }
     Speaker& speaker(NodeId node) { return *nodes_[node].speaker; }
     Instant now() const { return now_; }
     // What the caller did with speaker(node) is carried out.

@@ -4,7 +4,6 @@
 
 #include "babel/desk.hpp"
 
-#include <cstdlib>
 #include <ranges>
 
 using namespace aronet;
@@ -31,11 +30,6 @@ struct RandomGraph {
     Mesh mesh;
     std::size_t count = 0;
 };
-
-std::uint64_t number(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // Random networks: ARONET_SEEDS says how many, ARONET_SEED which one alone.
 auto seeds() {

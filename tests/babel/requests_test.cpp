@@ -175,6 +175,54 @@ TEST_CASE("the answer to a forwarded request is passed to the one who asked at o
     CHECK(desk.said<Announcement>(2, kB).empty());
 }
 
+TEST_CASE("the answer to a request is passed to everybody who asked, also whose request went no further") {
+    for (const Duration later : {500ms, 1500ms}) {  // suppressed; forwarded, too
+        Router desk;
+        desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});
+        desk.pass(2s);
+        desk.ask_seqno(2, kB, kD, 6, 0xaa);
+        desk.pass(later);
+        desk.ask_seqno(3, kC, kD, 6, 0xaa);
+        desk.forget();
+        desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 6});
+        REQUIRE(desk.said<Announcement>(2, kB).size() == 1);
+        REQUIRE(desk.said<Announcement>(3, kC).size() == 1);
+        CHECK(desk.said<Announcement>(3, kC)[0].seqno == 6);
+    }
+}
+
+TEST_CASE("a neighbour that was away is asked for its route when we have none that is feasible") {
+    Router desk;
+    desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 5});
+    desk.say(2, kB, Announce{"fd00::/64", 300, 0xaa, 5, 60s});  // unfeasible
+    desk.pass(2s);
+    desk.speaker.suspect(2, kInfinity, desk.now, desk.actions);
+    desk.pass(1s);
+    desk.retract(1, kA, "fd00::/64");
+    desk.pass(20s);
+    desk.forget();
+    desk.speaker.suspect(2, 0, desk.now, desk.actions);
+    desk.pass(100ms);
+    REQUIRE(desk.said<SeqnoRequest>(2, kB).size() == 1);
+    CHECK(desk.said<SeqnoRequest>(2, kB)[0].seqno == 6);
+}
+
+TEST_CASE("who takes back a prefix of its own asks for the unfeasible routes that others have to it") {
+    Router desk;
+    desk.say(2, kB, Announce{"fd00::/64", 10, 0xbb, 5, 60s});
+    desk.pass(2s);
+    desk.speaker.announce(kD, 0, desk.now, desk.actions);
+    desk.pass(2s);
+    desk.say(2, kB, Announce{"fd00::/64", 500, 0xbb, 5, 60s});
+    desk.pass(2s);
+    desk.forget();
+    desk.speaker.withdraw(kD, desk.now, desk.actions);
+    desk.pass(100ms);
+    REQUIRE(desk.said<SeqnoRequest>(2, kB).size() == 1);
+    CHECK(desk.said<SeqnoRequest>(2, kB)[0].router_id == 0xbb);
+    CHECK(desk.said<SeqnoRequest>().size() == 1);
+}
+
 TEST_CASE("a request for what we have no route to is ignored") {
     Router desk;
     desk.ask_seqno(1, kA, to("fd99::/64"), 1, 0xaa);

@@ -40,6 +40,16 @@ std::vector<base::Bytes> updates_about(unsigned count) {
 
 }  // namespace
 
+TEST_CASE("a feasibility distance lives as long as the longest promise it was told with") {
+    Entry entry;
+    const Instant now{std::chrono::seconds(1000)};
+    entry.sent(0xaa, 5, 100, now + 600s);
+    entry.sent(0xaa, 5, 100, now + 180s);  // on another interface, more often
+    CHECK(entry.source(0xaa)->expires.near(now) >= now + 600s);
+    entry.sent(0xaa, 5, 100, now + 700s);
+    CHECK(entry.source(0xaa)->expires.near(now) >= now + 700s);
+}
+
 TEST_CASE("entries are found and listed in the order of destinations, whichever come and go") {
     base::Random random = base::Random::from_number(3);
     Table table;
