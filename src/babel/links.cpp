@@ -170,22 +170,20 @@ void Speaker::State::update_cost(Neighbour& n, const Turn& turn) {
     }
 }
 
-// Tell it all we know, and what is gone since it was away; ask for what it may have told before we could hear
-// it, or before the Hello by which it proved to have started anew, and we forgot what it had said. What it
-// said may have become unfeasible, and is wanted (section 3.8.2.1).
+// Tell it all we know, and what went of late, while we could not reach it; ask for what it may have told
+// before we could hear it, or before the Hello by which it proved to have started anew, and we forgot what it
+// had said. What it said may have become unfeasible, and is wanted (section 3.8.2.1).
 void Speaker::State::became_reachable(Neighbour& n, const Turn& turn) {
     n.asked = 0;
     if (!n.delivery.answers()) n.delivery = {};
     start_dump(n, turn);
-    if (std::exchange(n.away, false)) {
-        --away;
-        n.outbox.dump->losses = true;
-        for (const EntryId id : n.entries) {
-            const Entry& entry = *table.at(id);
-            const Route& route = *entry.routes.by(n.id);
-            const bool wanted = entry.selected == kNobody && !entry.is_own() && metric(route) != kInfinity;
-            if (wanted) ask_for_feasible(entry, route.router_id, n, turn);
-        }
+    n.outbox.dump->losses = true;
+    away -= std::exchange(n.away, false) ? 1 : 0;
+    for (const EntryId id : n.entries) {
+        const Entry& entry = *table.at(id);
+        const Route& route = *entry.routes.by(n.id);
+        const bool wanted = entry.selected == kNobody && !entry.is_own() && metric(route) != kInfinity;
+        if (wanted) ask_for_feasible(entry, route.router_id, n, turn);
     }
     const auto usable = [&](EntryId id) { return table.at(id)->routes.by(n.id)->received != kInfinity; };
     if (std::none_of(n.entries.begin(), n.entries.end(), usable)) queue(n, Tlv(RouteRequest{}), turn);

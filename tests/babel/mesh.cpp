@@ -177,7 +177,7 @@ void Mesh::perform(NodeId id) {
         Link::Order& order = l.from(id);
         for (const Duration delay : journeys(id, link, *send)) {
             if (to == kCaller) continue;
-            const Instant at = std::max(now_ + delay, order.restarted);
+            const Instant at = std::max(now_ + delay, orderly ? order.last : order.restarted);
             order.last = std::max(order.last, at);
             flights_.push({at, order_++, to, link, send->bytes, send->to.is_multicast(), l.life});
         }

@@ -73,6 +73,7 @@ public:
     std::size_t bytes() const { return bytes_; }
     static Destination own(NodeId node);
 
+    bool orderly = false;    // on a link no packet overtakes another
     InterfaceConfig config;  // of every link; link_local and rxcost are set per link
     // When each copy of a packet arrives, from now. Absent: by chance, after the link's delay.
     std::function<std::vector<Duration>(const Send&)> wire;
