@@ -31,15 +31,14 @@ const Source* Entry::source(RouterId router_id) const {
 
 void Entry::sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires) {
     auto* s = const_cast<Source*>(source(router_id));
-    const bool added = s == nullptr;
-    if (added) s = &sources.emplace_front(Source{router_id, Tick(), seqno, metric});
+    if (s == nullptr) s = &sources.emplace_front(Source{router_id, Tick(expires), seqno, metric});
     if (newer(seqno, s->seqno)) {
         s->seqno = seqno;
         s->metric = metric;
     } else if (seqno == s->seqno) {
         s->metric = std::min(s->metric, metric);
     }
-    if (s->expires.before(Tick(expires)) || added) s->expires = Tick(expires);
+    if (s->expires.before(Tick(expires))) s->expires = Tick(expires);
 }
 
 // ---- what is rare ----
