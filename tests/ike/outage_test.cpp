@@ -23,15 +23,20 @@ void expect_soon(Dialogue& d) {
     REQUIRE(d.tunnel());
 }
 
+// A tunnel whose probes are anywhere; `a_unknown`: only a can initiate.
+void settle(Dialogue& d, bool a_unknown) {
+    d.a_unknown = a_unknown;
+    d.both_connect().advance(4s).expect_tunnel();
+    d.advance(std::chrono::milliseconds(d.a.random->below(15000)));
+}
+
 // Runs a story where both sides can initiate, and where only a can, with some seeds each.
 void each_way(const std::function<void(Dialogue&)>& story) {
     for (const bool a_unknown : {false, true}) {
         for (std::uint64_t seed = 1; seed <= 8; ++seed) {
             INFO("seed " << seed << (a_unknown ? ", only a can initiate" : ""));
             Dialogue d(seed);
-            d.a_unknown = a_unknown;
-            d.both_connect().advance(4s).expect_tunnel();
-            d.advance(std::chrono::milliseconds(d.a.random->below(15000)));  // probes are anywhere
+            settle(d, a_unknown);
             story(d);
             d.advance(40s).expect_tunnel("after a while");
         }
@@ -277,9 +282,7 @@ TEST_CASE("a peer that is started anew twice, the second time in the midst of IK
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
         INFO("seed " << seed);
         Dialogue d(seed);
-        d.a_unknown = true;
-        d.both_connect().advance(4s).expect_tunnel();
-        d.advance(std::chrono::milliseconds(d.a.random->below(15000)));
+        settle(d, true);
         d.restart(d.b, 90);
         const auto asked = d.count(kAuth, true);
         d.advance_until(kDownMax, [&] { return d.count(kAuth, true) > asked; });
@@ -294,9 +297,7 @@ TEST_CASE("a peer that is started anew is found again soon while strangers ask f
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
         INFO("seed " << seed);
         Dialogue d(seed);
-        d.a_unknown = true;
-        d.both_connect().advance(4s).expect_tunnel();
-        d.advance(std::chrono::milliseconds(d.a.random->below(15000)));
+        settle(d, true);
         Stranger stranger(d);
         d.restart(d.b, 90);
         const OpaquePayload sealed{static_cast<std::uint8_t>(PayloadType::sk), false, Bytes(60)};
