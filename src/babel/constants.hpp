@@ -99,6 +99,7 @@ inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighb
 inline constexpr Duration kEarlierLifeMax = 10s;    // after which nobody speaks to it any more
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3
 inline constexpr unsigned kRttGain = 42;            // of 256: 0.164 (RFC 9616 section 4.1)
+inline constexpr Duration kRttNoise = 5ms;          // samples that differ by less tell nothing new
 
 // RFC 8967 with the limits of its sections 4.3.1, 4.4 and 6, and RFC 9467 3.2.
 inline constexpr std::size_t kMacIndexMax = 32;

@@ -282,7 +282,8 @@ Ihu Speaker::State::ihu_for(Neighbour& n) {
         .interval = Interval::of(n.interface->hello_interval * 3)};
 }
 
-// A time stamp in an IHU counts only beside one in a Hello that stands before it (RFC 9616 3.2).
+// A time stamp in an IHU counts only beside one in a Hello that stands before it (RFC 9616 3.2). Where
+// nothing is sent and the round trip time does not change, it need not be known more often than IHUs are due.
 void Speaker::State::write_hello(Interface& interface, Sender& sender, const Turn& turn) {
     const bool with_rtt = interface.config.type == LinkType::tunnel;
     const auto hello = [&] {
@@ -291,11 +292,12 @@ void Speaker::State::write_hello(Interface& interface, Sender& sender, const Tur
         return Tlv(tlv);
     };
     sender.add(hello());
-    const bool every =
-        with_rtt || interface.config.type == LinkType::lossy || interface.hellos_sent++ % 3 == 0;
+    const bool in_use = with_rtt && turn.now < interface.flows_until + interface.hello_interval;
+    const bool every = interface.hellos_sent++ % 3 == 0 || in_use || interface.config.type == LinkType::lossy;
     for (const auto& [address, id] : interface.neighbours) {
         Neighbour& n = *neighbours[id];
-        if (!every && !n.ihu_wanted && !n.multicast.has_holes() && !unproven(n)) continue;
+        const bool needless = !n.ihu_wanted && !n.multicast.has_holes() && !unproven(n);
+        if (!every && needless && (!with_rtt || n.rtt.steady())) continue;
         Ihu ihu = ihu_for(n);
         if (with_rtt) ihu.echo = n.rtt.echo(turn.now);
         n.ihu_wanted = false;

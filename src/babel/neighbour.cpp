@@ -79,10 +79,10 @@ bool RoundTrip::echoed(const Ihu::Echo& echo) {
     if (!heard_ || away > age_max || kept > age_max) return false;
     if (since_last < 0 || since_last > std::int32_t(age_max)) return false;
     const auto sample = std::max<std::int64_t>(0, std::int64_t(away) - std::int64_t(kept)) * 1us;
-    if (!smoothed_)
-        smoothed_ = sample;
-    else
-        *smoothed_ += (sample - *smoothed_) * kRttGain / 256;
+    if (!smoothed_) smoothed_ = sample;
+    const bool near = sample < *smoothed_ + kRttNoise && *smoothed_ < sample + kRttNoise;
+    alike_ = near ? std::min(alike_ + 1, kAlikeMin) : 0;
+    *smoothed_ += (sample - *smoothed_) * kRttGain / 256;
     return true;
 }
 

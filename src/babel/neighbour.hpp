@@ -41,6 +41,8 @@ public:
     bool echoed(const Ihu::Echo& echo);
     std::optional<Ihu::Echo> echo(Instant now) const;  // what our next IHU returns
     std::optional<Duration> smoothed() const { return smoothed_; }
+    // It has stayed about the same for so many samples that the next one can wait; or there are none.
+    bool steady() const { return !heard_ || alike_ >= kAlikeMin; }
     void forget() { *this = {}; }
 
 private:
@@ -50,6 +52,8 @@ private:
     std::optional<std::uint32_t>
         last_received_;  // the peer's stamp of the arrival of ours, from its last echo
     std::optional<Duration> smoothed_;
+    static constexpr unsigned kAlikeMin = 16;
+    unsigned alike_ = 0;  // samples near the average, one after the other
 };
 
 std::uint32_t timestamp(Instant at);  // microseconds modulo 2^32, never 0 (which peers take for none)
