@@ -10,8 +10,9 @@ namespace aronet::ike {
 
 namespace {
 
-// Whoever alone can mend a tunnel that the other side has forgotten notices in time.
-constexpr Duration kLonelyInterval = 4s;
+// Whoever alone can mend a tunnel that the other side has forgotten notices in time, and says no more than
+// the original (docs/ike.md, liveness).
+constexpr Duration kLonelyInterval = 4200ms;
 constexpr unsigned kRoundsMax = 5;  // COOKIE and INVALID_KE_PAYLOAD answers that one attempt follows
 
 Bytes natd_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Address& address, std::uint16_t port) {
