@@ -339,25 +339,12 @@ void Session::tick_established(Turn& turn) {
     }
     acquit_if_heard(turn);
     if (const auto at = doubt_at(); at && turn.now >= *at) doubt(turn);
-    if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= heard_at_ + dpd_interval_)
-        probe_wanted_ = true;
+    if (dpd_interval_ > 0s && !requester_.in_flight() && turn.now >= probe_at()) probe_wanted_ = true;
     next_wish(turn);
     if (behind_nat_ && turn.now >= sent_at_ + keepalive_interval_) {
         turn.out.emplace_back(Send{source(), remote_, {0xff}});  // RFC 3948 2.3, without marker
         sent_at_ = turn.now;
     }
-}
-
-// Early enough for the data plane to answer before the probe; once per silence.
-std::optional<Instant> Session::doubt_at() const {
-    const bool probes = dpd_interval_ > 0s && !requester_.in_flight();
-    if (!probes || children_.empty() || doubted_since_ == heard_at_) return std::nullopt;
-    return heard_at_ + dpd_interval_ * 3 / 4;
-}
-
-void Session::doubt(Turn& turn) {
-    doubted_since_ = heard_at_;
-    if (peer_ && !children_.empty()) turn.out.emplace_back(Silence{*peer_});
 }
 
 std::optional<Instant> Session::deadline() const {
@@ -375,7 +362,7 @@ std::optional<Instant> Session::deadline() const {
         if (child.due) consider(*child.due);
     }
     if (requester_.in_flight()) return first;
-    if (dpd_interval_ > 0s) consider(heard_at_ + dpd_interval_);
+    if (dpd_interval_ > 0s) consider(probe_at());
     if (const auto at = doubt_at()) consider(*at);
     if (child_due_) consider(*child_due_);
     if (const auto at = renewal_due()) consider(*at);

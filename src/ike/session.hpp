@@ -165,6 +165,8 @@ private:
     void end_after_answer(const std::string& why, Turn& turn);
     std::string name(const Turn& turn) const;
     void tick_established(Turn& turn);
+    Instant probe_at() const;
+    Duration look_interval() const;
     std::optional<Instant> doubt_at() const;
     void doubt(Turn& turn);
 
@@ -368,6 +370,7 @@ private:
     Duration round_trip_{};  // smoothed; of requests that were answered at once
     unsigned in_vain_ = 0;   // repetitions that an answer takes, smoothed, times 256
     Duration dpd_interval_{}, keepalive_interval_{};
+    bool lonely_ = false;  // the other side cannot begin an IKE SA
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;
 };

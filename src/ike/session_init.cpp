@@ -12,7 +12,7 @@ namespace {
 
 // Whoever alone can mend a tunnel that the other side has forgotten notices in time, and says no more than
 // the original (docs/ike.md, liveness).
-constexpr Duration kLonelyInterval = 4200ms;
+constexpr Duration kLonelyInterval = 4150ms;
 constexpr unsigned kRoundsMax = 5;  // COOKIE and INVALID_KE_PAYLOAD answers that one attempt follows
 
 Bytes natd_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Address& address, std::uint16_t port) {
@@ -64,7 +64,8 @@ std::unique_ptr<Session> Session::initiate(const Peer& peer, Attempt attempt, Tu
     session->marked_ = has_marker(session->local_.port, session->remote_.port);
     session->opened_at_ = turn.now;
     session->dpd_interval_ = turn.ground.config.dpd_interval;
-    if (peer.only_we_initiate) session->dpd_interval_ = std::min(session->dpd_interval_, kLonelyInterval);
+    session->lonely_ = peer.only_we_initiate;
+    if (session->lonely_) session->dpd_interval_ = std::min(session->dpd_interval_, kLonelyInterval);
     session->keepalive_interval_ = turn.ground.config.keepalive_interval;
     session->handshake_ = std::make_unique<Handshake>();
     session->handshake_->beside = attempt.beside;

@@ -190,6 +190,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->child_group_ = child_group_;
     spare->fragmentation_ = fragmentation_;
     spare->dpd_interval_ = dpd_interval_;
+    spare->lonely_ = lonely_;
     spare->keepalive_interval_ = keepalive_interval_;
     spare->behind_nat_ = behind_nat_;
     spare->peer_behind_nat_ = peer_behind_nat_;

@@ -10,6 +10,7 @@ namespace aronet::ike {
 
 namespace {
 
+constexpr Duration kLookInterval = std::chrono::seconds(1);  // of who alone can initiate, for ESP
 constexpr unsigned kUnansweredMax = 8;
 // Where answers take several questions more of them: at 30 % loss each way half of them are in vain, and one
 // time in a thousand ten at once.
@@ -19,6 +20,27 @@ constexpr Duration kPatienceMin = std::chrono::seconds(2);  // else four round t
 constexpr unsigned kRoundTripGain = 8;                      // as RFC 6298 smooths
 
 }  // namespace
+
+// The data plane only knows that ESP came since it was last asked: who has to notice in time asks often, and
+// counts from the time before.
+Instant Session::probe_at() const {
+    const bool by_esp = lonely_ && heard_at_ > heard_ike_at_;
+    return heard_at_ + dpd_interval_ - (by_esp ? look_interval() : Duration::zero());
+}
+
+Duration Session::look_interval() const { return std::min<Duration>(dpd_interval_ / 4, kLookInterval); }
+
+// Early enough for the data plane to answer before the probe; once per silence.
+std::optional<Instant> Session::doubt_at() const {
+    const bool probes = dpd_interval_ > Duration::zero() && !requester_.in_flight();
+    if (!probes || children_.empty() || doubted_since_ == heard_at_) return std::nullopt;
+    return heard_at_ + (lonely_ ? look_interval() : dpd_interval_ * 3 / 4);
+}
+
+void Session::doubt(Turn& turn) {
+    doubted_since_ = heard_at_;
+    if (peer_ && !children_.empty()) turn.out.emplace_back(Silence{*peer_});
+}
 
 void Session::suspect(Turn& turn) {
     if (state_ != SessionState::established || suspicion_ || !peer_) return;
