@@ -13,11 +13,13 @@ SOURCE = 250  # the protocol number of the routes that routers announce
 
 class Router:
     """A routing daemon in a host; `links` are names of interfaces. Without an update interval a router takes its own
-    choice: a fixed one for babeld and BIRD, ours grows with what there is to tell."""
+    choice: a fixed one for babeld and BIRD, ours grows with what there is to tell. Links that are tunnels have their
+    round trip time measured; BIRD of Debian 12 cannot do that."""
 
-    def __init__(self, host, number, links, hello=4, update=16):
+    def __init__(self, host, number, links, hello=4, update=16, tunnels=False):
         self.host, self.number, self.links = host, number, links
         self.hello, self.update = hello, update
+        self.type = "tunnel" if tunnels else "wired"
         self.process = None
 
     def start(self):
@@ -42,8 +44,8 @@ class Babeld(Router):
 
     def command(self):
         links = "\n".join(
-            f"interface {link} type wired hello-interval {self.hello} update-interval {self.update or 4 * self.hello}"
-            for link in self.links)
+            f"interface {link} type {self.type} hello-interval {self.hello} "
+            f"update-interval {self.update or 4 * self.hello}" for link in self.links)
         configuration = self.host.file("babeld.conf", f"""\
 skip-kernel-setup true
 router-id 02:ff:ee:ff:fe:01:{self.number >> 8:02x}:{self.number & 255:02x}
@@ -85,7 +87,7 @@ class Aronet(Router):
         intervals = {"hello_interval": f"{self.hello}s"}
         if self.update is not None:
             intervals["update_interval"] = f"{self.update}s"
-        interfaces = [{"name": link, **intervals} for link in self.links]
+        interfaces = [{"name": link, "type": self.type, **intervals} for link in self.links]
         configuration = self.host.file("aronet.json", json.dumps({
             "daemon": {"mode": "none"}, "endpoints": [], "log": {"level": "warning"},
             "babel": {"interfaces": interfaces, "redistribute": [{"protocol": SOURCE}]}}))

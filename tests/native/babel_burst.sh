@@ -34,6 +34,7 @@ burst() {  # SECONDS WHAT
 needs_namespaces
 router near far
 cable near far
+record near far
 for verb in add del; do
     seq $many | awk -v verb=$verb '{ printf "route %s fd70:%x:%x::/64 dev lo proto 4\n", verb, int($1 / 256), $1 % 256 }' >"$work/$verb"
 done
@@ -54,4 +55,5 @@ check 'and withdraws them' wait_for 5 counts 0
 loses near 20
 loses far 20
 burst 10 'at 20 % loss'  # two of three Hellos may be lost, and the link with them until the next
+check 'tcpdump and tshark can read all that was said' well_formed 500
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

@@ -21,6 +21,7 @@ for peer in "${peers[@]}"; do
     inside link set to-$peer master site up
     in_host $peer ip link set site up
     address $peer site "10.83.0.${number_of[$peer]}/24"
+    record $peer site
 done
 start_babeld_there() { babeld_on babeld 'interface site type wired hello-interval 1 update-interval 4'; }
 start_bird_there() { bird_on bird 'interface "site" { type wired; hello interval 1 s; update interval 4 s; };'; }
@@ -35,5 +36,6 @@ else echo 'left out: FRR is not installed, or does not start here'; fi
 check 'babeld reaches BIRD' carries babeld 10.80.2.1 10.80.1.1
 check_death babeld babeld start_babeld_there
 check_death bird BIRD start_bird_there
+check 'tcpdump and tshark can read all that was said' well_formed
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }
