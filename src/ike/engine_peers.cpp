@@ -72,6 +72,11 @@ void Engine::State::attempt(PeerId id, Turn& turn) {
     const Peer* peer = ground.peer(id);
     if (peer == nullptr || stop_at) return;
     Pursuit& pursuit = pursuits[id];
+    if (std::exchange(pursuit.beside_waits, false)) {
+        attempt_beside(id, turn);
+        if (pursuit.beside_at != turn.now) leave_queue(id, turn);  // it is not needed any more
+        return;
+    }
     if (!pursuit.sessions.empty() || !peer->remote_endpoint) return;
     // It may be this peer, on a slow machine. That can be made believe once, not for ever.
     if (!peer->initiate_first && pursuit.attempts == 0 && turn.now < pursuit.since + kPatience &&
@@ -93,9 +98,11 @@ void Engine::State::attempt_beside(PeerId id, Turn& turn) {
     const Peer* peer = ground.peer(id);
     if (peer == nullptr || stop_at || !peer->remote_endpoint) return;
     Pursuit& pursuit = pursuits[id];
-    if (live(id).size() > 1 || (pursuit.beside_at && turn.now < *pursuit.beside_at + kBesidePause)) return;
+    const bool too_soon = pursuit.beside_at && turn.now < *pursuit.beside_at + kBesidePause;
+    if (live(id).size() > 1 || too_soon) return;
     if (pursuit.beside_at) pursuit.beside_again = false;
-    if (!queue.enter(id, *peer->remote_endpoint)) return leave_queue(id, turn);
+    pursuit.beside_waits = !queue.enter(id, *peer->remote_endpoint);
+    if (pursuit.beside_waits) return;
     pursuit.beside_at = turn.now;
     begin(*peer, true, turn);
 }
@@ -113,6 +120,7 @@ void Engine::State::begin(const Peer& peer, bool beside, Turn& turn) {
 
 // Whoever waited for this peer's place starts at the next tick.
 void Engine::State::leave_queue(PeerId id, Turn& turn) {
+    pursuits[id].beside_waits = false;
     if (const auto next = queue.leave(id)) attempts.set(*next, turn.now);
 }
 

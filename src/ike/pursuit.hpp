@@ -18,6 +18,7 @@ struct Pursuit {
     std::optional<Instant> doubled_at;  // since when two sessions are established
     std::optional<Instant> beside_at;   // when the last attempt began beside a session
     bool beside_again = false;          // one more such attempt followed at once
+    bool beside_waits = false;          // for its turn
     std::optional<Instant> hinted_at;   // when one began for an SA that was passed over
     PeerState state = PeerState::idle;
     Instant since{};

@@ -138,6 +138,13 @@ TEST_CASE("no more than three attempts at once go to one address, and all get th
     d.advance(5s);
     CHECK(d.a.children.size() == 12);
     CHECK(d.b.children.size() == 12);
+    // It forgets everything: beside what it does not know any more all are made anew, by turns, too.
+    d.restart(d.b, 77);
+    peers(d.b, "bravo", "alpha", passive);
+    for (PeerId id = 1; id <= 12; ++id)
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.suspect(id, d.now, out); });
+    d.advance(500ms);
+    CHECK(d.b.children.size() == 12);
 }
 
 TEST_CASE("both sides may initiate at once and one tunnel stays") {

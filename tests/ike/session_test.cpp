@@ -375,15 +375,22 @@ TEST_CASE("C11: AUTHENTICATION_FAILED right after IKE_AUTH ends the session with
 
 TEST_CASE("C16: notifications without meaning here and unknown exchanges change nothing") {
     Settled t;
+    const auto before = t.d.b.view().remote;
     CHECK(t.inform({make_notify(notify::redirect, Bytes(10, 1)),
                     make_notify(notify::set_window_size, Bytes(4, 255)),
+                    make_notify(notify::set_window_size, Bytes(4, 0)),
+                    make_notify(notify::use_transport_mode),
+                    make_notify(notify::additional_ts_possible),
+                    make_notify(notify::mobike_supported),
                     make_notify(16400)})
               .has_value());
     for (const std::uint8_t exchange :
-         {std::uint8_t{33}, std::uint8_t{38}, std::uint8_t{43}, std::uint8_t{240}}) {
+         {std::uint8_t{33}, std::uint8_t{38}, std::uint8_t{43}, std::uint8_t{44}, std::uint8_t{240}}) {
         CHECK(error_in(t.s.request(static_cast<ExchangeType>(exchange), {})) == notify::invalid_syntax);
     }
     CHECK(t.alive());
+    CHECK(t.d.b.view().remote == before);
+    CHECK(t.d.b.moves == 0);
 }
 
 TEST_CASE(

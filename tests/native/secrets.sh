@@ -7,6 +7,7 @@
 needs_namespaces
 nodes=(athens cairo)
 psk='what athens and cairo share, and nobody else'
+ppk='and what makes it last when curves have fallen'
 write_keys
 hex() { od -An -v -tx1 | tr -d ' \n'; }
 body_of() { sed -n 2p "$1"; }  # the base64 of a PEM file
@@ -15,19 +16,21 @@ seed_of() { body_of "$1" | base64 -d | tail -c 32 | hex; }
 for node in "${nodes[@]}"; do write_config $node netns user; done
 # athens has its key in the configuration, cairo in a file.
 sed -i "s|\"private_key\": \".*\"|\"private_key\": \"$(awk '{ printf "%s\\\\n", $0 }' "$work/olive.key")\"|" "${config_of[athens]}"
-sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"maple\", \"psk\": \"$psk\"}],|" "${config_of[athens]}"
-sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"olive\", \"psk\": \"$psk\"}],|" "${config_of[cairo]}"
+sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"maple\", \"psk\": \"$psk\", \"ppk\": \"$ppk\", \"ppk_id\": \"two\"}],|" "${config_of[athens]}"
+sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"olive\", \"psk\": \"$psk\", \"ppk\": \"$ppk\", \"ppk_id\": \"two\"}],|" "${config_of[cairo]}"
 write_registry "$work/registry.json" "${nodes[@]}"
 build_hosts
 
 # kept NAME PEM: the key's seed, its text and the shared secret are in the vault at most.
 in_memory() {
     in_host "$1" python3 "$root/tests/memory.py" "${daemon_pid[$1]}" "seed=$(seed_of "$2")" \
-        "text=$(body_of "$2" | head -c 40 | tail -c 16 | hex)" "psk=$(printf %s "$psk" | head -c 24 | hex)" | tee "$work/memory.$1"
+        "text=$(body_of "$2" | head -c 40 | tail -c 16 | hex)" "psk=$(printf %s "$psk" | head -c 24 | hex)" \
+        "ppk=$(printf %s "$ppk" | head -c 24 | hex)" | tee "$work/memory.$1"
 }
 kept() {
     in_memory "$1" "$2" || return 1
     grep -Eq '^seed vault [1-9]' "$work/memory.$1" && grep -Eq '^psk vault [1-9]' "$work/memory.$1" &&
+        grep -Eq '^ppk vault [1-9]' "$work/memory.$1" &&
         ! grep -Ev 'unlocked 0 elsewhere 0$' "$work/memory.$1"
 }
 locked_kib() { sed -n 's/^VmLck:[ \t]*\([0-9]*\) kB/\1/p' "/proc/${daemon_pid[$1]}/status"; }
