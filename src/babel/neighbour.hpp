@@ -52,7 +52,7 @@ private:
     std::optional<std::uint32_t>
         last_received_;  // the peer's stamp of the arrival of ours, from its last echo
     std::optional<Duration> smoothed_;
-    static constexpr unsigned kAlikeMin = 16;
+    static constexpr unsigned kAlikeMin = 4;
     unsigned alike_ = 0;  // samples near the average, one after the other
 };
 
