@@ -1,6 +1,6 @@
 // Any text as a registry, and what it would make of the tunnels.
 
-#include "overlay/desired.hpp"
+#include "overlay/keeper.hpp"
 #include "overlay/parse.hpp"
 
 #include <cstdlib>
@@ -22,6 +22,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     config.endpoints.push_back(endpoint);
     const auto pairs = overlay::pairings(config, *registry, {});
     const auto objects = overlay::desired(config, *registry, pairs);
-    if (overlay::diff({}, objects).size() < objects.links.size()) std::abort();
+    if (overlay::difference({}, objects).size() < objects.links.size()) std::abort();
     return 0;
 }

@@ -30,7 +30,7 @@ int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint
     if (mtu > kMtuMax) return EMSGSIZE;
     if (const auto it = tunnels_.find(if_id); it != tunnels_.end()) {
         if (it->second.name != name) return EEXIST;
-        if (is_attached(it->second.tun.get())) return 0;
+        if (is_attached(it->second.tun.get(), name)) return 0;
         remove_tunnel(if_id);
     }
     Descriptor tun;

@@ -16,7 +16,10 @@ namespace {
 
 using netlink::Channel;
 
-int protocol_of(Channel channel) { return channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE; }
+int protocol_of(Channel channel) {
+    const bool is_xfrm = channel == Channel::xfrm || channel == Channel::xfrm_notices;
+    return is_xfrm ? NETLINK_XFRM : NETLINK_ROUTE;
+}
 
 template <class T, class... Ts>
 bool holds(const std::variant<Ts...>& value) {
@@ -27,12 +30,15 @@ bool holds(const std::variant<Ts...>& value) {
 
 Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath)
     : io_(io), datapath_(datapath), overlay_entered_(io, 1) {
-    for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
+    for (const Channel channel : {Channel::underlay_route, Channel::xfrm, Channel::xfrm_notices}) {
         auto opened = open_netlink(protocol_of(channel), netlink::groups(channel));
         if (!opened) throw std::runtime_error(opened.error().text);
         sockets_[static_cast<std::size_t>(channel)] =
             std::make_unique<NetlinkSocket>(io_, std::move(*opened));
     }
+    const std::uint32_t port = socket(Channel::xfrm).port();
+    session_.use_port(port);
+    socket(Channel::xfrm_notices).ignore_changes_of(port);
 }
 
 void Kernel::perform(netlink::Change change, base::Instant now) {
@@ -58,7 +64,7 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
         bool overrun = false;
         while (const auto bytes = socket(channel).receive(overrun)) {
             session_.handle(channel, *bytes, now(), output_);
-            if (channel == Channel::xfrm) socket(channel).forget();  // the kernel shows SAs with their keys
+            if (protocol_of(channel) == NETLINK_XFRM) socket(channel).forget();  // SAs show their keys
         }
         if (overrun) session_.lost(channel, now(), output_);
         advance(now());
@@ -151,8 +157,9 @@ netlink::Counters Kernel::read_counters() const {
     return counters;
 }
 
-void Kernel::done(netlink::ChangeId id, int error) {
-    output_.notices.push_back(netlink::Done{id, error, error == 0 ? "" : std::strerror(error)});
+void Kernel::done(netlink::ChangeId id, int error, const char* text) {
+    if (text == nullptr) text = error == 0 ? "" : std::strerror(error);
+    output_.notices.push_back(netlink::Done{id, error, text});
 }
 
 int Kernel::descriptor_of(netlink::Space space) const {
@@ -180,8 +187,10 @@ int Kernel::leave_overlay(const std::string& name) { return remove_namespace(nam
 // The data plane makes the device, netlink gives it its properties: one Done for both.
 void Kernel::add_tunnel(netlink::Change change, base::Instant now) {
     netlink::Link& link = std::get<netlink::AddLink>(change.wish).link;
+    if (link.space == netlink::Space::overlay && !overlay_) return done(change.id, ENETDOWN);
     const std::uint32_t if_id = std::get<netlink::Tunnel>(link.kind).if_id;
     const int error = datapath_->add_tunnel(link.name, if_id, link.mtu, descriptor_of(link.space));
+    if (error == EEXIST) return done(change.id, error, "there is a link of this name that is not ours");
     if (error != 0) return done(change.id, error);
     tunnels_[link.name] = if_id;
     link.kind = netlink::Tun{};
@@ -196,6 +205,7 @@ int Kernel::remove_tunnel(const std::string& name) {
 }
 
 int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
+    if (wish.space == netlink::Space::overlay && !overlay_) return ENETDOWN;
     base::Result<std::string, int> value = ENOENT;
     inside_namespace(descriptor_of(wish.space), [&] { value = read_sysctl(wish.key); });
     if (!value) return value.error();
@@ -204,6 +214,7 @@ int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
 }
 
 int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
+    if (wish.space == netlink::Space::overlay && !overlay_) return ENETDOWN;
     int error = 0;
     inside_namespace(descriptor_of(wish.space), [&] { error = write_sysctl(wish.key, wish.value); });
     return error;

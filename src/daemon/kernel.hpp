@@ -49,7 +49,7 @@ private:
     void perform_here(netlink::Change change, base::Instant now);
     void perform_in_datapath(netlink::Change change, base::Instant now);
     netlink::Counters read_counters() const;
-    void done(netlink::ChangeId id, int error);
+    void done(netlink::ChangeId id, int error, const char* text = nullptr);
 
     // As inside_namespace() takes it: -1 for the underlay, and while there is no namespace.
     int descriptor_of(netlink::Space space) const;
@@ -64,7 +64,7 @@ private:
     Datapath* datapath_;
     netlink::Session session_;
     netlink::SessionOutput output_;
-    std::array<std::unique_ptr<NetlinkSocket>, 3> sockets_;
+    std::array<std::unique_ptr<NetlinkSocket>, netlink::kChannels> sockets_;
     Descriptor overlay_;  // the namespace of the overlay, once there is one
     boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first

@@ -24,10 +24,16 @@ constexpr int kKernelBuffer = 8 << 20;
 
 void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
 
+constexpr std::uint32_t kAll = ~0u;  // octets: the whole message
+
+void attach(int fd, std::span<sock_filter> program) {
+    const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
 // Nobody needs to hear what they have said: with ten thousand routes that is ten thousand datagrams, and room
 // for them. Dumps come through, whole.
 void be_deaf_to_own_routes(int fd) {
-    constexpr std::uint32_t kAll = ~0u;
     std::array<sock_filter, 8> program{{
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_type)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 4),
@@ -38,8 +44,7 @@ void be_deaf_to_own_routes(int fd) {
         BPF_STMT(BPF_RET | BPF_K, kAll),
         BPF_STMT(BPF_RET | BPF_K, 0),
     }};
-    const sock_fprog filter{program.size(), program.data()};
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+    attach(fd, program);
 }
 
 }  // namespace
@@ -80,6 +85,23 @@ std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
             return std::nullopt;
         }
     }
+}
+
+std::uint32_t NetlinkSocket::port() {
+    sockaddr_nl name{};
+    socklen_t size = sizeof name;
+    getsockname(socket_.native_handle(), reinterpret_cast<sockaddr*>(&name), &size);
+    return name.nl_pid;
+}
+
+void NetlinkSocket::ignore_changes_of(std::uint32_t port) {
+    std::array<sock_filter, 4> program{{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(nlmsghdr, nlmsg_pid)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port), 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, kAll),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    }};
+    attach(socket_.native_handle(), program);
 }
 
 void NetlinkSocket::forget() { base::wipe(std::span(buffer_).first(received_)); }

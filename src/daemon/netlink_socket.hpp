@@ -27,8 +27,10 @@ public:
     // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel
     // had to drop notices (ENOBUFS).
     std::optional<base::ByteView> receive(bool& overrun);
-    void forget();                   // wipes what was received last
-    int send(base::ByteView bytes);  // 0 or an errno
+    std::uint32_t port();                        // the kernel's name for it
+    void ignore_changes_of(std::uint32_t port);  // what was asked for under that name is not told here
+    void forget();                               // wipes what was received last
+    int send(base::ByteView bytes);              // 0 or an errno
 
 private:
     boost::asio::posix::stream_descriptor socket_;

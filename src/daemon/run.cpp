@@ -115,6 +115,7 @@ int run_until_stopped(
     });
     io.run();
     if (failure) std::rethrow_exception(failure);
+    if (!runtime.failure().empty()) return complain(exit_status::failure, runtime.failure());
     return exit_status::ok;
 }
 

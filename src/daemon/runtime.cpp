@@ -214,8 +214,9 @@ void Runtime::perform([[maybe_unused]] overlay::TellKeys& action) {
 #endif
 }
 
-void Runtime::perform(overlay::Stopped&) {
+void Runtime::perform(overlay::Stopped& action) {
     is_stopped_ = true;
+    failure_ = std::move(action.failure);
     updown_.hurry(now() + kLastScripts);
     leave_if_done();
 }
@@ -312,7 +313,8 @@ awaitable<void> Runtime::receive_netlink() {
     co_await (
         kernel_.receive(netlink::Channel::underlay_route, woken) &&
         kernel_.receive(netlink::Channel::overlay_route, woken) &&
-        kernel_.receive(netlink::Channel::xfrm, woken)
+        kernel_.receive(netlink::Channel::xfrm, woken) &&
+        kernel_.receive(netlink::Channel::xfrm_notices, woken)
     );
 }
 

@@ -41,6 +41,7 @@ public:
 
     // Until the Node has stopped. Without a registry it waits for one to be loaded.
     boost::asio::awaitable<void> run(std::optional<overlay::Registry> registry);
+    const std::string& failure() const { return failure_; }  // why the Node gave up; empty: it did not
 
 private:
     void feed(overlay::Event event);
@@ -103,6 +104,7 @@ private:
     bool settling_ = false;
     boost::asio::thread_pool reader_{1};  // reads registries that come by the control socket
     bool told_unlocked_ = false;
+    std::string failure_;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run
 };
 

@@ -38,7 +38,8 @@ int open_here(const std::string& name, std::uint32_t mtu, Descriptor& opened) {
     if (!tun) return errno;
     ifreq request{};
     std::memcpy(request.ifr_name, name.data(), name.size());
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);  // none that is there already
+    if (if_nametoindex(name.c_str()) != 0) return EEXIST;
     if (ioctl(tun.get(), TUNSETIFF, &request) != 0) return errno;
     if (const int error = mtu == 0 ? 0 : set_mtu(request, mtu)) return error;
     opened = std::move(tun);
@@ -55,9 +56,9 @@ int open_tun(const std::string& name, std::uint32_t mtu, int namespace_fd, Descr
     return error;
 }
 
-bool is_attached(int tun) {
+bool is_attached(int tun, const std::string& name) {
     ifreq request{};
-    return ioctl(tun, TUNGETIFF, &request) == 0;
+    return ioctl(tun, TUNGETIFF, &request) == 0 && name == request.ifr_name;
 }
 
 }  // namespace aronet::daemon

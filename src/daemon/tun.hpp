@@ -10,9 +10,9 @@
 namespace aronet::daemon {
 
 // Makes the device in the namespace (-1: the calling thread's own); it goes when the descriptor is closed.
-// MTU 0: the kernel's choice. 0 or an errno: EBUSY when somebody has the name.
+// MTU 0: the kernel's choice. 0 or an errno: EEXIST when there is a link of this name.
 int open_tun(const std::string& name, std::uint32_t mtu, int namespace_fd, Descriptor& opened);
 
-bool is_attached(int tun);  // false once somebody has removed the device
+bool is_attached(int tun, const std::string& name);  // false once somebody has removed or renamed the device
 
 }  // namespace aronet::daemon

@@ -24,11 +24,12 @@ struct RemoveNamespace {
 };
 struct AddLink {
     Link link;
-};  // created, set up, enslaved; moved to its space where it is a tunnel
+};  // created, marked, set up, enslaved; moved to its space where it is a tunnel; EEXIST: somebody else's is
+    // there
 struct RemoveLink {
     Space space;
     std::string name;
-};
+};  // unless it is somebody else's
 struct AddAddress {
     LinkAddress address;
 };  // without duplicate address detection
@@ -134,6 +135,10 @@ struct LinkDown {
     Space space;
     std::string name;
 };  // no carrier, set down, or gone
+struct LinkAltered {
+    Link link;
+    bool unmarked = false;  // somebody has taken its alias
+};                          // one of ours is up, and something about it has changed
 struct AddressAppeared {
     Space space;
     std::string link;
@@ -146,7 +151,7 @@ struct AddressVanished {
 };
 struct RouteLost {
     RouteKey key;
-};  // one of ours was removed, by somebody else or with its link
+};  // if it was ours: removed, by somebody else or with its link, or replaced by somebody else's
 struct ForeignRoute {
     Route route;
     std::uint8_t protocol;
@@ -154,6 +159,12 @@ struct ForeignRoute {
 struct ForeignRouteGone {
     RouteKey key;
 };  // not told of IPv4 routes that go with their link or their source address: the kernel does not say
+struct SaLost {
+    std::optional<base::SaId> id;
+};  // somebody else removed it; none: all of them
+struct PoliciesLost {
+    std::optional<std::uint32_t> if_id;
+};  // somebody else removed or altered one of them; none: all were removed
 struct SaExpiring {
     base::SaId id;
     bool hard;
@@ -184,8 +195,8 @@ struct SysctlValue {
     std::string key;
     std::string value;
 };
-// What carries our marks: links named with the prefix, everything with kProtocol, SAs and policies with their
-// if_ids.
+// What carries our marks: links named with the prefix that have our alias, everything with kProtocol, SAs and
+// policies with their if_ids. Addresses are those of everybody on links named so, and on the loopback.
 struct Snapshot {
     std::vector<Link> links;
     std::vector<LinkAddress> addresses;
@@ -205,11 +216,14 @@ using Notice = std::variant<
     Done,
     LinkUp,
     LinkDown,
+    LinkAltered,
     AddressAppeared,
     AddressVanished,
     RouteLost,
     ForeignRoute,
     ForeignRouteGone,
+    SaLost,
+    PoliciesLost,
     SaExpiring,
     Mapping,
     Counters,

@@ -15,6 +15,7 @@ Bytes create_link(
 );  // peer_namespace_fd: of a veth's other end, or -1
 Bytes move_link(const std::string& name, int namespace_fd);
 Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index);
+Bytes set_no_link_local(std::uint32_t index);
 Bytes set_link_up(std::uint32_t index, bool multicast);
 Bytes set_link_up_by_name(const std::string& name);
 Bytes delete_link(const std::string& name);
@@ -49,6 +50,10 @@ struct LinkState {
     std::uint32_t master_index = 0;
     Link link;  // `master` is left to the session
     bool kind_known = false;
+    std::string kind;         // in the kernel's word
+    std::string mark;         // its alias
+    bool unfinished = false;  // of a run that ended before it could mark what it had made
+    bool is_ours() const { return mark == mark_of(link.name) || unfinished; }
 };
 std::optional<LinkState> read_link(const nlmsghdr* message);
 
@@ -82,6 +87,9 @@ std::optional<RuleState> read_rule(const nlmsghdr* message);
 std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message);
 std::optional<Counters::Sa> read_counters(const nlmsghdr* message);
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
+std::optional<SaLost> read_lost_sa(const nlmsghdr* message);  // DELSA, FLUSHSA
+std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message
+);  // DELPOLICY, FLUSHPOLICY, a changed one
 std::optional<SaExpiring> read_expire(const nlmsghdr* message);
 std::optional<Mapping> read_mapping(const nlmsghdr* message);
 

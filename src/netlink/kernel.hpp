@@ -24,6 +24,9 @@ using base::Prefix;
 // another.
 inline constexpr std::uint8_t kProtocol = 140;
 inline constexpr std::uint32_t kMainTable = 254;
+// The alias (IFLA_IFALIAS) of a link of ours: under a name that we want, others may have one of theirs. It
+// stays with the link when somebody gives that another name.
+std::string mark_of(const std::string& link);
 
 // Which network namespace an object lives in. With a VRF there is only the underlay.
 enum class Space : std::uint8_t { underlay, overlay };
@@ -55,6 +58,7 @@ struct Link {
     bool multicast = false;       // set IFF_MULTICAST (XFRM interfaces come without it)
     bool keep_link_local = true;  // false: no address of the kernel's own (addrgenmode none)
     std::string master;           // VRF it is enslaved to, or empty
+    bool up = true;               // by its administrator; asked for always
     bool operator==(const Link&) const = default;
 };
 

@@ -12,6 +12,8 @@ namespace aronet::netlink {
 namespace {
 
 constexpr std::uint8_t kAddrGenNone = 1;  // IN6_ADDR_GEN_MODE_NONE
+// A link can be given a group when it is made, but no alias: it is in this one until it has that.
+constexpr std::uint32_t kUnfinished = 0x41524f4e;
 
 std::uint8_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
 
@@ -77,10 +79,13 @@ Builder address_message(
 
 }  // namespace
 
+std::string mark_of(const std::string& link) { return "aronet " + link; }
+
 Bytes get_link(const std::string& name) { return by_name(RTM_GETLINK, NLM_F_ACK, name).take(); }
 
 Bytes create_link(const Link& link, int peer_namespace_fd) {
     Builder out = by_name(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, link.name);
+    out.put_u32(IFLA_GROUP, kUnfinished);
     out.nest(IFLA_LINKINFO, [&] {
         out.put_text(IFLA_INFO_KIND, std::visit(Kind(), link.kind));
         out.nest(IFLA_INFO_DATA, [&] { put_kind_data(out, link, peer_namespace_fd); });
@@ -98,13 +103,20 @@ Bytes move_link(const std::string& name, int namespace_fd) {
 Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index) {
     Builder out(RTM_NEWLINK, NLM_F_ACK);
     out.header<ifinfomsg>().ifi_index = static_cast<int>(index);
+    out.put_text(IFLA_IFALIAS, mark_of(link.name));
+    out.put_u32(IFLA_GROUP, 0);
     if (link.mtu != 0) out.put_u32(IFLA_MTU, link.mtu);
     if (master_index != 0) out.put_u32(IFLA_MASTER, master_index);
-    if (!link.keep_link_local) {
-        out.nest(IFLA_AF_SPEC, [&] {
-            out.nest(AF_INET6, [&] { out.put_u8(IFLA_INET6_ADDR_GEN_MODE, kAddrGenNone); });
-        });
-    }
+    return out.take();
+}
+
+// By itself: with an MTU below 1280 a link has no IPv6, and everything in one message would be refused.
+Bytes set_no_link_local(std::uint32_t index) {
+    Builder out(RTM_NEWLINK, NLM_F_ACK);
+    out.header<ifinfomsg>().ifi_index = static_cast<int>(index);
+    out.nest(IFLA_AF_SPEC, [&] {
+        out.nest(AF_INET6, [&] { out.put_u8(IFLA_INET6_ADDR_GEN_MODE, kAddrGenNone); });
+    });
     return out.take();
 }
 
@@ -152,6 +164,10 @@ std::optional<LinkState> read_link(const nlmsghdr* message) {
     const Attributes inet6 = attributes.nested(IFLA_AF_SPEC).nested(AF_INET6);
     state.link.keep_link_local = inet6.u8(IFLA_INET6_ADDR_GEN_MODE).value_or(0) != kAddrGenNone;
     state.kind_known = read_kind(attributes.nested(IFLA_LINKINFO), state.link);
+    state.kind = attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND);
+    state.mark = attributes.text(IFLA_IFALIAS);
+    state.unfinished = attributes.u32(IFLA_GROUP) == kUnfinished;
+    state.link.up = (header->ifi_flags & IFF_UP) != 0;
     if (state.link.name.empty()) return std::nullopt;
     return state;
 }

@@ -6,7 +6,6 @@
 #include <linux/xfrm.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <deque>
 #include <list>
@@ -14,25 +13,11 @@
 namespace aronet::netlink {
 namespace {
 
-constexpr std::array<int, 6> kRouteGroups{
-    RTNLGRP_LINK,
-    RTNLGRP_IPV4_IFADDR,
-    RTNLGRP_IPV6_IFADDR,
-    RTNLGRP_IPV4_ROUTE,
-    RTNLGRP_IPV6_ROUTE,
-    RTNLGRP_NEXTHOP};
-constexpr std::array<int, 2> kXfrmGroups{XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING};
-
 Space space_of(Channel channel) {
     return channel == Channel::overlay_route ? Space::overlay : Space::underlay;
 }
 
 }  // namespace
-
-std::span<const int> groups(Channel channel) {
-    if (channel == Channel::xfrm) return kXfrmGroups;
-    return std::span(kRouteGroups).first(5);
-}
 
 struct Session::State {
     // One request that has not been answered, and whose it is.
@@ -77,7 +62,9 @@ struct Session::State {
     void end_routes(Channel channel, std::uint32_t last, SessionOutput& out);
     void dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out);
     void learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
-    void learn_route(Channel channel, const nlmsghdr* message, SessionOutput& out);
+    bool is_own(Channel asked_on, const nlmsghdr* message) const;
+    void learn_link(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
+    void learn_route(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
     void collect(Task& task, Channel channel, const nlmsghdr* message);
     bool is_being_made(Space space, const std::string& name) const;
@@ -86,6 +73,8 @@ struct Session::State {
 
 Session::Session() : state_(std::make_unique<State>()) {}
 Session::~Session() = default;
+
+void Session::use_port(std::uint32_t of_xfrm) { state_->ports[Channel::xfrm] = of_xfrm; }
 
 void Session::use_overlay(int namespace_fd) { state_->overlay_fd = namespace_fd; }
 
@@ -103,7 +92,8 @@ void Session::handle(Channel channel, base::ByteView bytes, base::Instant now, S
 // unanswered and is timed out by tick(), but routes, which are all told again; links are learned anew because
 // their notices may be missing.
 void Session::lost(Channel channel, base::Instant now, SessionOutput& out) {
-    if (channel != Channel::xfrm) state_->links.clear();
+    const bool of_routes = channel == Channel::underlay_route || channel == Channel::overlay_route;
+    if (of_routes) state_->links.clear();
     state_->end_routes(channel, state_->next_sequence, out);
     out.notices.push_back(Lost{});
     state_->start_changes(now, out);
@@ -145,6 +135,10 @@ void Session::State::start_changes(base::Instant now, SessionOutput& out) {
     while (!waiting.empty() && may_start(waiting.front().wish)) {
         Change change = std::move(waiting.front());
         waiting.pop_front();
+        if (overlay_fd < 0 && needs_overlay(change.wish)) {
+            out.notices.push_back(Done{change.id, ENETDOWN, "there is no namespace for it yet"});
+            continue;
+        }
         if (!start_route(change, now, out)) start(make_task(std::move(change)), now, out);
     }
 }
@@ -195,7 +189,7 @@ void Session::State::advance(std::list<Task>::iterator task, base::Instant now, 
         const Surroundings around{links, overlay_fd, task->shown_sa};
         auto requests = task->phases[task->next_phase++](around);
         if (!requests) {
-            fail(task, requests.error().value, "");
+            fail(task, requests.error().value, requests.error().text);
             break;
         }
         task->sent_at = now;
@@ -231,6 +225,7 @@ std::uint32_t Session::State::append(
     const std::size_t start = datagram.bytes.size();
     datagram.bytes.insert(datagram.bytes.end(), request.begin(), request.end());
     datagram.open_end = may_stay_open ? std::optional(start) : std::nullopt;
+    if (channel == Channel::xfrm) header_at(start)->nlmsg_pid = ports[channel];
     return header_at(start)->nlmsg_seq = next_sequence++;
 }
 
@@ -243,14 +238,23 @@ void Session::State::fail(std::list<Task>::iterator task, int error, std::string
 void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) {
     if (task->error == 0 && task->announces) {
         const LinkState* link = links.find(task->announces->first, task->announces->second);
+        const auto& [space, name] = *task->announces;
         if (link != nullptr && link->up) {
-            out.notices.push_back(LinkUp{task->announces->first, link->link.name, link->index, link->link.mtu}
-            );
+            out.notices.push_back(LinkUp{space, name, link->index, link->link.mtu});
+        } else if (link != nullptr && !link->link.up) {  // somebody was quick
+            out.notices.push_back(LinkDown{space, name});
         }
     }
     if (task->error == 0 && task->link_counters) out.notices.push_back(std::move(*task->link_counters));
     if (task->error == 0 && task->counters) out.notices.push_back(std::move(*task->counters));
-    if (task->error == 0 && task->snapshot) out.notices.push_back(std::move(*task->snapshot));
+    if (task->error == 0 && task->snapshot) {
+        // Masters may have been told of behind what belongs to them.
+        for (std::size_t i = 0; i < task->masters.size(); ++i) {
+            Link& link = task->snapshot->links[i];
+            link.master = name_of(link.space, task->masters[i]);
+        }
+        out.notices.push_back(std::move(*task->snapshot));
+    }
     out.notices.push_back(Done{task->id, task->error, std::move(task->text)});
     running.erase(task);
 }
@@ -264,7 +268,7 @@ void Session::State::receive(
     if (message->nlmsg_type == NLMSG_ERROR) {
         const auto answer = read_acknowledgement(message);
         if (!answer) return;
-        ports[channel] = message->nlmsg_pid;
+        if (channel != Channel::xfrm) ports[channel] = message->nlmsg_pid;
         route_answered(channel, message->nlmsg_seq, *answer, out);
         if (is_answer) {
             Pending done = std::move(found->second);
@@ -342,27 +346,44 @@ void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, Sessi
 }
 
 void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out) {
-    std::optional<Notice> notice;
+    const auto tell = [&](auto notice) {
+        if (notice) out.notices.push_back(std::move(*notice));
+    };
     if (channel == Channel::xfrm) {
-        if (message->nlmsg_type == XFRM_MSG_EXPIRE) {
-            if (const auto expire = read_expire(message)) notice = *expire;
-        } else if (message->nlmsg_type == XFRM_MSG_MAPPING) {
-            if (const auto mapping = read_mapping(message)) notice = *mapping;
-        }
+        if (message->nlmsg_type == XFRM_MSG_EXPIRE) tell(read_expire(message));
+        if (message->nlmsg_type == XFRM_MSG_MAPPING) tell(read_mapping(message));
+    } else if (channel == Channel::xfrm_notices) {
+        if (is_own(Channel::xfrm, message)) return;
+        tell(read_lost_sa(message));
+        tell(read_lost_policy(message));
     } else if (message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK) {
-        const auto link = read_link(message);
-        const Space space = space_of(channel);
-        if (link)
-            notice = message->nlmsg_type == RTM_NEWLINK ? links.learn(space, *link, in_dump)
-                                                        : links.forget(space, link->index);
-        // A VRF takes a link down and up again when it gets it: of a link being made the end is told.
-        if (link && is_being_made(space, link->link.name)) notice.reset();
+        learn_link(channel, message, in_dump, out);
     } else if (message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_DELADDR) {
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
-        learn_route(channel, message, out);
+        learn_route(channel, message, in_dump, out);
     }
-    if (notice) out.notices.push_back(std::move(*notice));
+}
+
+// What we asked for ourselves carries the name of our socket.
+bool Session::State::is_own(Channel asked_on, const nlmsghdr* message) const {
+    const auto port = ports.find(asked_on);
+    return port != ports.end() && port->second != 0 && message->nlmsg_pid == port->second;
+}
+
+// A VRF takes a link down and up again when it gets it: of a link being made the end is told.
+void Session::State::learn_link(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out) {
+    const auto link = read_link(message);
+    if (!link) return;
+    const Space space = space_of(channel);
+    if (message->nlmsg_type == RTM_DELLINK) {
+        const auto gone = links.forget(space, link->index);
+        if (gone && !is_being_made(space, link->link.name)) out.notices.push_back(*gone);
+        return;
+    }
+    for (Notice& notice : links.learn(space, *link, in_dump)) {
+        if (!is_being_made(space, link->link.name)) out.notices.push_back(std::move(notice));
+    }
 }
 
 bool Session::State::is_being_made(Space space, const std::string& name) const {
@@ -388,19 +409,19 @@ void Session::State::learn_address(Channel channel, const nlmsghdr* message, Ses
     }
 }
 
-void Session::State::learn_route(Channel channel, const nlmsghdr* message, SessionOutput& out) {
+void Session::State::learn_route(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out) {
     const auto header = fixed_header<rtmsg>(message);
     const bool ours = header && header->rtm_protocol == kProtocol;
     const bool gone = message->nlmsg_type == RTM_DELROUTE;
-    // What we asked for ourselves carries the name of our socket.
-    const auto port = ports.find(channel);
-    const bool asked_for = port != ports.end() && port->second != 0 && message->nlmsg_pid == port->second;
-    if (ours ? !gone || asked_for : watched_tables.empty()) return;
+    // Of a route that another one replaces nothing else is told.
+    const bool in_place = !gone && !in_dump && (message->nlmsg_flags & NLM_F_REPLACE) != 0;
+    if (ours ? !gone || is_own(channel, message) : watched_tables.empty() && !in_place) return;
     auto found = read_route(message);
     if (!found) return;
     RouteKey& key = found->route.key;
     key.space = space_of(channel);
-    if (ours) return out.notices.push_back(RouteLost{key});
+    if (ours || in_place) out.notices.push_back(RouteLost{key});
+    if (ours) return;
     if (!found->leads_somewhere || !watched_tables.contains(key.table)) return;
     found->route.link = name_of(key.space, found->index);
     if (gone) {
@@ -437,15 +458,16 @@ void Session::State::collect(Task& task, Channel channel, const nlmsghdr* messag
         }
     } else if (message->nlmsg_type == RTM_NEWLINK) {
         auto found = read_link(message);
-        if (!found || !is_ours(found->link.name) || !found->kind_known) return;
+        if (!found || !is_ours(found->link.name) || !found->kind_known || !found->is_ours()) return;
         found->link.space = space;
-        found->link.master = name_of(space, found->master_index);
+        task.masters.push_back(found->master_index);
         snapshot.links.push_back(found->link);
     } else if (message->nlmsg_type == RTM_NEWADDR) {
         auto found = read_address(message);
-        if (!found || !is_ours(name_of(space, found->index))) return;
+        const std::string name = found ? name_of(space, found->index) : "";
+        if (!is_ours(name) && name != "lo") return;
         found->address.space = space;
-        found->address.link = name_of(space, found->index);
+        found->address.link = name;
         snapshot.addresses.push_back(found->address);
     } else if (message->nlmsg_type == RTM_NEWROUTE) {
         auto found = read_route(message);

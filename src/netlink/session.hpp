@@ -14,8 +14,11 @@
 
 namespace aronet::netlink {
 
-// The sockets a session talks through. Without a namespace `overlay_route` is never used.
-enum class Channel : std::uint8_t { underlay_route, overlay_route, xfrm };
+// The sockets a session talks through. Without a namespace `overlay_route` is never used. Nothing is sent on
+// `xfrm_notices`: what the kernel says of every SA and policy that changes comes apart from its answers, so
+// that the shell can leave out what we have changed ourselves.
+enum class Channel : std::uint8_t { underlay_route, overlay_route, xfrm, xfrm_notices };
+inline constexpr std::size_t kChannels = 4;
 
 // The multicast groups (RTNLGRP_*, XFRMNLGRP_*) the shell subscribes a channel's socket to.
 std::span<const int> groups(Channel channel);
@@ -43,6 +46,9 @@ public:
     Session();
     ~Session();
 
+    // The name that the kernel has for the socket of `xfrm`: changes of SAs and policies are told with the
+    // name that stands in the request for them, and are not heard again from `xfrm_notices`.
+    void use_port(std::uint32_t of_xfrm);
     // The descriptor of the overlay's namespace, for moving links; the overlay_route socket lives in it.
     void use_overlay(int namespace_fd);
 

@@ -1,5 +1,7 @@
 #include "netlink/task.hpp"
 
+#include "base/overloaded.hpp"
+
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
 
@@ -27,23 +29,40 @@ Task::Phase look_up(Space space, const std::string& name, std::vector<int> fine)
 }
 
 // A link of ours that somebody, or an earlier run, made differently has to be made anew.
-bool is_as_wished(const LinkState& found, const Link& wished) {
-    if (std::holds_alternative<Veth>(wished.kind)) return std::holds_alternative<Veth>(found.link.kind);
+bool is_as_wished(const LinkState& found, const Link& wished, const KnownLinks& links) {
+    if (const auto* veth = std::get_if<Veth>(&wished.kind)) {
+        const bool has_both_ends = links.find(veth->peer_space, veth->peer) != nullptr;
+        return has_both_ends && found.kind_known && std::holds_alternative<Veth>(found.link.kind);
+    }
     return found.kind_known && found.link.kind == wished.kind;
+}
+
+Errno taken(const LinkState& by) {
+    const std::string kind = by.kind.empty() ? "" : " (" + by.kind + ")";
+    return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
 Requests make_link(const Link& link, const Surroundings& around) {
     std::vector<Request> requests;
+    const bool is_given = std::holds_alternative<Tun>(link.kind);
     if (const LinkState* found = around.links.find(link.space, link.name)) {
-        if (is_as_wished(*found, link)) return requests;
+        const bool fits = is_as_wished(*found, link, around.links);
+        if (is_given && fits) return requests;
+        if (!found->is_ours()) return taken(*found);
+        if (fits) return requests;
         requests.push_back(on(link.space, delete_link(link.name), {ENODEV}));
+    } else if (const LinkState* renamed = around.links.find_marked(link.space, mark_of(link.name))) {
+        requests.push_back(on(link.space, delete_link(renamed->link.name), {ENODEV}));
     }
-    if (std::holds_alternative<Tun>(link.kind)) return Errno{ENODEV};
+    if (is_given) return Errno{ENODEV};
     const auto* veth = std::get_if<Veth>(&link.kind);
     const bool peer_elsewhere = veth != nullptr && veth->peer_space != link.space;
     // The SAs of a tunnel live where the interface was created: it is made in the underlay, then moved.
     const bool moves = std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
-    if (moves) requests.push_back(on(Space::underlay, delete_link(link.name), {ENODEV}));
+    if (const auto* left = moves ? around.links.find(Space::underlay, link.name) : nullptr) {
+        if (!left->is_ours()) return taken(*left);
+        requests.push_back(on(Space::underlay, delete_link(link.name), {ENODEV}));
+    }
     const Space made_in = moves ? Space::underlay : link.space;
     requests.push_back(on(made_in, create_link(link, peer_elsewhere ? around.overlay_fd : -1)));
     if (moves) requests.push_back(on(Space::underlay, move_link(link.name, around.overlay_fd)));
@@ -61,6 +80,7 @@ Requests give_properties(const Link& link, const Surroundings& around) {
     }
     std::vector<Request> requests;
     requests.push_back(on(link.space, set_link_properties(link, found->index, master)));
+    if (!link.keep_link_local) requests.push_back(on(link.space, set_no_link_local(found->index)));
     requests.push_back(on(link.space, set_link_up(found->index, link.multicast)));
     if (const auto* veth = std::get_if<Veth>(&link.kind)) {
         requests.push_back(on(veth->peer_space, set_link_up_by_name(veth->peer)));
@@ -74,6 +94,10 @@ void plan(Task& task, AddLink wish) {
     task.announces = {link.space, link.name};
     task.phases.push_back(look_up(link.space, link.name, {ENODEV}));
     if (!link.master.empty()) task.phases.push_back(look_up(link.space, link.master, {}));
+    const bool moves = std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
+    if (moves) task.phases.push_back(look_up(Space::underlay, link.name, {ENODEV}));
+    if (const auto* veth = std::get_if<Veth>(&link.kind))
+        task.phases.push_back(look_up(veth->peer_space, veth->peer, {ENODEV}));
     task.phases.push_back([link](const Surroundings& around) { return make_link(link, around); });
     task.phases.push_back(look_up(link.space, link.name, {}));
     task.phases.push_back([link](const Surroundings& around) { return give_properties(link, around); });
@@ -81,7 +105,12 @@ void plan(Task& task, AddLink wish) {
 }
 
 void plan(Task& task, RemoveLink wish) {
-    task.requests = one(on(wish.space, delete_link(wish.name), {ENODEV}));
+    task.phases.push_back(look_up(wish.space, wish.name, {ENODEV}));
+    task.phases.push_back([wish](const Surroundings& around) -> Requests {
+        const LinkState* found = around.links.find(wish.space, wish.name);
+        if (found == nullptr || !found->is_ours()) return std::vector<Request>();
+        return one(on(wish.space, delete_link(wish.name), {ENODEV}));
+    });
 }
 
 // Requests that need the index of a link: asks for it first where it is not known yet.
@@ -222,14 +251,32 @@ Task::~Task() {
     base::wipe(shown_sa);
 }
 
-Channel route_channel(Space space) {
-    return space == Space::overlay ? Channel::overlay_route : Channel::underlay_route;
-}
-
 bool is_exclusive(const Wish& wish) {
     return std::holds_alternative<AddLink>(wish) || std::holds_alternative<RemoveLink>(wish) ||
            std::holds_alternative<TakeSnapshot>(wish) || std::holds_alternative<ReadCounters>(wish) ||
            std::holds_alternative<ReadLinkCounters>(wish);
+}
+
+bool needs_overlay(const Wish& wish) {
+    const auto in = [](Space space) { return space == Space::overlay; };
+    return std::visit(
+        base::Overloaded{
+            [&](const AddLink& w) {
+                const auto* veth = std::get_if<Veth>(&w.link.kind);
+                return in(w.link.space) || (veth != nullptr && in(veth->peer_space));
+            },
+            [&](const RemoveLink& w) { return in(w.space); },
+            [&](const AddAddress& w) { return in(w.address.space); },
+            [&](const RemoveAddress& w) { return in(w.address.space); },
+            [&](const AddRoute& w) { return in(w.route.key.space); },
+            [&](const RemoveRoute& w) { return in(w.key.space); },
+            [&](const AddRule& w) { return in(w.rule.space); },
+            [&](const RemoveRule& w) { return in(w.rule.space); },
+            [&](const ReadLinkCounters& w) { return in(w.space); },
+            [](const auto&) { return false; },
+        },
+        wish
+    );
 }
 
 Task make_task(Change change) {
@@ -240,17 +287,37 @@ Task make_task(Change change) {
     return task;
 }
 
-std::optional<Notice> KnownLinks::learn(Space space, const LinkState& state, bool in_dump) {
+std::vector<Notice> KnownLinks::learn(Space space, const LinkState& state, bool in_dump) {
     const auto [it, is_new] = links_.try_emplace({space, state.index});
     const LinkState before = std::exchange(it->second, state);
-    const bool same = !is_new && before.up == state.up && before.link.name == state.link.name &&
-                      before.link.mtu == state.link.mtu;
     if (!is_new) indexes_.erase({space, before.link.name});
     indexes_[{space, state.link.name}] = state.index;
-    if (same && !in_dump) return std::nullopt;
-    if (state.up) return LinkUp{space, state.link.name, state.index, state.link.mtu};
-    if (is_new || !before.up) return std::nullopt;
-    return LinkDown{space, before.link.name};
+    // What was ours stays ours, whatever its alias says by now: its number is no other link's.
+    const bool was_ours = !is_new && before.is_ours();
+    if (was_ours && !state.is_ours()) it->second.mark = before.mark;
+    std::vector<Notice> news;
+    const bool renamed = !is_new && before.link.name != state.link.name;
+    if (!is_new && before.up && (!state.up || renamed)) news.push_back(LinkDown{space, before.link.name});
+    if (!state.up) return news;
+    const bool same = !is_new && before.up && !renamed && before.link.mtu == state.link.mtu;
+    if (!same || in_dump) news.push_back(LinkUp{space, state.link.name, state.index, state.link.mtu});
+    const bool unmarked = was_ours && !renamed && !state.is_ours();
+    const bool altered = before.master_index != state.master_index || before.link != state.link || unmarked;
+    if (!in_dump && was_ours && altered) {
+        Link link = state.link;
+        link.space = space;
+        const LinkState* master = find(space, state.master_index);
+        link.master = master == nullptr ? "" : master->link.name;
+        news.push_back(LinkAltered{std::move(link), unmarked});
+    }
+    return news;
+}
+
+const LinkState* KnownLinks::find_marked(Space space, const std::string& mark) const {
+    for (auto it = links_.lower_bound({space, 0}); it != links_.end() && it->first.first == space; ++it) {
+        if (it->second.mark == mark) return &it->second;
+    }
+    return nullptr;
 }
 
 std::optional<Notice> KnownLinks::forget(Space space, std::uint32_t index) {

@@ -16,11 +16,13 @@ namespace aronet::netlink {
 class KnownLinks {
 public:
     // The notices that follow from it, if the link changed. In a dump, what is up is told in any case.
-    std::optional<Notice> learn(Space space, const LinkState& state, bool in_dump);
+    std::vector<Notice> learn(Space space, const LinkState& state, bool in_dump);
     std::optional<Notice> forget(Space space, std::uint32_t index);
 
     const LinkState* find(Space space, const std::string& name) const;
     const LinkState* find(Space space, std::uint32_t index) const;
+    // Under whatever name.
+    const LinkState* find_marked(Space space, const std::string& mark) const;
     void clear();
 
 private:
@@ -44,6 +46,7 @@ struct Surroundings {
 
 struct Errno {
     int value = 0;
+    std::string text = {};  // empty: the usual words
 };
 
 struct Task {
@@ -63,8 +66,9 @@ struct Task {
     base::Instant sent_at;
     int error = 0;  // the first
     std::string text;
-    std::optional<Snapshot> snapshot;  // being collected
-    std::optional<Counters> counters;  // likewise
+    std::optional<Snapshot> snapshot;    // being collected
+    std::vector<std::uint32_t> masters;  // indexes of those of its links
+    std::optional<Counters> counters;    // likewise
     std::optional<LinkCounters> link_counters;
     Bytes shown_sa;
     std::string link_prefix;                                 // of the snapshot
@@ -76,7 +80,8 @@ struct Task {
 };
 
 Task make_task(Change change);
-bool is_exclusive(const Wish& wish);  // changes links or asks in turns: nothing runs beside it
+bool needs_overlay(const Wish& wish);  // something of it is in the namespace
+bool is_exclusive(const Wish& wish);   // changes links or asks in turns: nothing runs beside it
 Channel route_channel(Space space);
 
 }  // namespace aronet::netlink

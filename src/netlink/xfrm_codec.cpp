@@ -370,6 +370,36 @@ std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message) {
     return Attributes(message, sizeof(xfrm_userpolicy_info)).u32(XFRMA_IF_ID);
 }
 
+std::optional<SaLost> read_lost_sa(const nlmsghdr* message) {
+    if (message->nlmsg_type == XFRM_MSG_FLUSHSA) {
+        const auto flush = fixed_header<xfrm_usersa_flush>(message);
+        const bool of_esp = flush && (flush->proto == kEsp || flush->proto == 0);
+        return of_esp ? std::optional(SaLost{}) : std::nullopt;
+    }
+    const auto id = fixed_header<xfrm_usersa_id>(message);
+    if (message->nlmsg_type != XFRM_MSG_DELSA || !id || id->proto != kEsp) return std::nullopt;
+    if (id->family != AF_INET && id->family != AF_INET6) return std::nullopt;
+    return SaLost{base::SaId{address_of(id->daddr, id->family), ntohl(id->spi)}};
+}
+
+std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message) {
+    std::optional<std::uint32_t> if_id;
+    switch (message->nlmsg_type) {
+        case XFRM_MSG_FLUSHPOLICY:
+            return PoliciesLost{};
+        case XFRM_MSG_DELPOLICY:
+            if_id = Attributes(message, sizeof(xfrm_userpolicy_id)).u32(XFRMA_IF_ID);
+            break;
+        case XFRM_MSG_NEWPOLICY:
+        case XFRM_MSG_UPDPOLICY:
+            if_id = read_policy_if_id(message);
+            break;
+        default:
+            break;
+    }
+    return if_id ? std::optional(PoliciesLost{if_id}) : std::nullopt;
+}
+
 std::optional<SaExpiring> read_expire(const nlmsghdr* message) {
     const auto expire = fixed_header<xfrm_user_expire>(message);
     if (!expire || (expire->state.family != AF_INET && expire->state.family != AF_INET6)) return std::nullopt;

@@ -149,19 +149,17 @@ bool is_ours(const Config& config, const std::string& name) {
     return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
 }
 
-template <class T, class Key>
-bool contains(const std::vector<T>& list, const T& item, const Key& key) {
-    return std::any_of(list.begin(), list.end(), [&](const T& other) { return key(other) == key(item); });
-}
-
-// A veth is seen without its peer, a link without what was not asked for: by kind and place it is the same
-// one.
-auto link_key(const Link& link) {
-    const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
-    const auto* vrf = std::get_if<netlink::Vrf>(&link.kind);
-    return std::tuple(
-        link.space, link.name, link.kind.index(), tunnel ? tunnel->if_id : 0, vrf ? vrf->table : 0
-    );
+// In a table of ours, or out of a link of ours: other daemons of our kind may run on this host, too.
+bool is_ours(const Config& config, const Route& route) {
+    if (is_ours(config, route.link) || route.key.space == Space::overlay) return true;
+    std::set<std::uint32_t> tables{overlay_table(config)};
+    for (const auto& rule : config.babel.install) {
+        if (rule.verdict.table) tables.insert(*rule.verdict.table);
+    }
+    if (config.mode == Mode::netns || !tables.contains(route.key.table)) return false;
+    return route.link.empty() || std::ranges::any_of(config.babel.interfaces, [&](const InterfaceRule& rule) {
+               return babel::fits(rule.name, route.link);
+           });
 }
 
 // A dot in a name is no separator.
@@ -169,9 +167,6 @@ std::string in_sysctls(std::string link) {
     std::replace(link.begin(), link.end(), '.', '/');
     return link;
 }
-
-const auto kItself = [](const auto& item) { return item; };
-const auto kRouteKey = [](const Route& route) { return route.key; };
 
 }  // namespace
 
@@ -196,50 +191,24 @@ Objects desired(const Config& config, const Registry& registry, const std::vecto
 
 Objects found(const Snapshot& snapshot, const Config& config) {
     Objects out;
+    std::set<std::pair<Space, std::string>> ours;
     for (const Link& link : snapshot.links) {
         // The veth's end in the namespace comes and goes with the other one.
         const bool is_veth = std::holds_alternative<netlink::Veth>(link.kind);
         const bool is_far_end = is_veth && link.space == Space::overlay;
-        if (is_ours(config, link.name) && !is_far_end) out.links.push_back(link);
+        if (!is_ours(config, link.name) || is_far_end) continue;
+        out.links.push_back(link);
+        ours.emplace(link.space, link.name);
+        if (is_veth) ours.emplace(Space::overlay, link.name);
     }
     for (const LinkAddress& address : snapshot.addresses) {
-        if (is_ours(config, address.link) &&
-            !(address.address.is_link_local() && address.prefix_length == 64)) {
-            out.addresses.push_back(address);
-        }
+        const bool on_ours = ours.contains({address.space, address.link});
+        if (on_ours || address.link == kLoopback) out.addresses.push_back(address);
     }
-    out.routes = snapshot.routes;
+    for (const Route& route : snapshot.routes) {
+        if (is_ours(config, route)) out.routes.push_back(route);
+    }
     out.rules = snapshot.rules;
-    return out;
-}
-
-std::vector<Wish> diff(const Objects& actual, const Objects& wanted) {
-    std::vector<Wish> out;
-    for (const netlink::Rule& rule : actual.rules) {
-        if (!contains(wanted.rules, rule, kItself)) out.push_back(netlink::RemoveRule{rule});
-    }
-    for (const Route& route : actual.routes) {
-        if (!contains(wanted.routes, route, kRouteKey)) out.push_back(netlink::RemoveRoute{route.key});
-    }
-    for (const LinkAddress& address : actual.addresses) {
-        if (!contains(wanted.addresses, address, kItself)) out.push_back(netlink::RemoveAddress{address});
-    }
-    for (const Link& link : actual.links) {
-        if (!contains(wanted.links, link, link_key))
-            out.push_back(netlink::RemoveLink{link.space, link.name});
-    }
-    for (const Link& link : wanted.links) {
-        if (!contains(actual.links, link, kItself)) out.push_back(netlink::AddLink{link});
-    }
-    for (const LinkAddress& address : wanted.addresses) {
-        if (!contains(actual.addresses, address, kItself)) out.push_back(netlink::AddAddress{address});
-    }
-    for (const Route& route : wanted.routes) {
-        if (!contains(actual.routes, route, kItself)) out.push_back(netlink::AddRoute{route});
-    }
-    for (const netlink::Rule& rule : wanted.rules) {
-        if (!contains(actual.rules, rule, kItself)) out.push_back(netlink::AddRule{rule});
-    }
     return out;
 }
 

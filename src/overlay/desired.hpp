@@ -26,11 +26,9 @@ inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routin
 
 Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings);
 
-// What a snapshot shows of ours: with links named as ours, and without what tunnels and Babel bring about.
+// What a snapshot shows of ours: what has to do with links of ours, or is in a table of ours. Babel's routes
+// are among it.
 Objects found(const netlink::Snapshot& snapshot, const Config& config);
-
-// Removals before additions; what is in both stays untouched. Adding is idempotent.
-std::vector<netlink::Wish> diff(const Objects& actual, const Objects& wanted);
 
 // SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links
 // named as ours.

@@ -60,8 +60,8 @@ void Node::start(Instant now, Actions& out) {
     s.out = &out;
     s.now = s.started = now;
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
-    if (s.config.mode == Mode::netns) s.change(netlink::AddNamespace{s.config.netns_name}, {});
-    s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
+    if (s.config.mode == Mode::netns) s.want_space();
+    s.looked_as = s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
 }
 
 void Node::handle(Event event, Instant now, Actions& out) {
@@ -71,6 +71,7 @@ void Node::handle(Event event, Instant now, Actions& out) {
     if (s.phase == Phase::stopped) return;
     std::visit([&](auto& happened) { s.handle(happened); }, event);
     s.drain();
+    s.keep();
     s.tell_routes();
     s.end_if_clean();
 }
@@ -84,11 +85,18 @@ void Node::tick(Instant now, Actions& out) {
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
+    if (s.look_again_at && *s.look_again_at <= now) s.look_again();
+    if (s.space_due && *s.space_due <= now) s.want_space();
+    if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
+    s.set_policies_again();
+    s.change_lost_keys();
+    s.tell_refused_routes();
     while (const auto name = s.names.expired(now)) {
         s.resolved_at.erase(*name);
         if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});
     }
     s.drain();
+    s.keep();
     s.tell_routes();
     if (s.phase == Phase::saying_goodbye && s.engine.stopped()) s.begin_clean_up();
     if (s.give_up_at && *s.give_up_at <= now) {
@@ -99,6 +107,7 @@ void Node::tick(Instant now, Actions& out) {
         );
         s.pending.clear();
         s.forwarding = {};
+        s.keeper = {};
         s.phase = Phase::cleaning_up;
     }
     s.end_if_clean();
@@ -109,10 +118,20 @@ std::optional<base::Deadline> Node::deadline() const {
     if (s.phase == Phase::stopped) return std::nullopt;
     std::optional<base::Deadline> first = s.engine.deadline();
     if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
-    if (const auto at = s.names.next()) earlier(first, base::Deadline{*at, "a name is resolved again"});
-    if (s.watching.due) earlier(first, base::Deadline{*s.watching.due, "do the links still carry traffic?"});
-    if (s.reading.due) earlier(first, base::Deadline{*s.reading.due, "counters are wanted"});
-    if (s.give_up_at) earlier(first, base::Deadline{*s.give_up_at, "stopping takes too long"});
+    const auto timer = [&](std::optional<Instant> at, const char* why) {
+        if (at) earlier(first, base::Deadline{*at, why});
+    };
+    timer(s.names.next(), "a name is resolved again");
+    timer(s.keeper.next(), "the kernel is asked again");
+    timer(s.policies_due.next(), "policies are set again");
+    timer(s.keys_due.next(), "lost keys are changed");
+    timer(s.sysctls_due, "sysctls are looked at");
+    timer(s.forwarding.again.next(), "a route is told again");
+    timer(s.look_again_at, "the kernel is looked at again");
+    timer(s.space_due, "the namespace is asked for again");
+    timer(s.watching.due, "do the links still carry traffic?");
+    timer(s.reading.due, "counters are wanted");
+    timer(s.give_up_at, "stopping takes too long");
     return first;
 }
 

@@ -85,7 +85,9 @@ struct TellKeys {
     Table table;
     std::string row;
 };
-struct Stopped {};
+struct Stopped {
+    std::string failure = {};  // why it could not go on; empty: it was asked to stop
+};
 using Action = std::variant<
     SendIke,
     SendBabel,

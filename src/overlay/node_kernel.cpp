@@ -4,14 +4,41 @@
 #include "overlay/node_state.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace aronet::overlay {
 
-void Node::State::change(netlink::Wish wish, Purpose purpose) {
-    const netlink::ChangeId id = ++last_change;
+netlink::ChangeId Node::State::give(netlink::Wish wish) {
+    const auto* add = std::get_if<netlink::AddLink>(&wish);
+    const bool is_main = add != nullptr && add->link.name == config.ifname;
+    out->push_back(netlink::Change{++last_change, std::move(wish)});
+    if (is_main) main_link_asked = last_change;
+    return last_change;
+}
+
+netlink::ChangeId Node::State::change(netlink::Wish wish, Purpose purpose) {
     if (purpose.words.empty()) purpose.words = netlink::describe(wish);
+    const netlink::ChangeId id = give(std::move(wish));
     pending.emplace(id, std::move(purpose));
-    out->push_back(netlink::Change{id, std::move(wish)});
+    return id;
+}
+
+// Without it there is no overlay: at a start somebody is there to read why.
+void Node::State::main_link_answered(const netlink::Done& done) {
+    main_link_made = main_link_made || done.error == 0;
+    if (main_link_made || done.error != EEXIST || phase != Phase::running) return;
+    failure = config.ifname + ": " + done.text;
+    Stop stop;
+    handle(stop);
+}
+
+// Whatever of the objects around the tunnels is due.
+void Node::State::keep() {
+    std::vector<base::Note> notes;
+    keeper.ask_due(
+        now, [this](netlink::Wish wish) { return give(std::move(wish)); }, notes
+    );
+    for (base::Note& note : notes) out->push_back(std::move(note));
 }
 
 void Node::State::warn(base::Level level, const std::string& text) {
@@ -23,6 +50,11 @@ void Node::State::warn(base::Level level, const std::string& text) {
 
 void Node::State::answered(const netlink::Done& done) {
     if (route_answered(done)) return;
+    std::vector<base::Note> notes;
+    const bool was_kept = keeper.answered(done, now, notes);
+    for (base::Note& note : notes) out->push_back(std::move(note));
+    if (done.id == main_link_asked) main_link_answered(done);
+    if (was_kept) return;
     const auto found = pending.find(done.id);
     if (found == pending.end()) return;
     const Purpose purpose = std::move(found->second);
@@ -32,20 +64,27 @@ void Node::State::answered(const netlink::Done& done) {
     if (purpose.kind == Purpose::Kind::counters) return counters_answered(done);
     if (purpose.kind == Purpose::Kind::link_counters) return links_answered();
     if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
+    if (purpose.kind == Purpose::Kind::space && done.error == 0 && std::exchange(space_refusals, 0) > 0) {
+        keeper.ask_refused(now);
+        look_at_sysctls();
+        return look_again();  // nothing is known of it
+    }
     if (done.error == 0) return;
     const std::string line = purpose.words + ": " + done.text;
     if (purpose.kind == Purpose::Kind::sysctl) {
         // A kernel without SRv6 or VRF has not all of them.
         warn(base::Level::warning, line);
-    } else if (purpose.kind == Purpose::Kind::restore) {
-        // Its link may just have gone.
-        say(base::Level::debug, line);
-    } else if (purpose.kind == Purpose::Kind::base || purpose.kind == Purpose::Kind::snapshot) {
+    } else if (purpose.kind == Purpose::Kind::space) {
+        space_due = now + pause_after(++space_refusals);
+        warn(base::Level::error, line);
+    } else if (purpose.kind == Purpose::Kind::other || purpose.kind == Purpose::Kind::snapshot) {
         warn(base::Level::error, line);
         // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
         if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
     } else if (purpose.kind == Purpose::Kind::look_again) {
         relearned.reset();  // half of it would be worse than what is known
+        look_once_more = false;
+        look_again_at = now + std::chrono::seconds(1);
         warn(base::Level::error, line);
     } else {
         say(base::Level::warning, line);
@@ -84,8 +123,11 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
     if (found == tunnels.end() || found->second.current != purpose.child) return;
     Tunnel& tunnel = found->second;
     if (done.error != 0) {
-        return say(base::Level::error, tunnel.pairing.interface + ": " + purpose.words + ": " + done.text);
+        if (tunnel.policy_refusals++ == 0)
+            say(base::Level::error, tunnel.pairing.interface + ": " + purpose.words + ": " + done.text);
+        return policies_due.set(purpose.if_id, now + pause_after(tunnel.policy_refusals));
     }
+    tunnel.policy_refusals = 0;
     const bool is_new = !std::exchange(tunnel.carries, true);
     if (is_new) {
         ++tunnel.came_up;
@@ -100,7 +142,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 
 void Node::State::notice(const netlink::LinkUp& up) {
     seen(up);
-    if (lost_links.erase(up.name) > 0) restore_around(up.name);
+    const bool is_back = lost_links.erase(up.name) > 0;
+    if (is_back && phase == Phase::running) want_sysctls(link_sysctls(config, up.name));  // they went with it
     Tunnel* tunnel = find(up.name);
     if (tunnel == nullptr || up.space != overlay_space(config)) return;
     tunnel->link_up = true;
@@ -115,45 +158,71 @@ void Node::State::notice(const netlink::LinkDown& down) {
         tunnel->link_up = false;
         update_routing(*tunnel);
     }
-    restore(down.space, down.name);
+    if (!keeper.keeps(down.space, down.name)) return;
+    lost_links.insert(down.name);
+    keeper.lost_link(down.space, down.name, now);
 }
 
-// Somebody took a link down or away: it is still wanted. Both ends of the veth have one name and one fate; an
-// XFRM interface is made where the underlay is, and leaves from there.
-void Node::State::restore(netlink::Space space, const std::string& name) {
-    const auto link = std::find_if(objects.links.begin(), objects.links.end(), [&](const auto& l) {
-        return l.name == name && (l.space == space || std::holds_alternative<netlink::Veth>(l.kind));
-    });
-    if (link == objects.links.end()) return;
-    lost_links.insert(name);
-    // Perhaps it is only the first to tell that its VRF went.
-    for (const netlink::Link& master : objects.links) {
-        if (master.name == link->master) change(netlink::AddLink{master}, {});
-    }
-    change(netlink::AddLink{*link}, {});
-    for (const netlink::LinkAddress& address : objects.addresses) {
-        if (address.link == name) change(netlink::AddAddress{address}, {});
-    }
-}
-
-// What went with a link comes back with it: the kernel does not even tell of routes of IPv4. Babel sees to
-// its own.
-void Node::State::restore_around(const std::string& name) {
-    if (phase != Phase::running) return;
-    say(base::Level::warning, name + " was taken down or away by somebody: it is back");
-    for (const netlink::Link& link : objects.links) {
-        if (link.master == name) change(netlink::AddLink{link}, {});
-    }
-    for (const netlink::Route& route : objects.routes) {
-        if (route.link == name) change(netlink::AddRoute{route}, {});
-    }
-    want_sysctls(link_sysctls(config, name));
+void Node::State::notice(const netlink::LinkAltered& altered) {
+    if (phase == Phase::running) keeper.altered(altered, now);
 }
 
 void Node::State::notice(const netlink::RouteLost& lost) {
-    if (phase != Phase::running || route_lost(lost.key)) return;
-    for (const netlink::Route& route : objects.routes) {
-        if (route.key == lost.key) change(netlink::AddRoute{route}, {Purpose::Kind::restore});
+    if (phase == Phase::running && !route_lost(lost.key)) keeper.lost(lost.key, now);
+}
+
+// Its numbers went with it: the same keys may never be used again (RFC 4106 section 3.1), so there have to be
+// others.
+void Node::State::lost_sa(Tunnel& tunnel, Child& child) {
+    child.lost = true;
+    if (keys_due.at(tunnel.pairing.if_id)) return;
+    if (meddling.count("SAs removed", now))
+        say(base::Level::warning,
+            tunnel.pairing.interface + ": an SA was removed by somebody: others are made");
+    keys_due.set(tunnel.pairing.if_id, now + tunnel.sa_losses.pause(now));
+}
+
+void Node::State::change_lost_keys() {
+    while (const auto if_id = keys_due.expired(now)) {
+        const auto tunnel = tunnels.find(*if_id);
+        if (phase != Phase::running || tunnel == tunnels.end()) continue;
+        for (auto& [id, child] : tunnel->second.children) {
+            if (std::exchange(child.lost, false)) engine.rekey(id, now, ike_actions);
+        }
+    }
+}
+
+void Node::State::notice(const netlink::SaLost& lost) {
+    if (phase != Phase::running || !host.kernel_datapath) return;
+    for (auto& [if_id, tunnel] : tunnels) {
+        for (auto& [id, child] : tunnel.children) {
+            if (!lost.id || child.in == *lost.id || child.out == *lost.id) lost_sa(tunnel, child);
+        }
+    }
+}
+
+void Node::State::notice(const netlink::PoliciesLost& lost) {
+    if (phase != Phase::running || !host.kernel_datapath) return;
+    const auto is_lost = [&](std::uint32_t if_id, Tunnel& tunnel) {
+        if (!tunnel.carries || policies_due.at(if_id)) return;
+        if (meddling.count("policies removed", now))
+            say(base::Level::warning,
+                tunnel.pairing.interface + ": its policies were removed or altered by somebody: put back");
+        policies_due.set(if_id, now + tunnel.policy_losses.pause(now));
+    };
+    if (lost.if_id) {
+        const auto tunnel = tunnels.find(*lost.if_id);
+        if (tunnel != tunnels.end()) is_lost(tunnel->first, tunnel->second);
+    } else {
+        for (auto& [if_id, tunnel] : tunnels) is_lost(if_id, tunnel);
+    }
+}
+
+void Node::State::set_policies_again() {
+    while (const auto if_id = policies_due.expired(now)) {
+        const auto tunnel = tunnels.find(*if_id);
+        if (phase == Phase::running && tunnel != tunnels.end() && tunnel->second.current)
+            set_policies(tunnel->second, *tunnel->second.current);
     }
 }
 
@@ -176,37 +245,86 @@ void Node::State::notice(const netlink::Mapping& mapping) {
 
 void Node::State::notice(const netlink::Lost&) {
     if (phase != Phase::running) return;
-    say(base::Level::warning, "the kernel's notices overflowed: everything is asked for again");
-    for (netlink::Wish& wish : diff({}, objects)) change(std::move(wish), {});
-    speaker.for_each_installed([&](const babel::Destination& about, babel::Installed::Kind kind) {
-        route_changed(about, kind);
-    });
+    say(base::Level::warning, "the kernel's notices overflowed: everything is looked at again");
+    for (auto& [if_id, tunnel] : tunnels) {
+        if (tunnel.carries) policies_due.set(if_id, now);  // a look does not show all of them
+    }
     look_again();
 }
 
 // What an earlier run left is adopted where it is what we want, and removed where it is not.
 void Node::State::notice(const netlink::Snapshot& snapshot) {
-    if (phase == Phase::running) return looked_again();
+    if (phase == Phase::running) {
+        compare(snapshot);
+        return looked_again();
+    }
     // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
     const auto planned = pairings(config, registry, host.local_addresses);
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
         change(std::move(wish), {Purpose::Kind::clean_up});
-    objects = desired(config, registry, planned);
-    const Objects left = found(snapshot, config);
-    for (netlink::Wish& wish : diff(left, objects)) change(std::move(wish), {});
-    for (const netlink::Link& link : objects.links) {
-        // Asked for again although it is there: that changes nothing, and it says that the link is up.
-        const bool adopted = std::find(left.links.begin(), left.links.end(), link) != left.links.end();
-        if (adopted) change(netlink::AddLink{link}, {});
-    }
+    keeper.want(desired(config, registry, planned), now);
+    Objects there = found(snapshot, config);
+    compare_routes(there);
+    keeper.found(there, looked_as, now, true);
+    keeper.ask_for_links(now);
+    keep();
+    tell_routes();
     phase = Phase::running;
-    want_sysctls(sysctls(config));
+    look_at_sysctls();
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
     follow_all();
     apply_registry(std::exchange(registry, {}));
+}
+
+void Node::State::compare(const netlink::Snapshot& snapshot) {
+    Objects there = found(snapshot, config);
+    for (const netlink::Link& link : there.links) {  // of which nothing may have been heard
+        Tunnel* tunnel = link.up ? nullptr : find(link.name);
+        if (tunnel == nullptr || !std::exchange(tunnel->link_up, false)) continue;
+        update_routing(*tunnel);
+    }
+    compare_routes(there);
+    keeper.found(there, looked_as, now);
+    if (host.kernel_datapath) compare_sas(snapshot);
+}
+
+// What was asked for behind the snapshot has not been answered yet.
+void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
+    std::set<base::SaId> there;
+    for (const auto& sa : snapshot.sas) there.insert(sa.id);
+    const std::set<std::uint32_t> policies(snapshot.policy_if_ids.begin(), snapshot.policy_if_ids.end());
+    std::set<base::SaId> known;
+    for (auto& [if_id, tunnel] : tunnels) {
+        for (auto& [id, child] : tunnel.children) {
+            known.insert({child.in, child.out});
+            const bool is_whole = there.contains(child.in) && there.contains(child.out);
+            if (child.changed_as < looked_as && !is_whole) lost_sa(tunnel, child);
+        }
+        if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);
+        if (!tunnel.current && policies.contains(if_id))
+            change(netlink::RemovePolicies{if_id}, {Purpose::Kind::clean_up});
+    }
+    for (const auto& sa : snapshot.sas) {
+        if (tunnels.contains(sa.if_id) && !known.contains(sa.id))
+            change(netlink::RemoveSa{sa.id, sa.source}, {Purpose::Kind::clean_up});
+    }
+}
+
+void Node::State::want_space() {
+    space_due.reset();
+    if (phase == Phase::starting || phase == Phase::running)
+        change(netlink::AddNamespace{config.netns_name}, {Purpose::Kind::space});
+}
+
+// Nobody tells when somebody changes one.
+void Node::State::look_at_sysctls() {
+    constexpr Duration kInterval = std::chrono::seconds(10);
+    if (phase != Phase::running) return sysctls_due.reset();
+    want_sysctls(sysctls(config));
+    sysctls_due = now + kInterval;
 }
 
 void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
@@ -252,11 +370,8 @@ void Node::State::begin_clean_up() {
         }
     }
     tell_all_routes();  // that they are gone: the speaker has stopped
-    // Links of tunnels before the VRF they belong to; addresses go with their links.
-    Objects left = objects;
-    std::erase_if(left.addresses, [](const auto& address) { return address.link != kLoopback; });
-    std::reverse(left.links.begin(), left.links.end());
-    for (netlink::Wish& wish : diff(left, {})) change(std::move(wish), quiet);
+    keeper.want({}, now);
+    keep();
     // Those of our links went with them, those of the namespace go with it.
     std::vector<Sysctl> changed = sysctls(config);
     for (const auto& [name, interface] : ordinary) changed.push_back(rp_filter_of(config, name));
@@ -271,12 +386,13 @@ void Node::State::begin_clean_up() {
 
 void Node::State::end_if_clean() {
     if (phase == Phase::saying_goodbye && engine.stopped()) begin_clean_up();
-    if (phase != Phase::cleaning_up || !pending.empty() || !forwarding.idle()) return;
+    const bool is_clean = pending.empty() && forwarding.idle() && keeper.all_gone();
+    if (phase != Phase::cleaning_up || !is_clean) return;
     phase = Phase::stopped;
     give_up_at.reset();
     for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
     for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
-    out->push_back(Stopped{});
+    out->push_back(Stopped{failure});
 }
 
 }  // namespace aronet::overlay

@@ -167,6 +167,7 @@ void Node::State::notice(const netlink::AddressAppeared& appeared) {
 // Nor does it tell of the IPv4 routes that went with the address.
 void Node::State::notice(const netlink::AddressVanished& vanished) {
     lost(vanished);
+    if (phase == Phase::running) keeper.lost_address(vanished.space, vanished.link, vanished.address, now);
     if (!seen(vanished)) return;
     follow(vanished.link);
     if (vanished.address.is_v4() && sightings.wants_routes()) look_again();
@@ -185,19 +186,21 @@ netlink::TakeSnapshot Node::State::snapshot_wish() const {
 // Notices were lost, or the kernel said nothing of what it did: everything is looked at again, beside what is
 // known, so that nothing is withdrawn on suspicion.
 void Node::State::look_again() {
+    look_again_at.reset();
+    if (phase != Phase::running) return;
     if (relearned) {
         look_once_more = true;
         return;
     }
     relearned.emplace(overlay_space(config), config.babel.redistribute);
-    change(snapshot_wish(), {Purpose::Kind::look_again, 0, 0, {}});
+    looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
 }
 
 void Node::State::looked_again() {
     if (!relearned) return;
     if (std::exchange(look_once_more, false)) {
         relearned = Sightings(overlay_space(config), config.babel.redistribute);
-        change(snapshot_wish(), {Purpose::Kind::look_again, 0, 0, {}});
+        looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
         return;
     }
     std::set<babel::Destination> touched = sightings.destinations();

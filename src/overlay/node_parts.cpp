@@ -29,9 +29,8 @@ void Node::State::translate(ike::ChildUp& action) {
     const auto tunnel = tunnels.find(action.peer);
     if (tunnel == tunnels.end() || phase == Phase::cleaning_up)
         return engine.refused(action.child, now, ike_actions);
-    const Child child{
-        action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2, false};
-    tunnel->second.children[action.child] = child;
+    Child& child = tunnel->second.children[action.child];
+    child = {action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2};
     metering.begins(child.in, action.peer, base::Direction::in);
     metering.begins(child.out, action.peer, base::Direction::out);
     tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
@@ -42,7 +41,7 @@ void Node::State::translate(ike::ChildUp& action) {
     change(
         netlink::AddSa{std::move(action.in)}, {Purpose::Kind::sa, action.peer, action.child, "the inbound SA"}
     );
-    change(
+    child.changed_as = change(
         netlink::AddSa{std::move(action.out)},
         {Purpose::Kind::sa, action.peer, action.child, "the outbound SA"}
     );
@@ -109,7 +108,7 @@ void Node::State::translate(const ike::ChildMoved& action) {
     const auto move =
         [&](const base::SaId& id, base::Direction direction, const Endpoint& from, const Endpoint& to) {
             const bool in = direction == base::Direction::in;
-            change(
+            child.changed_as = change(
                 netlink::MoveSa{id, direction, from, to},
                 {Purpose::Kind::moved_sa,
                  action.peer,

@@ -56,9 +56,8 @@ void Node::State::handle(RegistryChanged& event) {
         registry = std::move(event.registry);
     } else {
         Registry next = std::move(event.registry);
-        const Objects wanted = desired(config, next, pairings(config, next, host.local_addresses));
-        for (netlink::Wish& wish : diff(objects, wanted)) change(std::move(wish), {});
-        objects = wanted;
+        keeper.want(desired(config, next, pairings(config, next, host.local_addresses)), now);
+        keep();  // tunnels have their links before anything is done with them
         apply_registry(std::move(next));
     }
     if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 200, difference});
@@ -114,6 +113,8 @@ void Node::State::forget(std::uint32_t if_id) {
         old_sysctls.erase({space, sysctl.key});
     }
     by_interface.erase(tunnel.pairing.interface);
+    policies_due.stop(if_id);
+    keys_due.stop(if_id);
     tunnels.erase(if_id);
 }
 

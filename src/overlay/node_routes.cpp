@@ -9,6 +9,8 @@ namespace {
 using babel::Destination;
 using Kind = babel::Installed::Kind;
 
+constexpr unsigned kRefusalsTold = 3;  // of a route whose link has gone there is one
+
 }  // namespace
 
 void Node::State::route_changed(const Destination& about, Kind before) {
@@ -36,31 +38,81 @@ void Node::State::tell_route(const Destination& about, Kind had) {
     const Kind wanted = !route                                           ? Kind::nothing
                         : route->kind == netlink::RouteKind::unreachable ? Kind::unreachable
                                                                          : Kind::route;
-    if (told && (wanted != had || route->key != *told)) change_route(about, netlink::RemoveRoute{*told});
-    if (!route) {
-        forwarding.keys.erase(about);
-        return;
-    }
+    if (told && (wanted != had || route->key != *told))
+        change_route(about, netlink::RemoveRoute{*told}, !route);
+    if (!route) return;
     if (!config.babel.install.empty()) forwarding.keys.insert_or_assign(about, route->key);
     change_route(about, netlink::AddRoute{std::move(*route)});
 }
 
-void Node::State::change_route(const Destination& about, netlink::Wish wish) {
+void Node::State::change_route(const Destination& about, netlink::Wish wish, bool for_good) {
     const bool removes = std::holds_alternative<netlink::RemoveRoute>(wish);
-    forwarding.in_flight.emplace(++last_change, Forwarding::Change{about, removes});
-    out->push_back(netlink::Change{last_change, std::move(wish)});
+    forwarding.in_flight.emplace(give(std::move(wish)), Forwarding::Change{about, removes, for_good});
 }
 
+// Refused, for its link may just have gone: then Babel is about to be told. Else it is asked for again.
 bool Node::State::route_answered(const netlink::Done& done) {
     const auto change = forwarding.in_flight.extract(done.id);
     if (change.empty()) return false;
-    const auto& [about, removes] = change.mapped();
-    // The link may just have gone: Babel is about to be told.
-    if (done.error != 0) {
-        say(removes ? base::Level::warning : base::Level::debug,
-            "the route to " + about.prefix.to_string() + ": " + done.text);
+    const auto& [about, removes, for_good] = change.mapped();
+    if (done.error == 0) {
+        if (!forwarding.refused.empty()) forwarding.refused.erase(about);
+        if (for_good) forwarding.keys.erase(about);
+        return true;
     }
+    const unsigned times = ++forwarding.refused[about];
+    if (times == kRefusalsTold || removes)
+        say(base::Level::warning, "the route to " + about.prefix.to_string() + ": " + done.text);
+    forwarding.again.set(about, now + pause_after(times));
     return true;
+}
+
+void Node::State::tell_refused_routes() {
+    while (const auto about = forwarding.again.expired(now)) {
+        // Perhaps it could not be removed.
+        const Kind kind = speaker.installed(*about).kind;
+        forwarding.untold.try_emplace(*about, kind == Kind::nothing ? Kind::route : Kind::nothing);
+        if (kind == Kind::nothing) forwarding.refused.erase(*about);
+    }
+}
+
+// By where Babel's routes are put.
+bool Node::State::is_babels(const netlink::RouteKey& key) const {
+    if (key == usual_key(destination_of(key))) return true;
+    return std::ranges::any_of(config.babel.install, [&](const auto& rule) {
+        const Installation& how = rule.verdict;
+        return key.space == overlay_space(config) && key.table == how.table.value_or(overlay_table(config)) &&
+               key.metric == how.metric.value_or(kBabelMetric);
+    });
+}
+
+// Takes what the kernel has of Babel's out of what was found: what is other is told again, what is too much
+// is removed.
+void Node::State::compare_routes(Objects& found) {
+    std::set<netlink::RouteKey> there;
+    std::set<Destination> under_way;
+    for (const auto& [id, change] : forwarding.in_flight) under_way.insert(change.about);
+    const auto put_right = [&](const Destination& about, Kind had) {
+        if (!under_way.contains(about)) route_changed(about, had);
+    };
+    std::erase_if(found.routes, [&](const netlink::Route& route) {
+        if (!is_babels(route.key)) return false;
+        const Destination about = destination_of(route.key);
+        const auto key = told_key(about, speaker.installed(about).kind);
+        const bool is_unreachable = route.kind == netlink::RouteKind::unreachable;
+        if (key == route.key) {
+            there.insert(route.key);
+            if (wanted_route(about, key) != route)
+                put_right(about, is_unreachable ? Kind::unreachable : Kind::route);
+        } else if (!under_way.contains(about)) {
+            change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
+        }
+        return true;
+    });
+    speaker.for_each_installed([&](const Destination& about, Kind kind) {
+        const auto key = told_key(about, kind);
+        if (key && !there.contains(*key)) put_right(about, Kind::nothing);
+    });
 }
 
 // True if it was Babel's.

@@ -5,7 +5,7 @@
 #include "babel/speaker.hpp"
 #include "base/timers.hpp"
 #include "ike/engine.hpp"
-#include "overlay/desired.hpp"
+#include "overlay/keeper.hpp"
 #include "overlay/metering.hpp"
 #include "overlay/node.hpp"
 #include "overlay/sightings.hpp"
@@ -19,19 +19,19 @@ namespace aronet::overlay {
 // Why a change was asked for: decides what its answer means.
 struct Purpose {
     enum class Kind : std::uint8_t {
-        base,
+        other,
+        space,
         sa,
         moved_sa,
         policies,
         sysctl,
-        restore,
         clean_up,
         snapshot,
         look_again,
         counters,
         link_counters
     };
-    Kind kind = Kind::base;
+    Kind kind = Kind::other;
     std::uint32_t if_id = 0;
     ike::ChildId child = 0;
     std::string words;  // for a line in the log when it fails
@@ -49,13 +49,16 @@ struct Forwarding {
     std::map<babel::Destination, babel::Installed::Kind> untold;  // and what the kernel has there
     struct Change {
         babel::Destination about;
-        bool removes;
+        bool removes, for_good;
     };
     std::map<netlink::ChangeId, Change> in_flight;
+    // Refused, and asked for again: how often so far, and when.
+    std::map<babel::Destination, unsigned> refused;
+    base::Timers<babel::Destination> again;
     // The keys of what the kernel was told, where rules of the configuration decide on them.
     std::map<babel::Destination, netlink::RouteKey> keys;
 
-    bool idle() const { return untold.empty() && in_flight.empty(); }
+    bool idle() const { return untold.empty() && in_flight.empty() && again.size() == 0; }
 };
 
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
@@ -100,9 +103,12 @@ struct Node::State {
     void tell_routes();
     void tell_all_routes();
     void tell_route(const babel::Destination& about, babel::Installed::Kind had);
-    void change_route(const babel::Destination& about, netlink::Wish wish);
+    void change_route(const babel::Destination& about, netlink::Wish wish, bool for_good = false);
     bool route_answered(const netlink::Done& done);
     bool route_lost(const netlink::RouteKey& key);
+    void tell_refused_routes();
+    bool is_babels(const netlink::RouteKey& key) const;
+    void compare_routes(Objects& found);
     netlink::RouteKey usual_key(const babel::Destination& about) const;
     std::optional<netlink::RouteKey> told_key(const babel::Destination& about, babel::Installed::Kind had)
         const;
@@ -112,7 +118,10 @@ struct Node::State {
     std::size_t routes_told() const;
 
     // --- the kernel (node_kernel.cpp)
-    void change(netlink::Wish wish, Purpose purpose);
+    netlink::ChangeId change(netlink::Wish wish, Purpose purpose);
+    netlink::ChangeId give(netlink::Wish wish);
+    void keep();
+    void main_link_answered(const netlink::Done& done);
     void answered(const netlink::Done& done);
     void set_policies(const Tunnel& tunnel, ike::ChildId id);
     void sa_answered(const Purpose& purpose, const netlink::Done& done);
@@ -121,7 +130,10 @@ struct Node::State {
     void notice(const netlink::Done& done) { answered(done); }
     void notice(const netlink::LinkUp& up);
     void notice(const netlink::LinkDown& down);
+    void notice(const netlink::LinkAltered& altered);
     void notice(const netlink::RouteLost& lost);
+    void notice(const netlink::SaLost& lost);
+    void notice(const netlink::PoliciesLost& lost);
     void notice(const netlink::SaExpiring& expiring);
     void notice(const netlink::Mapping& mapping);
     void notice(const netlink::SysctlValue& value);
@@ -133,8 +145,13 @@ struct Node::State {
     void notice(const netlink::AddressVanished& vanished);
     void notice(const netlink::ForeignRoute& route);
     void notice(const netlink::ForeignRouteGone& gone);
-    void restore(netlink::Space space, const std::string& link);
-    void restore_around(const std::string& link);
+    void lost_sa(Tunnel& tunnel, Child& child);
+    void change_lost_keys();
+    void set_policies_again();
+    void look_at_sysctls();
+    void compare(const netlink::Snapshot& snapshot);
+    void compare_sas(const netlink::Snapshot& snapshot);
+    void want_space();
     void want_sysctls(const std::vector<Sysctl>& list);
     void begin_clean_up();
     void end_if_clean();
@@ -205,11 +222,15 @@ struct Node::State {
     std::map<std::string, std::uint32_t> by_interface;
     std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
     std::set<std::string> lost_links;                              // to somebody else; asked for again
-    Objects objects;                                               // what the kernel was asked to have
+    Keeper keeper;
     Forwarding forwarding;
     Sightings sightings;
-    std::optional<Sightings> relearned;  // while everything is looked at again
-    bool look_once_more = false;         // what was looked at has changed meanwhile
+    std::optional<Sightings> relearned;    // while everything is looked at again
+    bool look_once_more = false;           // what was looked at has changed meanwhile
+    netlink::ChangeId looked_as = 0;       // the change that the last snapshot was asked for with
+    std::optional<Instant> look_again_at;  // it failed
+    std::optional<Instant> space_due;      // the namespace could not be made
+    unsigned space_refusals = 0;
     std::map<std::string, Ordinary> ordinary;
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
@@ -218,11 +239,18 @@ struct Node::State {
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
     std::set<RequestId> awaiting_stop;
+    // By if_id: policies that were refused, or removed by somebody; tunnels whose SAs were.
+    base::Timers<std::uint32_t> policies_due, keys_due;
+    base::Drops meddling;                // of somebody, with SAs and policies: told of once a minute
+    std::optional<Instant> sysctls_due;  // to be looked at again
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
     std::map<std::pair<std::string, Family>, Instant> resolved_at;
     base::Drops unresolved;             // names that failed: told of once a minute
     std::optional<Instant> give_up_at;  // on a clean stop
     netlink::ChangeId last_change = 0;
+    netlink::ChangeId main_link_asked = 0;  // the last time
+    bool main_link_made = false;
+    std::string failure;
     std::map<netlink::ChangeId, Purpose> pending;
     std::vector<std::string> warnings;  // shown by status until restart
     Metering metering;

@@ -266,6 +266,7 @@ json status_json(const Node::State& s) {
     answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
     answer["routes"] = {{"installed", s.routes_told()}};
     answer["warnings"] = s.warnings;
+    for (const std::string& trouble : s.keeper.troubles()) answer["warnings"].push_back(trouble);
     answer["drops"] = {
         {"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}, {"esp", s.esp_drops}};
     return answer;

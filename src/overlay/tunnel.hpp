@@ -3,7 +3,9 @@
 // The life of one tunnel: wanted → keyed → linked → routed. Which driver keys it is not known here.
 
 #include "base/sa.hpp"
+#include "netlink/change.hpp"
 #include "overlay/metering.hpp"
+#include "overlay/patience.hpp"
 #include "overlay/topology.hpp"
 
 #include <map>
@@ -20,6 +22,8 @@ struct Child {  // one pair of SAs
     Address in_source, out_source;
     int unanswered = 0;  // of the kernel's two answers
     bool failed = false;
+    bool lost = false;                 // somebody removed one of the two
+    netlink::ChangeId changed_as = 0;  // the last change of one of them
 };
 
 struct Tunnel {
@@ -36,6 +40,8 @@ struct Tunnel {
     std::uint64_t arrived_on_link = 0;              // packets, as of the last look at the links
     std::optional<base::Instant> unanswered_since;  // traffic goes out, and nothing comes back
     ike::Trust trust = ike::Trust::full;
+    Losses policy_losses, sa_losses;
+    unsigned policy_refusals = 0;  // in a row
 
     Stage stage() const;
     std::string peer_name() const;  // organization/common_name

@@ -46,7 +46,7 @@ check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6
     show_logs
     exit 1
 }
-nothing_missed() { ! grep 'taken down or away' "$work"/*.log; }
+nothing_missed() { ! grep 'taken away by somebody' "$work"/*.log; }
 check 'no link was thought to be taken away while it was made' nothing_missed
 check_pairs
 check_transfers

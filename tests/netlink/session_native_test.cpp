@@ -125,12 +125,14 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a link that is there with another kind is made anew, a TUN device only gets its properties", "[native]"
+    "a link of ours that is there with another kind is made anew, a TUN device only gets its properties",
+    "[native]"
 ) {
     Host host;
-    host.run(Space::underlay, "ip link add ov type bridge");
+    host.run(Space::underlay, "ip link add ov type bridge; ip link set ov alias 'aronet ov'");
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
     CHECK(has(host.run(Space::underlay, "ip -d link show ov"), "veth"));
+    CHECK(has(host.run(Space::underlay, "ip link show ov"), "alias aronet ov"));
 
     Link tun;
     tun.name = "tunnel";
@@ -144,6 +146,58 @@ TEST_CASE(
     CHECK(has(text, "mtu 1400"));
     CHECK(has(text, "addrgenmode none"));
     CHECK(has(text, "UP"));
+}
+
+TEST_CASE(
+    "a link of somebody else under a name that we want stays as it is, and is said to be there", "[native]"
+) {
+    Host host;
+    for (const char* kind : {"bridge", "veth peer name other"}) {
+        host.run(Space::underlay, std::string("ip link add ov type ") + kind + "; ip link set ov up");
+        host.run(Space::underlay, "ip link set other up; ip addr add 192.0.2.1/24 dev ov");
+        const Done refused = host.perform(AddLink{veth_link()});
+        CHECK(refused.error == EEXIST);
+        CHECK(has(refused.text, "not ours"));
+        CHECK(has(host.run(Space::underlay, "ip addr show ov"), "192.0.2.1"));
+        CHECK(host.perform(RemoveLink{Space::underlay, "ov"}).error == 0);
+        CHECK(has(host.run(Space::underlay, "ip link show ov"), "ov"));
+        CHECK(host.snapshot("ov").links.empty());
+        host.run(Space::underlay, "ip link del ov");
+    }
+    CHECK(host.perform(AddLink{veth_link()}).error == 0);
+    CHECK(host.snapshot("ov").links.size() == 1);
+}
+
+TEST_CASE(
+    "a link of ours that somebody renames or alters is reported, and made anew under its name", "[native]"
+) {
+    Host host;
+    Link link = veth_link();
+    link.mtu = 1400;
+    REQUIRE(host.perform(AddLink{link}).error == 0);
+    host.run(Space::underlay, "ip link set ov mtu 1300");
+    CHECK(
+        host.wait_for<LinkAltered>([](const LinkAltered& a) { return a.link.name == "ov"; }).link.mtu == 1300
+    );
+    REQUIRE(host.perform(AddLink{link}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip link show ov"), "mtu 1400"));
+    host.run(Space::underlay, "ip link set ov down; ip link set ov name vo");
+    CHECK(host.wait_for<LinkDown>().name == "ov");
+}
+
+TEST_CASE("a route of ours that somebody replaces is reported as lost", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    for (const char* destination : {"fd67::/64", "10.1.0.0/16"}) {
+        Route route = route_to(destination, "ov");
+        route.key.metric = 77;
+        REQUIRE(host.perform(AddRoute{route}).error == 0);
+        host.run(
+            Space::underlay, std::string("ip route replace ") + destination + " dev ov metric 77 mtu 1300"
+        );
+        CHECK(host.wait_for<RouteLost>().key.destination == prefix(destination));
+        REQUIRE(host.perform(AddRoute{route}).error == 0);
+    }
 }
 
 TEST_CASE("rules are added once, found again and removed", "[native]") {

@@ -1,4 +1,4 @@
-#include "overlay/desired.hpp"
+#include "overlay/keeper.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -48,7 +48,7 @@ Objects objects(Mode mode, int nodes) {
 
 std::vector<std::string> words(const Objects& wanted) {
     std::vector<std::string> out;
-    for (const netlink::Wish& wish : diff({}, wanted)) out.push_back(netlink::describe(wish));
+    for (const netlink::Wish& wish : difference({}, wanted)) out.push_back(netlink::describe(wish));
     return out;
 }
 
@@ -71,6 +71,7 @@ Objects performed(Objects state, const std::vector<netlink::Wish>& wishes) {
             state.links.push_back(link->link);
         } else if (const auto* gone = std::get_if<netlink::RemoveLink>(&wish)) {
             std::erase_if(state.links, [&](const auto& l) { return l.name == gone->name; });
+            std::erase_if(state.addresses, [&](const auto& a) { return a.link == gone->name; });
         } else if (const auto* address = std::get_if<netlink::AddAddress>(&wish)) {
             state.addresses.push_back(address->address);
         } else if (const auto* away = std::get_if<netlink::RemoveAddress>(&wish)) {
@@ -135,8 +136,8 @@ TEST_CASE("what a difference says leads from one state to the other, and from eq
         for (const int before : {0, 1, 5}) {
             for (const int after : {0, 2, 5}) {
                 const Objects actual = objects(mode, before), wanted = objects(mode, after);
-                CHECK(same(performed(actual, diff(actual, wanted)), wanted));
-                CHECK(diff(wanted, wanted).empty());
+                CHECK(same(performed(actual, difference(actual, wanted)), wanted));
+                CHECK(difference(wanted, wanted).empty());
             }
         }
     }
@@ -145,7 +146,7 @@ TEST_CASE("what a difference says leads from one state to the other, and from eq
 TEST_CASE("a node that is gone takes its routes, its guards and its interface with it") {
     const Objects before = objects(Mode::vrf, 2), after = objects(Mode::vrf, 1);
     std::size_t routes = 0, links = 0, added = 0;
-    for (const netlink::Wish& wish : diff(before, after)) {
+    for (const netlink::Wish& wish : difference(before, after)) {
         routes += std::holds_alternative<netlink::RemoveRoute>(wish) ? 1 : 0;
         links += std::holds_alternative<netlink::RemoveLink>(wish) ? 1 : 0;
         added += netlink::describe(wish).find(" add ") != std::string::npos ? 1 : 0;

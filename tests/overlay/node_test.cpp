@@ -67,6 +67,10 @@ public:
         }
     }
     void forget() { wishes.clear(); }
+    void wait() {  // long enough for what goes together to come back together
+        now_ += std::chrono::milliseconds(100);
+        turn([&](Actions& out) { node_.tick(now_, out); });
+    }
 
     bool asked(const std::string& words) const {
         return std::any_of(wishes.begin(), wishes.end(), [&](const std::string& wish) {
@@ -134,11 +138,15 @@ TEST_CASE("C13: a tunnel's interface that somebody removes comes back in its VRF
     const auto name = pairings(config(), registry(), {}).front().interface;
     desk.forget();
     desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, name}});
+    desk.wait();
+    desk.answer_all();
     CHECK(desk.asked("link add " + name));
     CHECK(desk.asked("dev " + name));
     CHECK_FALSE(desk.asked("rp_filter"));
     desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400}});
     CHECK(desk.asked("net.ipv4.conf." + name + ".rp_filter"));
+    desk.answer_all();
+    desk.wait();
     desk.forget();
     desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1500}});
     CHECK(desk.wishes.empty());
@@ -151,10 +159,10 @@ TEST_CASE("with the main interface comes back what went with it: addresses, tunn
     const auto name = pairings(config(), registry(), {}).front().interface;
     desk.forget();
     desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, "aronet"}});
+    desk.wait();
+    desk.answer_all();
     CHECK(desk.asked("link add aronet"));
     CHECK(desk.asked("addr add fd66::ffff:0:0:1/128"));
-    desk.forget();
-    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, "aronet", 8, 65575}});
     for (const char* destination : {"fd67::/64", "10.2.0.0/16", "fd66::ffff:0:0:a"})
         CHECK(desk.asked(destination));
     CHECK(desk.asked("link add " + name));
@@ -169,6 +177,7 @@ TEST_CASE("a link of somebody else's that goes is not ours to bring back, nor an
     desk.tell(Stop{});
     desk.forget();
     desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, "aronet"}});
+    desk.wait();
     CHECK_FALSE(desk.asked("link add"));
 }
 

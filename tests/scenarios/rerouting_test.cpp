@@ -51,7 +51,9 @@ void deleted_by_the_peer(World& world, std::size_t peer) {
     world.run_for(1ms);
 }
 
-void link_taken_away(World& world, std::size_t peer) { world.unlink(0, tunnel_to(world, 0, peer)); }
+void link_taken_away(World& world, std::size_t peer) {
+    world.suffer(0, netlink::RemoveLink{netlink::Space::underlay, tunnel_to(world, 0, peer)});
+}
 
 // Host 0's tunnel to a peer goes. When a loss returns, host 0 knows of it, and has had no other hint.
 struct Known {
@@ -59,8 +61,7 @@ struct Known {
     std::function<void(World&, std::size_t peer)> loss;
 };
 const std::vector<Known> kLosses{
-    {"the peer deletes it", deleted_by_the_peer},
-    {"its interface goes", link_taken_away}};
+    {"the peer deletes it", deleted_by_the_peer}, {"its interface goes", link_taken_away}};
 
 }  // namespace
 

@@ -16,7 +16,10 @@ std::vector<Notice> Kernel::perform(netlink::Change change) {
                            std::holds_alternative<netlink::ReadLinkCounters>(change.wish) ||
                            std::holds_alternative<netlink::TakeSnapshot>(change.wish);
     generation_ += only_asks ? 0 : 1;
-    const int error = std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
+    ++changes_;
+    const bool fails = fail_at_ != 0 && changes_ == fail_at_;
+    const int error =
+        fails ? fail_with_ : std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
     out.push_back(netlink::Done{change.id, error, error == 0 ? "" : "refused by the simulated kernel"});
     return out;
 }
@@ -24,6 +27,26 @@ std::vector<Notice> Kernel::perform(netlink::Change change) {
 bool Kernel::is_empty() const {
     return !has_namespace_ && links_.empty() && addresses_.empty() && fib_.all().empty() && rules_.empty() &&
            sas_.empty() && policies_.empty();
+}
+
+std::vector<Link> Kernel::links() const {
+    std::vector<Link> all;
+    for (const auto& [name, entry] : links_) all.push_back(entry.first);
+    return all;
+}
+
+std::string Kernel::audit() const {
+    std::string text;
+    for (const auto& [name, link] : links_) text += netlink::describe(netlink::AddLink{link.first}) + "\n";
+    for (const auto& address : addresses_) text += netlink::describe(netlink::AddAddress{address}) + "\n";
+    for (const auto& [key, route] : fib_.all()) text += netlink::describe(netlink::AddRoute{route}) + "\n";
+    for (const auto& [if_id, policies] : policies_)
+        text += "policies of " + std::to_string(if_id) + " towards " + policies.remote.to_string() + "\n";
+    std::map<std::uint32_t, std::size_t> sas;
+    for (const auto& [id, sa] : sas_) ++sas[sa.if_id];
+    for (const auto& [if_id, count] : sas)
+        text += std::to_string(count) + " SAs of " + std::to_string(if_id) + "\n";
+    return text;
 }
 
 std::string Kernel::what_is_left() const {
@@ -95,6 +118,33 @@ std::optional<netlink::Address> Kernel::link_local(const std::string& link) cons
 }
 
 bool Kernel::link_is_up(const std::string& name) const { return find(name) != nullptr; }
+
+// Somebody else does what the wish says: what the kernel tells everybody of it.
+std::vector<Notice> Kernel::suffer(netlink::Wish wish) {
+    Notices out;
+    ++generation_;
+    std::visit([&](auto& each) { apply(each, out); }, wish);
+    if (const auto* route = std::get_if<netlink::RemoveRoute>(&wish))
+        out.push_back(netlink::RouteLost{route->key});
+    if (const auto* route = std::get_if<netlink::AddRoute>(&wish))
+        out.push_back(netlink::RouteLost{route->route.key});
+    if (const auto* gone = std::get_if<netlink::RemoveAddress>(&wish)) {
+        const auto& address = gone->address;
+        out.push_back(netlink::AddressVanished{address.space, address.link, address.address});
+    }
+    if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) out.push_back(netlink::SaLost{sa->id});
+    if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish))
+        out.push_back(netlink::PoliciesLost{policies->if_id});
+    if (const auto* link = std::get_if<netlink::AddLink>(&wish)) {
+        out.clear();
+        const bool up = link->link.up;
+        out.push_back(
+            up ? Notice(netlink::LinkAltered{link->link})
+               : Notice(netlink::LinkDown{link->link.space, link->link.name})
+        );
+    }
+    return out;
+}
 
 int Kernel::apply(netlink::AddNamespace&, Notices&) {
     has_namespace_ = true;
@@ -170,8 +220,18 @@ int Kernel::apply(netlink::AddAddress& wish, Notices& out) {
     return 0;
 }
 
+// With the last address of IPv4 go the routes of IPv4 over its link, of which nothing is told.
 int Kernel::apply(netlink::RemoveAddress& wish, Notices&) {
-    addresses_.erase(wish.address);
+    const auto& gone = wish.address;
+    addresses_.erase(gone);
+    const bool has_another = std::ranges::any_of(addresses_, [&](const auto& other) {
+        return other.space == gone.space && other.link == gone.link && other.address.is_v4();
+    });
+    if (gone.address.is_v6() || has_another) return 0;
+    for (const auto& [key, route] : Fib::Routes(fib_.all())) {
+        const bool over_it = key.space == gone.space && route.link == gone.link;
+        if (over_it && key.destination.family() == base::Family::v4) fib_.remove(key);
+    }
     return 0;
 }
 

@@ -19,7 +19,12 @@ public:
     std::vector<netlink::Notice> perform(netlink::Change change);
     // One SA, after so many that are given.
     void refuse_sa(int error, unsigned after = 0) { refuse_sa_ = error, refuse_after_ = after; }
-    bool is_empty() const;  // nothing of the node is left
+    // The n-th change that is asked for, counted from one; 0: none.
+    void fail_at(std::uint64_t n, int error) { fail_at_ = n, fail_with_ = error; }
+    std::uint64_t changes() const { return changes_; }
+    std::vector<netlink::Notice> suffer(netlink::Wish wish);
+    std::string audit() const;  // all that there is, in words without SPIs: equal states, equal words
+    bool is_empty() const;      // nothing of the node is left
     std::string what_is_left() const;
 
     // What a packet would meet.
@@ -47,6 +52,9 @@ public:
     // Grows with every change that may matter to packets.
     std::uint64_t generation() const { return generation_; }
 
+    const std::map<std::uint32_t, netlink::Policies>& policies() const { return policies_; }
+    const std::set<netlink::LinkAddress>& addresses() const { return addresses_; }
+    std::vector<netlink::Link> links() const;
     const Fib::Routes& routes() const { return fib_.all(); }
     struct KnownSa {
         base::Direction direction;
@@ -90,6 +98,8 @@ private:
     std::uint64_t sas_given_ = 0, generation_ = 0, counters_read_ = 0;
     int refuse_sa_ = 0;
     unsigned refuse_after_ = 0;
+    std::uint64_t changes_ = 0, fail_at_ = 0;
+    int fail_with_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
     std::map<std::uint32_t, LinkName> tunnels_;  // by if_id
     std::set<netlink::LinkAddress> addresses_;

@@ -154,9 +154,8 @@ void World::tell(std::size_t number, netlink::Notice notice) {
     settle(host);
 }
 
-void World::unlink(std::size_t number, const std::string& link) {
-    Host& host = *hosts_[number];
-    for (netlink::Notice& notice : host.kernel.perform({0, netlink::RemoveLink{host.space, link}}))
+void World::suffer(std::size_t number, netlink::Wish wish) {
+    for (netlink::Notice& notice : hosts_[number]->kernel.suffer(std::move(wish)))
         tell(number, std::move(notice));
 }
 

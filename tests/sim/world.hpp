@@ -49,8 +49,8 @@ public:
     void rebind(std::size_t host);  // its NAT forgets and maps anew
     void roam(std::size_t host);    // another network: another address of its own, another NAT
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
-    void tell(std::size_t host, netlink::Notice notice);     // as if its kernel had
-    void unlink(std::size_t host, const std::string& link);  // somebody takes it away
+    void tell(std::size_t host, netlink::Notice notice);  // as if its kernel had
+    void suffer(std::size_t host, netlink::Wish wish);    // somebody else does that to its kernel
     void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
     bool esp_arrives = true;                                            // or is lost, whoever sends it
     std::function<void(std::size_t host, const netlink::Wish&)> watch;  // sees what is asked of the kernels

@@ -1,0 +1,373 @@
+#include "overlay/keeper.hpp"
+
+#include "base/overloaded.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace aronet::overlay {
+namespace {
+
+using base::Instant;
+using base::Level;
+using netlink::Link;
+using netlink::LinkAddress;
+using netlink::Route;
+using netlink::Rule;
+using netlink::Space;
+using netlink::Wish;
+using Name = Keeper::Name;
+using Object = Keeper::Object;
+
+constexpr std::size_t kTroublesShown = 20;
+
+Name name_of(const Object& object) {
+    return std::visit(
+        base::Overloaded{
+            [](const Link& link) {
+                return Name(Keeper::LinkName{link.space, link.name});
+            },
+            [](const LinkAddress& address) { return Name(address); },
+            [](const Route& route) { return Name(route.key); },
+            [](const Rule& rule) { return Name(rule); },
+        },
+        object
+    );
+}
+
+// Each needs those of smaller ranks: a tunnel its VRF, a route the way to its next hop.
+int rank(const Object& object) {
+    return std::visit(
+        base::Overloaded{
+            [](const Link& link) {
+                const bool is_main = std::holds_alternative<netlink::Vrf>(link.kind) ||
+                                     std::holds_alternative<netlink::Veth>(link.kind);
+                return is_main ? 0 : 1;
+            },
+            [](const LinkAddress&) { return 2; },
+            [](const Route& route) { return route.via ? 4 : 3; },
+            [](const Rule&) { return 5; },
+        },
+        object
+    );
+}
+
+bool same_kind(const Link& a, const Link& b) {
+    // A veth is shown without its other end, the user data plane's tunnel as the device that it is.
+    const bool veths =
+        std::holds_alternative<netlink::Veth>(a.kind) && std::holds_alternative<netlink::Veth>(b.kind);
+    return veths || a.kind == b.kind || std::holds_alternative<netlink::Tun>(a.kind);
+}
+
+// Whether it is as asked for; what was not asked for may be as it likes.
+bool fits(const Link& actual, const Link& wanted) {
+    return actual.up && same_kind(actual, wanted) && (wanted.mtu == 0 || actual.mtu == wanted.mtu) &&
+           (actual.multicast || !wanted.multicast) && (wanted.keep_link_local || !actual.keep_link_local) &&
+           (wanted.master.empty() || actual.master == wanted.master);
+}
+
+bool fits(const Object& actual, const Object& wanted) {
+    const auto* link = std::get_if<Link>(&actual);
+    return link != nullptr ? fits(*link, std::get<Link>(wanted)) : actual == wanted;
+}
+
+template <class Each>
+void for_each(const Objects& objects, const Each& each) {
+    for (const Link& link : objects.links) each(Object(link));
+    for (const LinkAddress& address : objects.addresses) each(Object(address));
+    for (const Route& route : objects.routes) each(Object(route));
+    for (const Rule& rule : objects.rules) each(Object(rule));
+}
+
+}  // namespace
+
+void Keeper::want(const Objects& wanted, Instant now) {
+    std::set<Name> names;
+    for_each(wanted, [&](const Object& object) {
+        names.insert(name_of(object));
+        put(object, now);
+    });
+    for (auto& [name, entry] : entries_) {
+        if (!entry.wanted || names.contains(name)) continue;
+        entry.wanted = false;
+        entry.was_lost = false;
+        entry.state = State::missing;
+        ++going_;
+        due_.set(name, now);
+    }
+}
+
+void Keeper::put(const Object& object, Instant now) {
+    const auto [it, is_new] = entries_.try_emplace(name_of(object), Entry{object});
+    Entry& entry = it->second;
+    if (!is_new && entry.wanted && entry.object == object) return;
+    const bool was_going = !entry.wanted;
+    if (was_going) --going_;
+    entry.wanted = true;
+    entry.object = object;
+    entry.state = State::missing;
+    due_.set(it->first, now);
+    if (!was_going || !std::holds_alternative<Link>(object)) return;
+    for (auto& [name, other] : entries_) {  // its removal may be under way, and take them along
+        if (link_of(other.object) != &entry || other.state != State::there) continue;
+        other.state = State::missing;
+        due_.set(name, now);
+    }
+}
+
+void Keeper::found(const Objects& actual, netlink::ChangeId asked, Instant now, bool of_earlier_run) {
+    std::map<Name, Object> seen;
+    for_each(actual, [&](const Object& object) { seen.emplace(name_of(object), object); });
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        Entry& entry = it->second;
+        const auto here = seen.extract(it->first);
+        const bool fits_here = !here.empty() && fits(here.mapped(), entry.object);
+        if (!entry.wanted || entry.asked > asked) continue;
+        if (entry.state == State::there && !fits_here) lose(it, now);
+        const bool never_asked = entry.state == State::missing && entry.asked == 0;
+        if (never_asked && fits_here) is_there(it->first, entry, now);
+    }
+    for (auto& [name, object] : seen) {
+        const auto* address = std::get_if<LinkAddress>(&object);
+        // The kernel may have made it, or, on a link that is not ours, anybody.
+        const bool may_be_ours = address == nullptr || (of_earlier_run && !address->address.is_link_local() &&
+                                                        link_at(address->space, address->link) != nullptr);
+        if (!may_be_ours) continue;
+        entries_.try_emplace(name, Entry{object, false});
+        ++going_;
+        due_.set(name, now);
+    }
+}
+
+void Keeper::is_there(const Name& name, Entry& entry, Instant now) {
+    entry.state = State::there;
+    due_.stop(name);
+    const auto hanging = waiting_.extract(name);
+    if (hanging.empty()) return;
+    for (const Name& each : hanging.mapped()) {
+        const auto it = entries_.find(each);
+        if (it != entries_.end() && it->second.wanted && it->second.state == State::missing)
+            due_.set(each, now);
+    }
+}
+
+void Keeper::ask_for_links(Instant now) {
+    for (auto& [name, entry] : entries_) {
+        if (!entry.wanted || !std::holds_alternative<Link>(entry.object)) continue;
+        entry.state = State::missing;
+        due_.set(name, now);
+    }
+}
+
+void Keeper::ask_refused(Instant now) {
+    for (auto& [name, entry] : entries_) {
+        if (entry.refused > 0 && entry.state == State::missing && due_.at(name)) due_.set(name, now);
+    }
+}
+
+void Keeper::lose(Entries::iterator it, Instant now, bool with_its_link) {
+    Entry& entry = it->second;
+    if (!entry.wanted || entry.state == State::missing) return;
+    entry.was_lost = true;
+    entry.with_its_link = with_its_link;
+    if (entry.state == State::asked) return;  // perhaps before it was done, perhaps after
+    entry.state = State::missing;
+    due_.set(it->first, now + entry.losses.pause(now));
+}
+
+void Keeper::lost(const netlink::RouteKey& route, Instant now) {
+    const auto it = entries_.find(route);
+    if (it != entries_.end()) lose(it, now);
+}
+
+void Keeper::lost_address(Space space, const std::string& link, const Address& address, Instant now) {
+    const LinkAddress first{space, link, address, 0, std::nullopt};
+    for (auto it = entries_.lower_bound(first); it != entries_.end(); ++it) {
+        const auto* other = std::get_if<LinkAddress>(&it->first);
+        if (other == nullptr ||
+            std::tie(other->space, other->link, other->address) != std::tie(space, link, address))
+            break;
+        lose(it, now);
+    }
+    if (address.is_v6()) return;
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {  // the last one takes them along unsaid
+        const auto* route = std::get_if<Route>(&it->second.object);
+        const bool may_be_gone = route != nullptr && route->key.destination.family() == Family::v4 &&
+                                 route->key.space == space && route->link == link;
+        if (may_be_gone) lose(it, now, true);
+    }
+}
+
+void Keeper::lost_link(Space space, const std::string& link, Instant now) {
+    const Entry* gone = link_at(space, link);
+    if (gone == nullptr) return;
+    const Link lost = std::get<Link>(gone->object);
+    const Name name = name_of(gone->object);
+    if (gone->refused > 0 && gone->state == State::missing)
+        due_.set(name, now);  // it may have been in the way
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        const auto* other = std::get_if<Link>(&it->second.object);
+        const bool is_it = other != nullptr && other->name == lost.name;
+        const bool is_slave = other != nullptr && other->master == lost.name;
+        const bool hangs_on_it = other == nullptr && link_of(it->second.object) == gone;
+        if (!is_it && !is_slave && !hangs_on_it) continue;
+        lose(it, now, !is_it);
+        if (is_it || !it->second.wanted || it->second.state != State::missing) continue;
+        due_.stop(it->first);  // it is of no use before the link is there
+        waiting_[name].insert(it->first);
+    }
+}
+
+void Keeper::altered(const netlink::LinkAltered& altered, Instant now) {
+    const auto it = entries_.find(LinkName{altered.link.space, altered.link.name});
+    if (it == entries_.end()) return;
+    if (altered.unmarked || !fits(altered.link, std::get<Link>(it->second.object))) lose(it, now);
+}
+
+Keeper::Entries::iterator Keeper::erase(Entries::iterator it) {
+    if (!it->second.wanted) --going_;
+    if (it->second.refused > 0) --refused_;
+    due_.stop(it->first);
+    return entries_.erase(it);
+}
+
+Wish Keeper::wish_for(const Entry& entry) {
+    return std::visit(
+        base::Overloaded{
+            [&](const Link& link) {
+                return entry.wanted ? Wish(netlink::AddLink{link})
+                                    : Wish(netlink::RemoveLink{link.space, link.name});
+            },
+            [&](const LinkAddress& address) {
+                return entry.wanted ? Wish(netlink::AddAddress{address})
+                                    : Wish(netlink::RemoveAddress{address});
+            },
+            [&](const Route& route) {
+                return entry.wanted ? Wish(netlink::AddRoute{route}) : Wish(netlink::RemoveRoute{route.key});
+            },
+            [&](const Rule& rule) {
+                return entry.wanted ? Wish(netlink::AddRule{rule}) : Wish(netlink::RemoveRule{rule});
+            },
+        },
+        entry.object
+    );
+}
+
+// Removals first, and those that hang on others before these.
+void Keeper::ask_due(Instant now, const Ask& ask, std::vector<base::Note>& notes) {
+    std::vector<Entries::iterator> due;
+    while (const auto name = due_.expired(now)) {
+        const auto it = entries_.find(*name);
+        const bool is_link = std::holds_alternative<Link>(it->second.object);
+        const Entry* link = link_of(it->second.object);
+        if (it->second.wanted && link != nullptr && link->state != State::there) {
+            waiting_[name_of(link->object)].insert(*name);
+        } else if (!it->second.wanted && !is_link && link != nullptr && !link->wanted) {
+            erase(it);  // it goes with its link
+        } else {
+            due.push_back(it);
+        }
+    }
+    const auto place = [](const Entries::iterator& it) {
+        const int of_object = rank(it->second.object);
+        return it->second.wanted ? of_object : -1 - of_object;
+    };
+    std::ranges::stable_sort(due, {}, place);
+    std::size_t put_back = 0;
+    std::string first;
+    for (const auto it : due) {
+        Entry& entry = it->second;
+        Wish wish = wish_for(entry);
+        const bool is_news = std::exchange(entry.was_lost, false) && !entry.with_its_link;
+        if (is_news && put_back++ == 0) first = netlink::describe(wish);
+        entry.state = State::asked;
+        entry.asked = ask(std::move(wish));
+        asked_[entry.asked] = it->first;
+    }
+    if (put_back == 0) return;
+    const std::string more = put_back > 1 ? " and " + std::to_string(put_back - 1) + " more" : "";
+    notes.push_back({Level::warning, "taken away by somebody, put back: " + first + more});
+}
+
+bool Keeper::answered(const netlink::Done& done, Instant now, std::vector<base::Note>& notes) {
+    const auto asked = asked_.extract(done.id);
+    if (asked.empty()) return false;
+    const auto it = entries_.find(asked.mapped());
+    if (it == entries_.end() || it->second.asked != done.id || it->second.state != State::asked) return true;
+    Entry& entry = it->second;
+    const auto words = [&] { return netlink::describe(wish_for(entry)); };
+    if (done.error != 0) {
+        if (entry.refused == 0) notes.push_back({Level::error, words() + ": " + done.text});
+        refused_ += entry.refused++ == 0 ? 1 : 0;
+        entry.why = done.text;
+        entry.was_lost = false;
+        entry.state = State::missing;
+        due_.set(it->first, now + pause_after(entry.refused));
+        return true;
+    }
+    if (std::exchange(entry.refused, 0) > 0) {
+        --refused_;
+        notes.push_back({Level::info, words() + ": done at last"});
+    }
+    if (!entry.wanted) {
+        erase(it);
+        return true;
+    }
+    is_there(it->first, entry, now);
+    if (entry.was_lost) lose(it, now, entry.with_its_link);
+    return true;
+}
+
+// Both ends of a veth have one name and one fate.
+const Keeper::Entry* Keeper::link_at(Space space, const std::string& name) const {
+    if (name.empty()) return nullptr;
+    const auto here = entries_.find(LinkName{space, name});
+    if (here != entries_.end()) return &here->second;
+    const Space other = space == Space::overlay ? Space::underlay : Space::overlay;
+    const auto there = entries_.find(LinkName{other, name});
+    if (there == entries_.end()) return nullptr;
+    const auto& kind = std::get<Link>(there->second.object).kind;
+    return std::holds_alternative<netlink::Veth>(kind) ? &there->second : nullptr;
+}
+
+// On which this hangs.
+const Keeper::Entry* Keeper::link_of(const Object& object) const {
+    return std::visit(
+        base::Overloaded{
+            [&](const Link& link) { return link_at(link.space, link.master); },
+            [&](const LinkAddress& address) { return link_at(address.space, address.link); },
+            [&](const Route& route) { return link_at(route.key.space, route.link); },
+            [](const Rule&) { return static_cast<const Entry*>(nullptr); },
+        },
+        object
+    );
+}
+
+std::vector<std::string> Keeper::troubles() const {
+    std::vector<std::string> out;
+    if (refused_ == 0) return out;
+    for (const auto& [name, entry] : entries_) {
+        if (entry.refused > 0 && out.size() < kTroublesShown)
+            out.push_back(netlink::describe(wish_for(entry)) + ": " + entry.why);
+    }
+    return out;
+}
+
+std::vector<Wish> difference(const Objects& actual, const Objects& wanted) {
+    std::vector<Wish> out;
+    Keeper keeper;
+    keeper.want(wanted, Instant());
+    keeper.found(actual, 0, Instant(), true);
+    std::vector<base::Note> notes;
+    const auto ask = [&](Wish wish) {
+        out.push_back(std::move(wish));
+        return netlink::ChangeId(out.size());
+    };
+    for (std::size_t answered = 0;;) {  // what hangs on a link behind the answer to that
+        keeper.ask_due(Instant(), ask, notes);
+        if (answered == out.size()) return out;
+        while (answered < out.size()) keeper.answered({++answered, 0, {}}, Instant(), notes);
+    }
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,90 @@
+#pragma once
+
+// Keeps the kernel's objects around the tunnels as they are wanted: asks for what is missing, again for what
+// was refused or taken away, and for the removal of what is not wanted any more. Pure: knows of the kernel
+// what it is told. What is refused, or taken away, again and again is asked for ever more seldom: somebody
+// else may be as stubborn. What hangs on a link is asked for when that is there: until then the one of that
+// name may be somebody else's.
+
+#include "base/log.hpp"
+#include "base/timers.hpp"
+#include "overlay/desired.hpp"
+#include "overlay/patience.hpp"
+
+#include <functional>
+
+namespace aronet::overlay {
+
+class Keeper {
+public:
+    using Object = std::variant<netlink::Link, netlink::LinkAddress, netlink::Route, netlink::Rule>;
+    // What makes it this one and no other; in the kernel there is one of each name.
+    using LinkName = std::pair<netlink::Space, std::string>;
+    using Name = std::variant<LinkName, netlink::LinkAddress, netlink::RouteKey, netlink::Rule>;
+
+    // These and no others, from now on.
+    void want(const Objects& wanted, base::Instant now);
+    // What there is, as of when the change `asked` was performed: later ones are not in it. Addresses that
+    // are too much are removed only where they can be of an earlier run.
+    void found(
+        const Objects& actual, netlink::ChangeId asked, base::Instant now, bool of_earlier_run = false
+    );
+    // Links that are there are asked for all the same: that changes nothing, and says that they are up.
+    void ask_for_links(base::Instant now);
+    void ask_refused(base::Instant now);  // at once: what stood in their way may be gone
+
+    // Notices: somebody took it away. A link takes along what hangs on it.
+    void lost(const netlink::RouteKey& route, base::Instant now);
+    void lost_address(
+        netlink::Space space, const std::string& link, const Address& address, base::Instant now
+    );
+    void lost_link(netlink::Space space, const std::string& link, base::Instant now);
+    void altered(const netlink::LinkAltered& altered, base::Instant now);
+
+    // What is due, in the order it has to be performed; `ask` says under which id it goes.
+    using Ask = std::function<netlink::ChangeId(netlink::Wish)>;
+    void ask_due(base::Instant now, const Ask& ask, std::vector<base::Note>& notes);
+    // False: none of what was asked for here.
+    bool answered(const netlink::Done& done, base::Instant now, std::vector<base::Note>& notes);
+
+    std::optional<base::Instant> next() const { return due_.next(); }
+    bool keeps(netlink::Space space, const std::string& link) const {
+        return link_at(space, link) != nullptr;
+    }
+    bool all_gone() const { return going_ == 0; }  // nothing is left that is to go
+    std::vector<std::string> troubles() const;     // what was refused, and why; a few
+
+private:
+    enum class State : std::uint8_t { missing, asked, there };
+    struct Entry {
+        Object object;
+        bool wanted = true;  // else it is to go: `missing` means that this has yet to be asked for
+        State state = State::missing;
+        bool was_lost = false;       // and is put back; while asked for: once more
+        bool with_its_link = false;  // it was lost, which is not worth a word
+        netlink::ChangeId asked = 0;
+        unsigned refused = 0;  // in a row
+        std::string why;       // the last time
+        Losses losses;
+    };
+    using Entries = std::map<Name, Entry>;
+
+    void put(const Object& object, base::Instant now);
+    void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
+    void is_there(const Name& name, Entry& entry, base::Instant now);
+    Entries::iterator erase(Entries::iterator it);
+    const Entry* link_at(netlink::Space space, const std::string& name) const;
+    const Entry* link_of(const Object& object) const;
+    static netlink::Wish wish_for(const Entry& entry);
+
+    Entries entries_;
+    base::Timers<Name> due_;
+    std::map<netlink::ChangeId, Name> asked_;
+    std::map<Name, std::set<Name>> waiting_;  // for a link
+    std::size_t refused_ = 0, going_ = 0;     // how many are
+};
+
+// The changes that lead from one to the other, in the order in which they can be made.
+std::vector<netlink::Wish> difference(const Objects& actual, const Objects& wanted);
+
+}  // namespace aronet::overlay

@@ -1,0 +1,94 @@
+# shellcheck shell=bash disable=SC2154,SC2016,SC2317,SC2086
+# What somebody does to the kernel behind a node's back, and how soon it is as it was. To be sourced after four_nodes.sh.
+# Numbers are those of the fault matrix (docs/testing.md).
+
+# Where the overlay of NODE is: ip and what comes before its commands, and the table of its routes.
+inside_of() {
+    if in_host "$1" test -e /run/netns/aronet; then inside=(ip -n aronet) table=main; else inside=(ip) table=128; fi
+}
+
+# Everything of ours, in lines: but for SPIs, for orders that change, and for which of two tunnels Babel takes to a node.
+picture() {
+    in_host "$1" sh -c '
+        routes() { ip $1 $2 route show table all proto 140 | sed "s/^\([^ ]*\) .*metric 32.*/\1 by Babel/"; }
+        one() {
+            ip $1 -o link | sed "s/^[0-9]*: //; s/@[^:]*//" | awk "{ print \$1, \$2, \$4, \$5, \$8, \$9 }" | grep aronet
+            ip $1 -o addr | awk "/aronet/ { print \$2, \$3, \$4, \$5, \$6 }"
+            routes "$1" ""
+            routes "$1" -6
+        }
+        one
+        [ ! -e /run/netns/aronet ] || one "-n aronet"
+        ip xfrm policy | paste -d " " - - - - - | grep if_id | sed "s/spi 0x[0-9a-f]*//"' | sort
+}
+
+reports() { grep -c 'put back' "$work/$1.log"; }
+index_of() { in_host "$1" "${inside[@]}" -o link show "$2" 2>/dev/null | cut -d: -f1; }
+
+# heals SECONDS NODE COMMAND...: the command is done to the node, the node says so (of Babel's routes, which also go with
+# their links, it does not: `silent`), and all is as before.
+heals() {
+    local seconds=$1 node=$2 began reported
+    shift 2
+    picture "$node" >"$work/$node.picture"
+    reported=$(reports "$node")
+    began=${EPOCHREALTIME/./}
+    in_host "$node" "$@" || return 1
+    is_healed() { [ -n "${silent:-}" ] || [ "$(reports "$node")" -gt "$reported" ] && picture "$node" | cmp -s "$work/$node.picture"; }
+    pause=0.05 wait_for $((seconds + 3)) is_healed ||
+        { reports "$node"; picture "$node" | diff "$work/$node.picture" - | tr '\n' ';'; return 1; }
+    local took=$(((${EPOCHREALTIME/./} - began) / 1000))
+    echo "$took ms"
+    [ $took -le $((seconds * 1000)) ]
+}
+# healed SECONDS NAME NODE COMMAND...
+healed() {
+    local seconds=$1 name=$2
+    shift 2
+    check "$name is made good within $seconds s" heals "$seconds" "$@"
+    echo "# $(tail -n 1 "$work/said")"
+    sleep 11  # whoever comes next is somebody else
+}
+
+# check_healing NODE SECONDS: what the kernel of any data plane has.
+check_healing() {
+    local node=$1 seconds=$2 inside table tunnel route own index
+    inside_of "$node"
+    tunnel=$(in_host "$node" "${inside[@]}" -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
+    route=$(in_host "$node" "${inside[@]}" -6 route show table $table proto 140 metric 32 | head -n 1 | cut -d' ' -f1)
+    own=$(in_host "$node" ip -6 route show table main proto 140 | grep -m 1 ^fd10 | cut -d' ' -f1)
+    silent=yes healed "$seconds" "1: $node: a route of Babel that is deleted" "$node" "${inside[@]}" -6 route del "$route" table $table metric 32
+    healed "$seconds" "1: $node: a route into the overlay that is deleted" "$node" ip -6 route del "$own" table main proto 140
+    silent=yes healed "$seconds" "1: $node: a route that is replaced" "$node" \
+        "${inside[@]}" -6 route replace unreachable "$route" table $table metric 32
+    check "and the other one is gone" eval \
+        '! in_host "$node" "${inside[@]}" -6 route show "$route" table $table metric 32 | grep -q unreachable'
+    healed $((seconds * 2)) "2: $node: a table that is flushed" "$node" "${inside[@]}" -6 route flush table $table proto 140
+    in_host "$node" "${inside[@]}" -6 route add fd99::/64 dev "$tunnel" table $table proto static
+    sleep 2
+    check "3: $node: a route of somebody else in our table is left alone" \
+        eval 'in_host "$node" "${inside[@]}" -6 route show fd99::/64 table $table | grep -q static'
+    in_host "$node" "${inside[@]}" -6 route del fd99::/64 table $table
+    healed "$seconds" "1: $node: an address that is deleted" "$node" ip addr del "${v4_of[$node]}/32" dev aronet
+    healed "$seconds" "7: $node: the MTU of a tunnel that is changed" "$node" "${inside[@]}" link set "$tunnel" mtu 1300
+    healed $((seconds * 3)) "7: $node: a tunnel interface that is set down" "$node" "${inside[@]}" link set "$tunnel" down
+    index=$(index_of "$node" "$tunnel")
+    printf 'link set %s down\nlink set %s name other\n' "$tunnel" "$tunnel" >"$work/renames"
+    healed $((seconds * 3)) "7: $node: a tunnel interface that is renamed" "$node" "${inside[@]}" -batch "$work/renames"
+    check "it is another one by that name, and nothing is left under the other" \
+        eval '[ "$(index_of "$node" "$tunnel")" != "$index" ] && [ -z "$(index_of "$node" other)" ]'
+    check "everybody is reached after all of that" wait_for 30 all_reach 4 6
+}
+
+# The daemon hears nothing for a while, and more happens than the kernel will remember for it.
+overflows() {
+    local node=$1 inside table
+    inside_of "$node"
+    kill -STOP "${daemon_pid[$node]}"
+    seq 8000 | awk '{ printf "route add fd98:%x::/64 dev lo\n", $1 }' >"$work/many"
+    echo 'route flush root fd98::/16' >>"$work/many"
+    in_host "$node" ip -6 -batch "$work/many"
+    in_host "$node" "${inside[@]}" -6 route flush table $table proto 140
+    [ "$table" = main ] || in_host "$node" ip xfrm policy flush
+    kill -CONT "${daemon_pid[$node]}"
+}

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Somebody else has a link under a name that a node of ours wants: it is told, and nothing is done to that link.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+
+needs_namespaces
+nodes=(athens berlin)
+build_mesh netns user
+picture() { in_host athens sh -c 'ip -o link show dev aronet; ip -o addr show dev aronet; ip route show dev aronet' | sed 's/valid_lft.*//'; }
+is_untouched() { picture | diff "$work/before" -; }
+refuses() { ! wait "${daemon_pid[athens]}" && grep -q 'aronet: there is a link of this name (bridge) that is not ours' "$work/athens.log"; }
+gives_up() { start athens; refuses; }
+
+in_host athens ip link add aronet type bridge
+in_host athens ip link set aronet up
+in_host athens ip addr add 198.51.100.1/24 dev aronet
+sleep 1
+picture >"$work/before"
+check '13: a node whose main interface has the name of a bridge does not start, and says why' gives_up
+check 'the bridge is as it was' is_untouched
+in_host athens ip link del aronet
+
+for node in "${nodes[@]}"; do start "$node"; done
+check 'without it the node starts' wait_for 30 all_reach 4 6 || { show_logs; exit 1; }
+tunnel=$(in_host athens ip -n aronet -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
+check 'athens stops' stop athens
+in_host athens ip netns add aronet
+in_host athens ip -n aronet link add "$tunnel" type dummy 2>/dev/null || in_host athens ip -n aronet link add "$tunnel" type bridge
+in_host athens ip -n aronet link show "$tunnel" >"$work/tunnel"
+start athens
+warns() { ask athens status --json | jq -e '.warnings | any(contains("not ours"))' >/dev/null; }
+check 'a link under the name of a tunnel is reported by status' wait_for 20 warns
+check 'and is as it was' eval 'in_host athens ip -n aronet link show "$tunnel" | cmp - "$work/tunnel"'
+in_host athens ip -n aronet link del "$tunnel"
+check 'once it has gone the tunnel is there' wait_for 30 all_reach 4 6
+for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop "$node"; done
+[ "$failures" = 0 ] || { show_logs 30; exit 1; }

@@ -1,0 +1,165 @@
+// What the nodes want of their kernels stays, whoever takes it away and whatever is refused.
+
+#include "sim/story.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+
+using namespace aronet;
+using namespace aronet::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Meshed {
+    explicit Meshed(std::size_t nodes) : world(1, plans(nodes)) {
+        world.start_all();
+        REQUIRE(world.converge(20s));
+        world.run_for(20s);
+    }
+    // Somebody does that to a node's kernel, and so long after it looks as before.
+    void comes_back(std::size_t host, netlink::Wish wish, Duration within) {
+        const std::string before = world.kernel(host).audit();
+        INFO(netlink::describe(wish));
+        world.suffer(host, std::move(wish));
+        world.run_for(within);
+        INFO(report(world));
+        CHECK(world.kernel(host).audit() == before);
+        CHECK(world.unreached().empty());
+        world.run_for(11s);  // whoever does the next thing is somebody else
+    }
+
+    World world;
+};
+
+}  // namespace
+
+TEST_CASE("whatever somebody takes away from a node in its kernel is there again within a second") {
+    Meshed mesh(3);
+    for (const std::size_t host : {0u, 1u}) {  // with a VRF and with a namespace
+        Kernel& kernel = mesh.world.kernel(host);
+        for (const auto& [key, route] : Fib::Routes(kernel.routes()))
+            mesh.comes_back(host, netlink::RemoveRoute{key}, 1s);
+        for (const auto& address : std::set<netlink::LinkAddress>(kernel.addresses()))
+            mesh.comes_back(host, netlink::RemoveAddress{address}, 1s);
+        for (const auto& [if_id, policies] : std::map(kernel.policies()))
+            mesh.comes_back(host, netlink::RemovePolicies{if_id}, 1s);
+    }
+    CHECK(mesh.world.violations().empty());
+}
+
+TEST_CASE("a route that somebody else puts in the place of ours does not stay there") {
+    Meshed mesh(3);
+    for (const auto& [key, route] : Fib::Routes(mesh.world.kernel(0).routes())) {
+        netlink::Route other = route;
+        other.mtu = 1234;
+        mesh.comes_back(0, netlink::AddRoute{other}, 1s);
+    }
+}
+
+TEST_CASE("a link that somebody takes away or alters is as it was, with all that hung on it") {
+    Meshed mesh(3);
+    for (const std::size_t host : {0u, 1u}) {
+        for (const netlink::Link& link : mesh.world.kernel(host).links()) {
+            const bool is_far_end =
+                std::holds_alternative<netlink::Veth>(link.kind) && link.space == netlink::Space::overlay;
+            if (is_far_end) continue;
+            mesh.comes_back(host, netlink::RemoveLink{link.space, link.name}, 10s);
+            if (!std::holds_alternative<netlink::Tunnel>(link.kind)) continue;
+            netlink::Link other = link;
+            other.mtu = 9000;
+            mesh.comes_back(host, netlink::AddLink{other}, 1s);
+        }
+    }
+}
+
+// The keys of an SA that is gone must not be used again: there have to be others.
+TEST_CASE("for an SA that somebody takes away there is another, and traffic goes on within a second") {
+    Meshed mesh(2);
+    for (int direction = 0; direction < 2; ++direction) {
+        const auto sas = mesh.world.kernel(0).sas();
+        REQUIRE(sas.size() == 2);
+        for (const auto& [id, sa] : sas) {
+            if (int(sa.direction) != direction) continue;
+            mesh.world.suffer(0, netlink::RemoveSa{id, sa.source.address});
+            mesh.world.run_for(1s);
+            CHECK(mesh.world.kernel(0).outbound(mesh.world.kernel(0).links().back().name));
+            mesh.world.run_for(20s);
+            CHECK(mesh.world.kernel(0).sas().size() == 2);
+            CHECK_FALSE(mesh.world.kernel(0).sas().contains(id));
+        }
+    }
+    CHECK(mesh.world.unreached().empty());
+}
+
+TEST_CASE("when everything but the daemons has forgotten, a look at everything brings it back") {
+    Meshed mesh(3);
+    for (const std::size_t host : {0u, 1u}) {
+        Kernel& kernel = mesh.world.kernel(host);
+        const std::string before = kernel.audit();
+        // The notices of this are lost.
+        for (const auto& [key, route] : Fib::Routes(kernel.routes()))
+            kernel.suffer(netlink::RemoveRoute{key});
+        for (const auto& [if_id, policies] : std::map(kernel.policies()))
+            kernel.suffer(netlink::RemovePolicies{if_id});
+        for (const auto& [id, sa] : std::map(kernel.sas()))
+            kernel.suffer(netlink::RemoveSa{id, sa.source.address});
+        mesh.world.lose_notices(host);
+        mesh.world.run_for(30s);
+        CHECK(kernel.audit() == before);
+        CHECK(mesh.world.unreached().empty());
+    }
+}
+
+TEST_CASE("whichever change the kernel refuses once, in the end it looks as if it had not") {
+    const auto told = [](std::uint64_t n, std::size_t host, std::uint64_t* changes) {
+        World world(1, plans(2));
+        world.errors_allowed = true;
+        world.kernel(host).fail_at(n, ENOMEM);
+        world.start_all();
+        world.run_for(60s);
+        if (changes != nullptr) *changes = world.kernel(host).changes();
+        CHECK(world.unreached().empty());
+        const std::string audit = world.kernel(host).audit();
+        world.stop(host);
+        world.run_for(10s);
+        CHECK(world.kernel(host).is_empty());
+        return audit;
+    };
+    for (const std::size_t host : {0u, 1u}) {
+        std::uint64_t changes = 0;
+        const std::string whole = told(0, host, &changes);
+        REQUIRE(changes > 20);
+        for (std::uint64_t n = 1; n <= changes; ++n) {
+            INFO("host " << host << ", change " << n);
+            CHECK(told(n, host, nullptr) == whole);
+        }
+    }
+}
+
+TEST_CASE("C13: an interface that somebody removes in the midst of an installation delays its tunnel, no more"
+) {
+    for (const unsigned before : {0u, 1u, 2u, 3u}) {
+        CAPTURE(before);
+        World world(7, plans(2));
+        world.errors_allowed = true;
+        unsigned seen = 0;
+        world.watch = [&](std::size_t, const netlink::Wish& wish) {
+            seen += std::holds_alternative<netlink::AddSa>(wish) ? 1 : 0;
+        };
+        world.start_all();
+        while (seen <= before) world.run_for(1ms);
+        world.suffer(
+            before % 2,
+            netlink::RemoveLink{
+                before % 2 == 0 ? netlink::Space::underlay : netlink::Space::overlay,
+                world.kernel(before % 2).links().back().name}
+        );
+        CHECK(world.converge(10s));
+        world.run_for(40s);
+        INFO(report(world));
+        CHECK(world.violations().empty());
+        for (const std::size_t host : {0u, 1u}) CHECK(world.kernel(host).sas().size() == 2);
+    }
+}
