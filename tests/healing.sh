@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2016,SC2317,SC2086
 # What somebody does to the kernel behind a node's back, and how soon it is as it was. To be sourced after four_nodes.sh.
-# Numbers are those of the fault matrix (docs/testing.md).
+# Numbers are those of the faults that docs/testing.md names.
 
 # Where the overlay of NODE is: ip and what comes before its commands, and the table of its routes.
 inside_of() {

@@ -152,7 +152,8 @@ Bytes remove_address(const LinkAddress& address, std::uint32_t index) {
 
 std::optional<LinkState> read_link(const nlmsghdr* message) {
     const auto header = fixed_header<ifinfomsg>(message);
-    if (!header || header->ifi_index <= 0) return std::nullopt;
+    // A bridge tells of its ports in messages of its own, which say little.
+    if (!header || header->ifi_index <= 0 || header->ifi_family != AF_UNSPEC) return std::nullopt;
     const Attributes attributes(message, sizeof(ifinfomsg));
     LinkState state;
     state.index = static_cast<std::uint32_t>(header->ifi_index);

@@ -136,7 +136,11 @@ void Session::State::start_changes(base::Instant now, SessionOutput& out) {
         Change change = std::move(waiting.front());
         waiting.pop_front();
         if (overlay_fd < 0 && needs_overlay(change.wish)) {
-            out.notices.push_back(Done{change.id, ENETDOWN, "there is no namespace for it yet"});
+            if (is_removal(change.wish)) {  // what is in no namespace is gone
+                out.notices.push_back(Done{change.id, 0, {}});
+            } else {
+                out.notices.push_back(Done{change.id, ENETDOWN, "there is no namespace for it yet"});
+            }
             continue;
         }
         if (!start_route(change, now, out)) start(make_task(std::move(change)), now, out);

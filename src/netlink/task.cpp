@@ -257,6 +257,11 @@ bool is_exclusive(const Wish& wish) {
            std::holds_alternative<ReadLinkCounters>(wish);
 }
 
+bool is_removal(const Wish& wish) {
+    return std::holds_alternative<RemoveLink>(wish) || std::holds_alternative<RemoveAddress>(wish) ||
+           std::holds_alternative<RemoveRoute>(wish) || std::holds_alternative<RemoveRule>(wish);
+}
+
 bool needs_overlay(const Wish& wish) {
     const auto in = [](Space space) { return space == Space::overlay; };
     return std::visit(

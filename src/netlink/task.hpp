@@ -80,6 +80,7 @@ struct Task {
 };
 
 Task make_task(Change change);
+bool is_removal(const Wish& wish);
 bool needs_overlay(const Wish& wish);  // something of it is in the namespace
 bool is_exclusive(const Wish& wish);   // changes links or asks in turns: nothing runs beside it
 Channel route_channel(Space space);

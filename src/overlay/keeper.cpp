@@ -125,7 +125,9 @@ void Keeper::found(const Objects& actual, netlink::ChangeId asked, Instant now, 
         if (!entry.wanted || entry.asked > asked) continue;
         if (entry.state == State::there && !fits_here) lose(it, now);
         const bool never_asked = entry.state == State::missing && entry.asked == 0;
-        if (never_asked && fits_here) is_there(it->first, entry, now);
+        const Entry* link = link_of(entry.object);  // in order before what hangs on it
+        const bool hangs_well = link == nullptr || link->state == State::there;
+        if (never_asked && fits_here && hangs_well) is_there(it->first, entry, now);
     }
     for (auto& [name, object] : seen) {
         const auto* address = std::get_if<LinkAddress>(&object);
@@ -189,7 +191,7 @@ void Keeper::lost_address(Space space, const std::string& link, const Address& a
             break;
         lose(it, now);
     }
-    if (address.is_v6()) return;
+    if (address.is_v6() || link_at(space, link) == nullptr) return;
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {  // the last one takes them along unsaid
         const auto* route = std::get_if<Route>(&it->second.object);
         const bool may_be_gone = route != nullptr && route->key.destination.family() == Family::v4 &&

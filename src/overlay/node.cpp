@@ -90,7 +90,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     s.set_policies_again();
     s.change_lost_keys();
-    s.tell_refused_routes();
+    s.tell_routes_again(now);
     while (const auto name = s.names.expired(now)) {
         s.resolved_at.erase(*name);
         if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});

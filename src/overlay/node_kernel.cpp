@@ -281,10 +281,13 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
     Objects there = found(snapshot, config);
-    for (const netlink::Link& link : there.links) {  // of which nothing may have been heard
-        Tunnel* tunnel = link.up ? nullptr : find(link.name);
-        if (tunnel == nullptr || !std::exchange(tunnel->link_up, false)) continue;
-        update_routing(*tunnel);
+    std::set<std::string> up;
+    for (const netlink::Link& link : there.links) {
+        if (link.up) up.insert(link.name);
+    }
+    for (auto& [if_id, tunnel] : tunnels) {  // of what went or was set down nothing may have been heard
+        if (up.contains(tunnel.pairing.interface) || !std::exchange(tunnel.link_up, false)) continue;
+        update_routing(tunnel);
     }
     compare_routes(there);
     keeper.found(there, looked_as, now);
@@ -369,6 +372,7 @@ void Node::State::begin_clean_up() {
             change(netlink::RemoveSa{child.out, child.out_source}, quiet);
         }
     }
+    tell_routes_again(Instant::max());
     tell_all_routes();  // that they are gone: the speaker has stopped
     keeper.want({}, now);
     keep();

@@ -168,9 +168,9 @@ void Node::State::notice(const netlink::AddressAppeared& appeared) {
 void Node::State::notice(const netlink::AddressVanished& vanished) {
     lost(vanished);
     if (phase == Phase::running) keeper.lost_address(vanished.space, vanished.link, vanished.address, now);
-    if (!seen(vanished)) return;
-    follow(vanished.link);
-    if (vanished.address.is_v4() && sightings.wants_routes()) look_again();
+    const bool may_take_routes = sightings.wants_routes() || babel_interface(vanished.link);
+    if (vanished.address.is_v4() && may_take_routes) look_again();
+    if (seen(vanished)) follow(vanished.link);
 }
 
 void Node::State::notice(const netlink::ForeignRoute& route) { seen(route); }

@@ -40,7 +40,10 @@ void Node::State::tell_route(const Destination& about, Kind had) {
                                                                          : Kind::route;
     if (told && (wanted != had || route->key != *told))
         change_route(about, netlink::RemoveRoute{*told}, !route);
-    if (!route) return;
+    if (!route) {
+        forwarding.losses.erase(about);
+        return;
+    }
     if (!config.babel.install.empty()) forwarding.keys.insert_or_assign(about, route->key);
     change_route(about, netlink::AddRoute{std::move(*route)});
 }
@@ -56,23 +59,25 @@ bool Node::State::route_answered(const netlink::Done& done) {
     if (change.empty()) return false;
     const auto& [about, removes, for_good] = change.mapped();
     if (done.error == 0) {
-        if (!forwarding.refused.empty()) forwarding.refused.erase(about);
         if (for_good) forwarding.keys.erase(about);
+        if (forwarding.refused.empty() || (removes && !for_good))
+            return true;  // what takes its place decides
+        forwarding.refused.erase(about);
+        forwarding.again.stop(about);
         return true;
     }
     const unsigned times = ++forwarding.refused[about];
-    if (times == kRefusalsTold || removes)
+    if (times == (removes ? 1 : kRefusalsTold))
         say(base::Level::warning, "the route to " + about.prefix.to_string() + ": " + done.text);
     forwarding.again.set(about, now + pause_after(times));
     return true;
 }
 
-void Node::State::tell_refused_routes() {
-    while (const auto about = forwarding.again.expired(now)) {
+void Node::State::tell_routes_again(Instant until) {
+    while (const auto about = forwarding.again.expired(until)) {
         // Perhaps it could not be removed.
         const Kind kind = speaker.installed(*about).kind;
         forwarding.untold.try_emplace(*about, kind == Kind::nothing ? Kind::route : Kind::nothing);
-        if (kind == Kind::nothing) forwarding.refused.erase(*about);
     }
 }
 
@@ -120,7 +125,7 @@ bool Node::State::route_lost(const netlink::RouteKey& key) {
     const Destination about = destination_of(key);
     const Kind kind = speaker.installed(about).kind;
     if (kind == Kind::nothing || told_key(about, kind) != key) return false;
-    forwarding.untold.insert_or_assign(about, Kind::nothing);
+    forwarding.again.set(about, now + forwarding.losses[about].pause(now));
     return true;
 }
 

@@ -52,8 +52,9 @@ struct Forwarding {
         bool removes, for_good;
     };
     std::map<netlink::ChangeId, Change> in_flight;
-    // Refused, and asked for again: how often so far, and when.
+    // Refused, or taken away by somebody, and asked for again: how often so far, and when.
     std::map<babel::Destination, unsigned> refused;
+    std::map<babel::Destination, Losses> losses;
     base::Timers<babel::Destination> again;
     // The keys of what the kernel was told, where rules of the configuration decide on them.
     std::map<babel::Destination, netlink::RouteKey> keys;
@@ -106,7 +107,7 @@ struct Node::State {
     void change_route(const babel::Destination& about, netlink::Wish wish, bool for_good = false);
     bool route_answered(const netlink::Done& done);
     bool route_lost(const netlink::RouteKey& key);
-    void tell_refused_routes();
+    void tell_routes_again(Instant until);  // those whose time has come by then
     bool is_babels(const netlink::RouteKey& key) const;
     void compare_routes(Objects& found);
     netlink::RouteKey usual_key(const babel::Destination& about) const;

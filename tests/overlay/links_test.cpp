@@ -67,6 +67,9 @@ TEST_CASE("the status shows what is taken from the kernel") {
     CHECK(entry.at("ipv4") == "192.0.2.1");
     CHECK(status.at("datapath") == "none");
     CHECK(status.at("state") == "ready");
+    router.neighbourhood = {
+        netlink::LinkUp{Space::underlay, "eth0", 2, 1400},
+        netlink::AddressAppeared{Space::underlay, "eth0", *Address::parse("fe80::1")}};
     router.remove("eth0", "192.0.2.1");
     router.up("eth0", 9000);
     status = router.ask("status");

@@ -50,6 +50,11 @@ public:
         node_.handle(Stop{}, now_, actions_);
         settle();
     }
+    void wait(Duration time) {
+        now_ += time;
+        node_.tick(now_, actions_);
+        settle();
+    }
     // "eth0 as fe80::1", by what was sent last on each interface.
     std::map<std::string, std::string> speaks() {
         spoken.clear();
@@ -82,6 +87,8 @@ public:
     std::map<netlink::RouteKey, netlink::Route> routes;
     std::size_t route_changes = 0;
     bool count_only = false;  // and remembers none
+    bool refuses = false;     // routes that are to be added
+    bool stopped = false;
 
 private:
     static Config config_of(const std::string& babel) {
@@ -107,6 +114,7 @@ private:
                 if (const auto* send = std::get_if<SendBabel>(&action))
                     spoken[send->link] = send->from.to_string();
                 if (const auto* listen = std::get_if<ListenBabel>(&action)) listening.insert(listen->link);
+                stopped = stopped || std::holds_alternative<Stopped>(action);
                 if (const auto* said = std::get_if<Answer>(&action)) answer = said->body;
                 if (auto* change = std::get_if<netlink::Change>(&action)) obey(std::move(*change));
             }
@@ -116,6 +124,10 @@ private:
         const auto* add = std::get_if<netlink::AddRoute>(&change.wish);
         const auto* remove = std::get_if<netlink::RemoveRoute>(&change.wish);
         if (busy && (add != nullptr || remove != nullptr)) return kept_.push_back(std::move(change));
+        if (add != nullptr && refuses) {
+            ++route_changes;
+            return node_.handle(netlink::Notice(netlink::Done{change.id, 22, "no"}), now_, actions_);
+        }
         if (add != nullptr && !count_only) put(add->route);
         if (remove != nullptr) routes.erase(remove->key);
         route_changes += add != nullptr || remove != nullptr ? 1 : 0;

@@ -46,7 +46,8 @@ std::vector<base::Bytes> updates(std::size_t first, std::size_t count, babel::Me
 }
 
 struct Neighbourhood {
-    Neighbourhood() {
+    explicit Neighbourhood(const std::string& more = "")
+        : router(R"("interfaces": ["eth0"], "only_registered_prefixes": false)" + more) {
         router.up("eth0");
         router.add("eth0", "fe80::1");
         for (const babel::SeqNo seqno : kHellos) router.hear("eth0", kNeighbour, greeting(seqno));
@@ -63,7 +64,7 @@ struct Neighbourhood {
         return {};
     }
 
-    Router router{R"("interfaces": ["eth0"], "only_registered_prefixes": false)"};
+    Router router;
 };
 
 std::size_t in_use() { return mallinfo2().uordblks; }
@@ -126,10 +127,47 @@ TEST_CASE("a route that somebody else took away is put back, one that is not our
     netlink::RouteKey key = n.router.routes.begin()->first;
     n.router.routes.erase(key);
     n.router.tell(netlink::RouteLost{key});
+    CHECK(n.router.routes.size() == 1);
+    n.router.wait(100ms);
     CHECK(n.router.routes.size() == 2);
     key.table = 1000;
     n.router.tell(netlink::RouteLost{key});
+    n.router.wait(100ms);
     CHECK(n.router.routes.size() == 2);
+}
+
+TEST_CASE("a route that the kernel refuses is asked for ever more seldom, and does not hold up a stop") {
+    for (const char* rules : {"", R"(, "install": [{"pref_src": "2001:db8::1"}])"}) {
+        CAPTURE(rules);
+        Neighbourhood n(rules);
+        n.router.refuses = true;
+        n.say(0, 1);
+        for (int i = 0; i < 100; ++i) n.router.wait(20ms);
+        CHECK(n.router.route_changes >= 4);
+        CHECK(n.router.route_changes < 15);
+        n.router.refuses = false;
+        for (int i = 0; i < 150; ++i) n.router.wait(20ms);
+        CHECK(n.router.routes.size() == 1);
+        n.router.refuses = true;
+        n.say(1, 1);
+        n.router.refuses = false;
+        n.router.stop();
+        CHECK(n.router.routes.empty());
+        CHECK(n.router.stopped);
+    }
+}
+
+TEST_CASE("a route that somebody takes away again and again comes back ever later") {
+    Neighbourhood n;
+    n.say(0, 2);
+    const netlink::RouteKey key = n.router.routes.begin()->first;
+    std::size_t before = n.router.route_changes;
+    for (int i = 0; i < 500; ++i) {
+        n.router.tell(netlink::RouteLost{key});
+        n.router.wait(20ms);
+    }
+    CHECK(n.router.route_changes - before >= 4);
+    CHECK(n.router.route_changes - before < 15);
 }
 
 TEST_CASE("after lost notices the kernel is told all routes again, and on a stop that they are gone") {
