@@ -143,10 +143,11 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 void Node::State::notice(const netlink::LinkUp& up) {
     seen(up);
     const bool is_back = lost_links.erase(up.name) > 0;
-    if (is_back && phase == Phase::running) want_sysctls(link_sysctls(config, up.name));  // they went with it
-    Tunnel* tunnel = find(up.name);
-    if (tunnel == nullptr || up.space != overlay_space(config)) return;
-    tunnel->link_up = true;
+    Tunnel* tunnel = up.space == overlay_space(config) ? find(up.name) : nullptr;
+    const bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
+    // They come and go with it.
+    if ((is_back || is_new) && phase == Phase::running) want_sysctls(link_sysctls(config, up.name));
+    if (tunnel == nullptr) return;
     update_routing(*tunnel);
 }
 

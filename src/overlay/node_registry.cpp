@@ -90,7 +90,6 @@ void Node::State::apply_registry(Registry next) {
         if (is_new) {
             tunnel.since = now;
             by_interface[tunnel.pairing.interface] = if_id;
-            want_sysctls(link_sysctls(config, tunnel.pairing.interface));
         }
         connect(tunnel);
     }

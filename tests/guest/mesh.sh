@@ -48,6 +48,14 @@ check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6
 }
 nothing_missed() { ! grep 'taken away by somebody' "$work"/*.log; }
 check 'no link was thought to be taken away while it was made' nothing_missed
+tunnel_has() {
+    local tunnel
+    tunnel=$(ask athens tunnels --json | jq -r '.tunnels[0].interface')
+    [ "$(in_host athens sysctl -n "net.ipv4.conf.$tunnel.rp_filter" "net.ipv6.conf.$tunnel.seg6_enabled" | xargs)" = '0 1' ]
+}
+check 'athens sets what its tunnels need' tunnel_has
+warns_of_nothing() { ask athens status --json | jq -e '.warnings == []'; }
+check 'and misses nothing' warns_of_nothing
 check_pairs
 check_transfers
 check 'tunnels count what has passed' counted
