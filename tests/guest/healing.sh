@@ -15,7 +15,7 @@ build_hosts
 for node in "${nodes[@]}"; do start "$node"; done
 check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6 || { show_logs; exit 1; }
 sleep 10
-seconds=3  # of the emulated machine, which needs most of them to look
+seconds=5  # of the emulated machine, which needs most of them to look
 check_healing athens $seconds
 check_healing dakar $seconds
 
