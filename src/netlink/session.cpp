@@ -241,8 +241,8 @@ void Session::State::fail(std::list<Task>::iterator task, int error, std::string
 
 void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) {
     if (task->error == 0 && task->announces) {
-        const LinkState* link = links.find(task->announces->first, task->announces->second);
         const auto& [space, name] = *task->announces;
+        const LinkState* link = links.find(space, name);
         if (link != nullptr && link->up) {
             out.notices.push_back(LinkUp{space, name, link->index, link->link.mtu});
         } else if (link != nullptr && !link->link.up) {  // somebody was quick

@@ -42,6 +42,11 @@ Errno taken(const LinkState& by) {
     return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
+// The SAs of a tunnel live where the interface was created: it is made in the underlay, then moved.
+bool moves(const Link& link) {
+    return std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
+}
+
 Requests make_link(const Link& link, const Surroundings& around) {
     std::vector<Request> requests;
     const bool is_given = std::holds_alternative<Tun>(link.kind);
@@ -57,15 +62,13 @@ Requests make_link(const Link& link, const Surroundings& around) {
     if (is_given) return Errno{ENODEV};
     const auto* veth = std::get_if<Veth>(&link.kind);
     const bool peer_elsewhere = veth != nullptr && veth->peer_space != link.space;
-    // The SAs of a tunnel live where the interface was created: it is made in the underlay, then moved.
-    const bool moves = std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
-    if (const auto* left = moves ? around.links.find(Space::underlay, link.name) : nullptr) {
+    if (const auto* left = moves(link) ? around.links.find(Space::underlay, link.name) : nullptr) {
         if (!left->is_ours()) return taken(*left);
         requests.push_back(on(Space::underlay, delete_link(link.name), {ENODEV}));
     }
-    const Space made_in = moves ? Space::underlay : link.space;
+    const Space made_in = moves(link) ? Space::underlay : link.space;
     requests.push_back(on(made_in, create_link(link, peer_elsewhere ? around.overlay_fd : -1)));
-    if (moves) requests.push_back(on(Space::underlay, move_link(link.name, around.overlay_fd)));
+    if (moves(link)) requests.push_back(on(Space::underlay, move_link(link.name, around.overlay_fd)));
     return requests;
 }
 
@@ -94,8 +97,7 @@ void plan(Task& task, AddLink wish) {
     task.announces = {link.space, link.name};
     task.phases.push_back(look_up(link.space, link.name, {ENODEV}));
     if (!link.master.empty()) task.phases.push_back(look_up(link.space, link.master, {}));
-    const bool moves = std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
-    if (moves) task.phases.push_back(look_up(Space::underlay, link.name, {ENODEV}));
+    if (moves(link)) task.phases.push_back(look_up(Space::underlay, link.name, {ENODEV}));
     if (const auto* veth = std::get_if<Veth>(&link.kind))
         task.phases.push_back(look_up(veth->peer_space, veth->peer, {ENODEV}));
     task.phases.push_back([link](const Surroundings& around) { return make_link(link, around); });

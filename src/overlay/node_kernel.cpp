@@ -38,7 +38,7 @@ void Node::State::keep() {
     keeper.ask_due(
         now, [this](netlink::Wish wish) { return give(std::move(wish)); }, notes
     );
-    for (base::Note& note : notes) out->push_back(std::move(note));
+    say_all(notes);
 }
 
 void Node::State::warn(base::Level level, const std::string& text) {
@@ -52,7 +52,7 @@ void Node::State::answered(const netlink::Done& done) {
     if (route_answered(done)) return;
     std::vector<base::Note> notes;
     const bool was_kept = keeper.answered(done, now, notes);
-    for (base::Note& note : notes) out->push_back(std::move(note));
+    say_all(notes);
     if (done.id == main_link_asked) main_link_answered(done);
     if (was_kept) return;
     const auto found = pending.find(done.id);

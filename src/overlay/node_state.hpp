@@ -210,6 +210,9 @@ struct Node::State {
 
     Tunnel* find(const std::string& interface);
     const Tunnel* find(const std::string& interface) const;
+    void say_all(const std::vector<base::Note>& notes) {
+        out->insert(out->end(), notes.begin(), notes.end());
+    }
     void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
     void warn(base::Level level, const std::string& text);  // said once, and shown by status
 
