@@ -89,7 +89,8 @@ private:
         daemon::UdpOptions options;
         options.family = base::Family::v4;
         options.port = kPort;
-        auto descriptor = daemon::open_udp(options);
+        daemon::Netns here;
+        auto descriptor = daemon::open_udp(here, options);
         if (!descriptor) throw std::runtime_error(descriptor.error().text);
         return std::move(*descriptor);
     }

@@ -2,6 +2,7 @@
 
 #include "daemon/client.hpp"
 #include "daemon/exit_status.hpp"
+#include "daemon/prepare.hpp"
 #include "daemon/run.hpp"
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@ namespace {
 struct Arguments {
     daemon::ClientOptions client;
     std::string config, registry, key_file, keys_to, peer;
+    std::vector<std::string> program;
     bool strict = false, ike = false;
     std::function<int()> command;
 };
@@ -47,6 +49,21 @@ void add_daemon(CLI::App& app, Arguments& given) {
     add(given, *daemon, "stop", "stop it and leave nothing behind", [&given] {
         return daemon::stop(given.client);
     });
+}
+
+void add_netns(CLI::App& app, Arguments& given) {
+    CLI::App* netns = app.add_subcommand("netns", "the overlay's namespace, for a daemon that is not root");
+    netns->require_subcommand(1);
+    netns->fallthrough();
+    CLI::App* prepare = add(given, *netns, "prepare", "make it and hand over what is needed of it", [&given] {
+        return daemon::prepare_namespace(given.config, given.program);
+    });
+    prepare->add_option("-c,--config", given.config, "config.json of this node")->required();
+    prepare->add_option("COMMAND", given.program, "after --: what to run; else systemd is given it to keep");
+    CLI::App* remove = add(given, *netns, "remove", "remove it", [&given] {
+        return daemon::remove_prepared_namespace(given.config);
+    });
+    remove->add_option("-c,--config", given.config, "config.json of this node")->required();
 }
 
 void add_questions(CLI::App& app, Arguments& given) {
@@ -105,6 +122,7 @@ int main(int argc, char** argv) {
     Arguments given;
     app.add_option("--socket", given.client.socket, "control socket; found by itself where there is one");
     add_daemon(app, given);
+    add_netns(app, given);
     add_questions(app, given);
     add_files(app, given);
     try {

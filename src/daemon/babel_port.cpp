@@ -1,6 +1,6 @@
 #include "daemon/babel_port.hpp"
 
-#include "daemon/netns.hpp"
+#include "daemon/log.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 
 namespace aronet::daemon {
 namespace {
@@ -29,28 +28,27 @@ UdpOptions options() {
 
 BabelPort::BabelPort(boost::asio::io_context& io) : io_(io), opened_(io, 1) {}
 
-std::string BabelPort::open(int namespace_fd, const std::string& vrf) {
-    if (socket_) return bind_again(vrf);
+// A socket is bound to the number of its VRF, which is another one when that was made anew; to bind it to
+// another one takes CAP_NET_RAW.
+std::string BabelPort::open(Netns& space, const std::string& vrf) {
+    const std::uint32_t index = vrf.empty() ? 0 : index_of_.at(vrf);
+    if (socket_ && index == vrf_) return "";
     UdpOptions wanted = options();
     wanted.device = vrf;
     wanted.receive_buffer = 8 << 20;  // all neighbours may tell all they know at once
-    base::Result<Descriptor> descriptor = base::Error{};
-    inside_namespace(namespace_fd, [&] { descriptor = open_udp(wanted); });
+    auto descriptor = open_udp(space, wanted);
     if (!descriptor) return descriptor.error().text;
-    namespace_fd_ = namespace_fd;
+    vrf_ = index;
+    former_ = std::move(socket_);
     socket_ = std::make_unique<UdpSocket>(io_, std::move(*descriptor), kPort);
-    add_holder();
-    for (const auto& [index, name] : name_of_) join_if_wanted(name, index);
+    if (former_) {
+        former_->close();
+        return "";
+    }
+    space_ = &space;
+    for (const auto& [link, name] : name_of_) join_if_wanted(name, link);
     opened_.try_send(boost::system::error_code());
     return "";
-}
-
-// A socket is bound to the number of its VRF, which is another one now.
-std::string BabelPort::bind_again(const std::string& vrf) {
-    const int fd = socket_->descriptor();
-    const bool fine =
-        vrf.empty() || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, vrf.data(), socklen_t(vrf.size())) == 0;
-    return fine ? "" : std::strerror(errno);
 }
 
 void BabelPort::link_up(const std::string& name, std::uint32_t index) {
@@ -88,14 +86,18 @@ void BabelPort::join(std::uint32_t index) {
         const int error = join_group(holder.get(), kGroup, index);
         if (error != ENOMEM && error != ENOBUFS) return;
     }
-    add_holder();
-    join_group(holders_.back().get(), kGroup, index);
+    if (add_holder()) {
+        join_group(holders_.back().get(), kGroup, index);
+    } else {
+        write_log({base::Level::error, "Babel: no socket to hear " + name_of_[index] + " with"});
+    }
 }
 
-void BabelPort::add_holder() {
-    inside_namespace(namespace_fd_, [&] {
-        holders_.emplace_back(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    });
+bool BabelPort::add_holder() {
+    Descriptor holder = space_->open_socket(AF_INET6, SOCK_DGRAM);
+    if (!holder) return false;
+    holders_.push_back(std::move(holder));
+    return true;
 }
 
 bool BabelPort::send(
@@ -112,9 +114,11 @@ bool BabelPort::send_to_group(const std::string& link, const base::Address& from
     Way& way = it->second;
     if (added || way.from != from) {
         way.from = from;
-        inside_namespace(namespace_fd_, [&] {
-            way.socket = open_to_group(socket_->descriptor(), options(), from, kGroup, index_of_.at(link));
-        });
+        // What was handed over is for hearing; to be slower at speaking is all that its lack does.
+        way.socket =
+            space_->was_handed_over()
+                ? Descriptor()
+                : open_to_group(*space_, socket_->descriptor(), options(), from, kGroup, index_of_.at(link));
     }
     return way.socket && ::send(way.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) >= 0;
 }
@@ -123,7 +127,8 @@ boost::asio::awaitable<void> BabelPort::receive(Received received) {
     received_ = std::move(received);
     co_await opened_.async_receive(boost::asio::use_awaitable);
     for (;;) {
-        co_await socket_->readable();
+        const bool is_open = co_await socket_->readable();
+        if (!is_open) continue;  // there is another one
         while (take(kFair)) co_await boost::asio::post(io_, boost::asio::use_awaitable);
     }
 }

@@ -21,10 +21,9 @@ public:
 
     explicit BabelPort(boost::asio::io_context& io);
 
-    // Opens the socket in the namespace (-1: the thread's own, bound to the VRF), or binds it to a VRF that
-    // was made anew. Returns what went wrong, or "". The namespace's descriptor is used for as long as the
-    // port lives.
-    std::string open(int namespace_fd, const std::string& vrf);
+    // Opens the socket in the namespace, bound to the VRF if there is one, which is up; another one when the
+    // VRF was made anew. Returns what went wrong, or "". The namespace is used for as long as the port lives.
+    std::string open(Netns& space, const std::string& vrf);
 
     void link_up(const std::string& name, std::uint32_t index);
     void link_gone(const std::string& name);
@@ -39,22 +38,22 @@ public:
 
 private:
     bool take(int most);
-    std::string bind_again(const std::string& vrf);
     void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
     bool send_to_group(const std::string& link, const base::Address& from, base::ByteView bytes);
-    void add_holder();
+    bool add_holder();
 
     boost::asio::io_context& io_;
     boost::asio::experimental::channel<void(boost::system::error_code)> opened_;
-    std::unique_ptr<UdpSocket> socket_;
-    int namespace_fd_ = -1;
+    std::unique_ptr<UdpSocket> socket_, former_;  // the latter until nobody waits for it any more
+    Netns* space_ = nullptr;
+    std::uint32_t vrf_ = 0;  // the index it is bound to
     Received received_;
     std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
     std::set<std::string> wanted_;
     struct Way {  // to the group
         base::Address from;
-        Descriptor socket;  // none: the kernel would not
+        Descriptor socket;  // none: the kernel would not, or there are only so many
     };
     std::map<std::string, Way> ways_;
     std::map<std::string, std::uint32_t> index_of_;

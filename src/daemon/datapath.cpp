@@ -25,7 +25,7 @@ void want_buffer(int descriptor, int privileged, int ordinary) {
 Datapath::Datapath() : random_(entropy().view()), registry_(random_), worker_(queue_) {}
 Datapath::~Datapath() = default;
 
-int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd) {
+int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu) {
     if (if_id == 0) return EINVAL;
     if (mtu > kMtuMax) return EMSGSIZE;
     if (const auto it = tunnels_.find(if_id); it != tunnels_.end()) {
@@ -34,7 +34,7 @@ int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint
         remove_tunnel(if_id);
     }
     Descriptor tun;
-    if (const int error = open_tun(name, mtu, namespace_fd, tun)) return error;
+    if (const int error = open_tun(name, mtu, tun)) return error;
     const int descriptor = tun.get();
     tunnels_[if_id] = {name, std::move(tun)};
     publish();

@@ -30,9 +30,10 @@ public:
     Datapath(const Datapath&) = delete;
     Datapath& operator=(const Datapath&) = delete;
 
-    // Makes the TUN device in the namespace (-1: the thread's own) with its MTU; it is up when somebody sets
-    // it up, and stays up without an SA. EEXIST: the if_id has another device. EMSGSIZE: no such MTU here.
-    int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu, int namespace_fd);
+    // Makes the TUN device in the namespace of the calling thread, with its MTU; it may be moved from there.
+    // It is up when somebody sets it up, and stays up without an SA. EEXIST: the if_id has another device.
+    // EMSGSIZE: no such MTU here.
+    int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu);
     int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
 
     int add_sa(const base::Sa& sa);  // see esp::Registry::add

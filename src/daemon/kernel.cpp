@@ -2,7 +2,6 @@
 
 #include "base/overloaded.hpp"
 #include "daemon/clock.hpp"
-#include "daemon/netns.hpp"
 #include "daemon/sysctl.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
@@ -28,10 +27,10 @@ bool holds(const std::variant<Ts...>& value) {
 
 }  // namespace
 
-Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath)
-    : io_(io), datapath_(datapath), overlay_entered_(io, 1) {
+Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath, Netns overlay)
+    : io_(io), datapath_(datapath), overlay_(std::move(overlay)), overlay_entered_(io, 1) {
     for (const Channel channel : {Channel::underlay_route, Channel::xfrm, Channel::xfrm_notices}) {
-        auto opened = open_netlink(protocol_of(channel), netlink::groups(channel));
+        auto opened = open_netlink(here_, protocol_of(channel), netlink::groups(channel));
         if (!opened) throw std::runtime_error(opened.error().text);
         sockets_[static_cast<std::size_t>(channel)] =
             std::make_unique<NetlinkSocket>(io_, std::move(*opened));
@@ -162,34 +161,39 @@ void Kernel::done(netlink::ChangeId id, int error, const char* text) {
     output_.notices.push_back(netlink::Done{id, error, text});
 }
 
-int Kernel::descriptor_of(netlink::Space space) const {
-    return space == netlink::Space::overlay ? overlay_.get() : -1;
+bool Kernel::is_there(netlink::Space which) const {
+    return which == netlink::Space::underlay || overlay_.descriptor() >= 0;
 }
 
+// A namespace that was handed over belongs to whoever made it, and is there for as long as we are.
 int Kernel::enter_overlay(const std::string& name) {
-    if (const int error = make_namespace(name); error != 0) return error;
-    overlay_ = open_namespace(name);
-    if (!overlay_) return errno;
-    base::Result<Descriptor> opened = base::Error{};
-    inside_namespace(overlay_.get(), [&] {
-        opened = open_netlink(NETLINK_ROUTE, netlink::groups(Channel::overlay_route));
-    });
+    auto& socket = sockets_[static_cast<std::size_t>(Channel::overlay_route)];
+    if (overlay_.was_handed_over()) {
+        if (socket) return 0;
+    } else {
+        if (const int error = make_namespace(name); error != 0) return error;
+        auto made = Netns::of(name);
+        if (!made) return made.error();
+        overlay_ = std::move(*made);
+    }
+    auto opened = open_netlink(overlay_, NETLINK_ROUTE, netlink::groups(Channel::overlay_route));
     if (!opened) return EACCES;
-    const auto index = static_cast<std::size_t>(Channel::overlay_route);
-    sockets_[index] = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
-    session_.use_overlay(overlay_.get());
+    socket = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
+    session_.use_overlay(overlay_.descriptor());
     overlay_entered_.try_send(boost::system::error_code());
     return 0;
 }
 
-int Kernel::leave_overlay(const std::string& name) { return remove_namespace(name); }
+int Kernel::leave_overlay(const std::string& name) {
+    return overlay_.was_handed_over() ? 0 : remove_namespace(name);
+}
 
-// The data plane makes the device, netlink gives it its properties: one Done for both.
+// The data plane makes the device, netlink gives it its place and properties: one Done for both.
 void Kernel::add_tunnel(netlink::Change change, base::Instant now) {
     netlink::Link& link = std::get<netlink::AddLink>(change.wish).link;
-    if (link.space == netlink::Space::overlay && !overlay_) return done(change.id, ENETDOWN);
+    if (!is_there(link.space)) return done(change.id, ENETDOWN);
     const std::uint32_t if_id = std::get<netlink::Tunnel>(link.kind).if_id;
-    const int error = datapath_->add_tunnel(link.name, if_id, link.mtu, descriptor_of(link.space));
+    const int error = datapath_->add_tunnel(link.name, if_id, link.mtu);
     if (error == EEXIST) return done(change.id, error, "there is a link of this name that is not ours");
     if (error != 0) return done(change.id, error);
     tunnels_[link.name] = if_id;
@@ -205,19 +209,16 @@ int Kernel::remove_tunnel(const std::string& name) {
 }
 
 int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
-    if (wish.space == netlink::Space::overlay && !overlay_) return ENETDOWN;
-    base::Result<std::string, int> value = ENOENT;
-    inside_namespace(descriptor_of(wish.space), [&] { value = read_sysctl(wish.key); });
+    if (!is_there(wish.space)) return ENETDOWN;
+    const auto value = read_sysctl(space(wish.space), wish.key);
     if (!value) return value.error();
     output_.notices.push_back(netlink::SysctlValue{wish.space, wish.key, *value});
     return 0;
 }
 
 int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
-    if (wish.space == netlink::Space::overlay && !overlay_) return ENETDOWN;
-    int error = 0;
-    inside_namespace(descriptor_of(wish.space), [&] { error = write_sysctl(wish.key, wish.value); });
-    return error;
+    if (!is_there(wish.space)) return ENETDOWN;
+    return write_sysctl(space(wish.space), wish.key, wish.value);
 }
 
 }  // namespace aronet::daemon

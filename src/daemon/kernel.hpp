@@ -6,8 +6,8 @@
 
 #include "base/time.hpp"
 #include "daemon/datapath.hpp"
-#include "daemon/descriptor.hpp"
 #include "daemon/netlink_socket.hpp"
+#include "daemon/netns.hpp"
 #include "netlink/session.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -25,8 +25,9 @@ namespace aronet::daemon {
 
 class Kernel {
 public:
-    // With a datapath, tunnels are its TUN devices and SAs are its own. It outlives the kernel.
-    Kernel(boost::asio::io_context& io, Datapath* datapath);
+    // With a datapath, tunnels are its TUN devices and SAs are its own. It outlives the kernel. The overlay's
+    // namespace, if it has one, was handed over or is made when it is wanted.
+    Kernel(boost::asio::io_context& io, Datapath* datapath, Netns overlay);
 
     void perform(netlink::Change change, base::Instant now);  // with the next take_notices()
     void tick(base::Instant now);
@@ -38,8 +39,7 @@ public:
     // Reads one channel for ever; `woken` is called after each batch of notices.
     boost::asio::awaitable<void> receive(netlink::Channel channel, std::function<void()> woken);
 
-    bool has_overlay() const { return bool(overlay_); }
-    int overlay_descriptor() const { return overlay_.get(); }
+    Netns& space(netlink::Space which) { return which == netlink::Space::overlay ? overlay_ : here_; }
 
 private:
     NetlinkSocket& socket(netlink::Channel channel) { return *sockets_[static_cast<std::size_t>(channel)]; }
@@ -51,8 +51,7 @@ private:
     netlink::Counters read_counters() const;
     void done(netlink::ChangeId id, int error, const char* text = nullptr);
 
-    // As inside_namespace() takes it: -1 for the underlay, and while there is no namespace.
-    int descriptor_of(netlink::Space space) const;
+    bool is_there(netlink::Space which) const;
     int enter_overlay(const std::string& name);
     int leave_overlay(const std::string& name);
     void add_tunnel(netlink::Change change, base::Instant now);
@@ -65,7 +64,7 @@ private:
     netlink::Session session_;
     netlink::SessionOutput output_;
     std::array<std::unique_ptr<NetlinkSocket>, netlink::kChannels> sockets_;
-    Descriptor overlay_;  // the namespace of the overlay, once there is one
+    Netns here_, overlay_;  // the latter once there is one
     boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first
     std::vector<netlink::Notice> notices_;

@@ -49,8 +49,8 @@ void be_deaf_to_own_routes(int fd) {
 
 }  // namespace
 
-base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups) {
-    Descriptor fd(socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+base::Result<Descriptor> open_netlink(Netns& space, int protocol, std::span<const int> groups) {
+    Descriptor fd = space.open_socket(AF_NETLINK, SOCK_RAW, protocol);
     if (!fd) return base::Error{std::string("netlink: ") + std::strerror(errno)};
     set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kKernelBuffer);
     set(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, 1);

@@ -5,7 +5,7 @@
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
-#include "daemon/descriptor.hpp"
+#include "daemon/netns.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,8 +16,8 @@
 
 namespace aronet::daemon {
 
-// Opened in the namespace of the calling thread and subscribed to the multicast groups.
-base::Result<Descriptor> open_netlink(int protocol, std::span<const int> groups);
+// Opened in the namespace and subscribed to the multicast groups.
+base::Result<Descriptor> open_netlink(Netns& space, int protocol, std::span<const int> groups);
 
 class NetlinkSocket {
 public:

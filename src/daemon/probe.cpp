@@ -25,8 +25,9 @@ using netlink::Channel;
 class Trial {
 public:
     Trial() {
+        Netns here;
         for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
-            auto fd = open_netlink(channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE, {});
+            auto fd = open_netlink(here, channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE, {});
             if (fd) sockets_[static_cast<std::size_t>(channel)] = std::move(*fd);
         }
     }
@@ -70,12 +71,16 @@ private:
     std::array<base::Byte, 65536> buffer_;
 };
 
+// Of nobody else, for a moment.
+constexpr std::uint32_t kIfId = UINT32_MAX;
+constexpr const char* kLink = "aronet-probe";
+
 base::Sa sample_sa() {
     base::Sa sa;
     sa.source = {*base::Address::parse("192.0.2.1"), 4500};
     sa.destination = {*base::Address::parse("192.0.2.2"), 4500};
-    sa.spi = 0x1000;
-    sa.reqid = sa.if_id = 1;
+    sa.spi = UINT32_MAX;
+    sa.reqid = sa.if_id = kIfId;
     sa.key = base::Secret(base::key_size(sa.suite));
     return sa;
 }
@@ -83,25 +88,28 @@ base::Sa sample_sa() {
 std::string try_esp() {
     Trial trial;
     netlink::Link link;
-    link.name = "probe";
-    link.kind = netlink::Tunnel{1};
+    link.name = kLink;
+    link.kind = netlink::Tunnel{kIfId};
     const auto words = [](const netlink::Done& done) {
         return done.text.empty() ? std::string(std::strerror(done.error)) : done.text;
     };
     if (const auto done = trial.perform(netlink::AddLink{link}); done.error != 0) {
         return "no XFRM interface: " + words(done);
     }
-    if (const auto done = trial.perform(netlink::AddSa{sample_sa()}); done.error != 0) {
-        return "no ESP: " + words(done);
-    }
-    return "";
+    const auto added = trial.perform(netlink::AddSa{sample_sa()});
+    trial.perform(netlink::RemoveSa{sample_sa().id(), sample_sa().source.address});
+    trial.perform(netlink::RemoveLink{netlink::Space::underlay, kLink});
+    return added.error == 0 ? "" : "no ESP: " + words(added);
 }
 
 }  // namespace
 
 std::string why_no_kernel_esp() {
     std::string why;
-    std::thread([&] { why = unshare(CLONE_NEWNET) == 0 ? try_esp() : std::strerror(errno); }).join();
+    std::thread([&] {
+        const bool possible = unshare(CLONE_NEWNET) == 0 || errno == EPERM;
+        why = possible ? try_esp() : std::strerror(errno);
+    }).join();
     return why;
 }
 

@@ -56,7 +56,7 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
       random_(entropy().view()),
       node_(std::move(config), std::move(host), random_),
       datapath_(ports_.kernel_datapath ? nullptr : std::make_unique<Datapath>()),
-      kernel_(io, datapath_.get()),
+      kernel_(io, datapath_.get(), std::move(ports_.overlay)),
       babel_(io),
       resolver_(
           io,
@@ -78,6 +78,7 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
 Runtime::~Runtime() = default;
 
 awaitable<void> Runtime::run(std::optional<overlay::Registry> registry) {
+    tell_manager("READY=1");
     node_.start(now(), actions_);
     if (registry) events_.push_back(overlay::RegistryChanged{std::move(*registry), 0});
     settle();
@@ -175,7 +176,7 @@ void Runtime::observe(const netlink::Notice& notice) {
 }
 
 void Runtime::open_babel(const std::string& vrf) {
-    const std::string error = babel_.open(kernel_.overlay_descriptor(), vrf);
+    const std::string error = babel_.open(kernel_.space(ports_.babel_space), vrf);
     if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
 }
 
@@ -253,7 +254,7 @@ void Runtime::open_ike_sockets() {
         options.port = port;
         options.esp_in_udp = ports_.kernel_datapath;
         options.past_policies = true;
-        auto descriptor = open_udp(options);
+        auto descriptor = open_udp(kernel_.space(netlink::Space::underlay), options);
         if (!descriptor) throw std::runtime_error(descriptor.error().text);
         if (datapath_) datapath_->add_socket(descriptor->get(), port, family);
         ike_.try_emplace({family, port}, io_, std::move(*descriptor), port);

@@ -32,6 +32,7 @@ struct Ports {
     std::string control_path;
     std::string registry_path;  // re-read on SIGHUP; empty: none
     std::string keys_to;        // where tables of keys are written; empty: nowhere
+    Netns overlay;              // if it was handed over
 };
 
 class Runtime {

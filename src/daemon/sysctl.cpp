@@ -1,7 +1,5 @@
 #include "daemon/sysctl.hpp"
 
-#include "daemon/descriptor.hpp"
-
 #include <fcntl.h>
 
 #include <array>
@@ -10,13 +8,13 @@
 namespace aronet::daemon {
 
 std::string sysctl_path(const std::string& key) {
-    std::string path = "/proc/sys/";
+    std::string path;
     for (const char c : key) path += c == '.' ? '/' : c == '/' ? '.' : c;
     return path;
 }
 
-base::Result<std::string, int> read_sysctl(const std::string& key) {
-    const Descriptor file(open(sysctl_path(key).c_str(), O_RDONLY | O_CLOEXEC));
+base::Result<std::string, int> read_sysctl(const Netns& space, const std::string& key) {
+    const Descriptor file = space.open_sysctl(sysctl_path(key), O_RDONLY);
     if (!file) return errno;
     std::array<char, 256> text;
     const ssize_t size = read(file.get(), text.data(), text.size());
@@ -26,8 +24,8 @@ base::Result<std::string, int> read_sysctl(const std::string& key) {
     return value;
 }
 
-int write_sysctl(const std::string& key, const std::string& value) {
-    const Descriptor file(open(sysctl_path(key).c_str(), O_WRONLY | O_CLOEXEC));
+int write_sysctl(const Netns& space, const std::string& key, const std::string& value) {
+    const Descriptor file = space.open_sysctl(sysctl_path(key), O_WRONLY);
     if (!file) return errno;
     return write(file.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size()) ? 0 : errno;
 }

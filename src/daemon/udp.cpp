@@ -2,6 +2,7 @@
 
 #include "daemon/clock.hpp"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <linux/udp.h>
@@ -156,9 +157,9 @@ ipv6_mreq membership(const Address& group, std::uint32_t interface_index) {
 
 }  // namespace
 
-base::Result<Descriptor> open_udp(const UdpOptions& options) {
+base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options) {
     const int domain = options.family == base::Family::v4 ? AF_INET : AF_INET6;
-    Descriptor fd(socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    Descriptor fd = space.open_socket(domain, SOCK_DGRAM);
     if (!fd) return failed(options, "socket");
     set_receive_buffer(fd.get(), options.receive_buffer);
     set(fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, 1);
@@ -183,13 +184,14 @@ base::Result<Descriptor> open_udp(const UdpOptions& options) {
 
 // The port is shared only once it is ours, so nobody else's socket can take it beside this one.
 Descriptor open_to_group(
+    Netns& space,
     int beside,
     const UdpOptions& options,
     const Address& from,
     const Address& group,
     std::uint32_t interface_index
 ) {
-    Descriptor fd(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    Descriptor fd = space.open_socket(AF_INET6, SOCK_DGRAM);
     if (!fd) return {};
     for (const int one : {beside, fd.get()}) set(one, SOL_SOCKET, SO_REUSEPORT, 1);
     set_family_options(fd.get(), options);
@@ -249,8 +251,10 @@ UdpSocket::UdpSocket(boost::asio::io_context& io, Descriptor descriptor, std::ui
 
 UdpSocket::~UdpSocket() = default;
 
-boost::asio::awaitable<void> UdpSocket::readable() {
-    co_await socket_.async_wait(socket_.wait_read, boost::asio::use_awaitable);
+boost::asio::awaitable<bool> UdpSocket::readable() {
+    const auto [error] =
+        co_await socket_.async_wait(socket_.wait_read, boost::asio::as_tuple(boost::asio::use_awaitable));
+    co_return !error;
 }
 
 std::optional<Arrival> UdpSocket::receive() {

@@ -6,7 +6,7 @@
 #include "base/address.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
-#include "daemon/descriptor.hpp"
+#include "daemon/netns.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -36,14 +36,14 @@ struct UdpOptions {
 };
 
 // An open and bound descriptor; also for sockets that somebody else reads.
-base::Result<Descriptor> open_udp(const UdpOptions& options);
+base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options);
 
 class UdpSocket {
 public:
     UdpSocket(boost::asio::io_context& io, Descriptor descriptor, std::uint16_t port);
     ~UdpSocket();
 
-    boost::asio::awaitable<void> readable();  // throws when cancelled
+    boost::asio::awaitable<bool> readable();  // false: it was closed meanwhile
     std::optional<Arrival> receive();         // nullopt: nothing more for now
     // from any(): the route decides. Interface 0: likewise. False when it was not sent; UDP may lose.
     bool send(
@@ -53,6 +53,7 @@ public:
         base::ByteView bytes
     );
     int descriptor() { return socket_.native_handle(); }
+    void close() { socket_.close(); }  // cancels who waits for it
 
 private:
     boost::asio::posix::stream_descriptor socket_;
@@ -65,6 +66,7 @@ private:
 // open and bound to any address. It knows its way, where one for all links looks it up for every datagram;
 // the kernel's search is as long as there are links.
 Descriptor open_to_group(
+    Netns& space,
     int beside,
     const UdpOptions& options,
     const base::Address& from,

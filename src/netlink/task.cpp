@@ -42,24 +42,38 @@ Errno taken(const LinkState& by) {
     return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
-// The SAs of a tunnel live where the interface was created: it is made in the underlay, then moved.
+// The SAs of a tunnel live where the interface was created, and whoever reads a TUN device is in the underlay: made there,
+// then moved.
 bool moves(const Link& link) {
-    return std::holds_alternative<Tunnel>(link.kind) && link.space == Space::overlay;
+    const bool made_below = std::holds_alternative<Tunnel>(link.kind) || std::holds_alternative<Tun>(link.kind);
+    return made_below && link.space == Space::overlay;
+}
+
+// A TUN device is made by whoever reads it: it is fetched, or there already.
+Requests fetch_tun(const Link& link, const Surroundings& around) {
+    const LinkState* there = around.links.find(link.space, link.name);
+    const bool fits = there != nullptr && is_as_wished(*there, link, around.links);
+    if (fits && there->is_ours()) return std::vector<Request>();
+    const LinkState* made = around.links.find(Space::underlay, link.name);
+    if (moves(link) && made != nullptr && is_as_wished(*made, link, around.links)) {
+        if (there != nullptr) return taken(*there);
+        return one(on(Space::underlay, move_link(link.name, around.overlay_fd)));
+    }
+    if (there == nullptr) return Errno{ENODEV};
+    if (!fits) return taken(*there);
+    return std::vector<Request>();
 }
 
 Requests make_link(const Link& link, const Surroundings& around) {
     std::vector<Request> requests;
-    const bool is_given = std::holds_alternative<Tun>(link.kind);
+    if (std::holds_alternative<Tun>(link.kind)) return fetch_tun(link, around);
     if (const LinkState* found = around.links.find(link.space, link.name)) {
-        const bool fits = is_as_wished(*found, link, around.links);
-        if (is_given && fits) return requests;
         if (!found->is_ours()) return taken(*found);
-        if (fits) return requests;
+        if (is_as_wished(*found, link, around.links)) return requests;
         requests.push_back(on(link.space, delete_link(link.name), {ENODEV}));
     } else if (const LinkState* renamed = around.links.find_marked(link.space, mark_of(link.name))) {
         requests.push_back(on(link.space, delete_link(renamed->link.name), {ENODEV}));
     }
-    if (is_given) return Errno{ENODEV};
     const auto* veth = std::get_if<Veth>(&link.kind);
     const bool peer_elsewhere = veth != nullptr && veth->peer_space != link.space;
     if (const auto* left = moves(link) ? around.links.find(Space::underlay, link.name) : nullptr) {

@@ -60,6 +60,11 @@ public:
     }
     int try_run(const std::string& command) const { return shell("ip netns exec " + name_ + " " + command); }
     int fd() const { return fd_.get(); }
+    int add_tunnel(Datapath& plane, const std::string& name, std::uint32_t if_id, std::uint32_t mtu) const {
+        int error = -1;
+        daemon::inside_namespace(fd(), [&] { error = plane.add_tunnel(name, if_id, mtu); });
+        return error;
+    }
     const std::string& name() const { return name_; }
 
     Descriptor udp_socket(const base::Endpoint& local) const {
@@ -116,7 +121,7 @@ struct End {
         v6 = space.udp_socket({base::Address::any(base::Family::v6), kPort});
         REQUIRE(plane.add_socket(v4.get(), kPort, base::Family::v4) == 0);
         REQUIRE(plane.add_socket(v6.get(), kPort, base::Family::v6) == 0);
-        REQUIRE(plane.add_tunnel("mesh", 9, 1400, space.fd()) == 0);
+        REQUIRE(space.add_tunnel(plane, "mesh", 9, 1400) == 0);
         space.run("ip link set mesh up");
         space.run("ip addr add 10.9.0." + number + "/24 dev mesh");
         space.run("ip addr add fd09::" + number + "/64 dev mesh nodad");
@@ -344,25 +349,25 @@ TEST_CASE("a removed tunnel is gone at once and may come again", "[native]") {
     const Namespace space("esp-c");
     Datapath plane;
     for (int i = 0; i < 20; ++i) {
-        REQUIRE(plane.add_tunnel("mesh", 9, 1400, space.fd()) == 0);
-        CHECK(plane.add_tunnel("mesh", 9, 1400, space.fd()) == 0);
-        CHECK(plane.add_tunnel("other", 9, 1400, space.fd()) == EEXIST);
-        CHECK(plane.add_tunnel("mesh", 10, 1400, space.fd()) == EEXIST);
+        REQUIRE(space.add_tunnel(plane, "mesh", 9, 1400) == 0);
+        CHECK(space.add_tunnel(plane, "mesh", 9, 1400) == 0);
+        CHECK(space.add_tunnel(plane, "other", 9, 1400) == EEXIST);
+        CHECK(space.add_tunnel(plane, "mesh", 10, 1400) == EEXIST);
         CHECK(has(space, "ip link show mesh"));
         REQUIRE(plane.remove_tunnel(9) == 0);
         CHECK_FALSE(has(space, "ip link show mesh"));
     }
     CHECK(plane.remove_tunnel(9) == 0);
-    CHECK(plane.add_tunnel("mesh", 9, 65000, space.fd()) == EMSGSIZE);
-    CHECK(plane.add_tunnel("a-name-that-is-too-long", 9, 1400, space.fd()) == EINVAL);
+    CHECK(space.add_tunnel(plane, "mesh", 9, 65000) == EMSGSIZE);
+    CHECK(space.add_tunnel(plane, "a-name-that-is-too-long", 9, 1400) == EINVAL);
 }
 
 TEST_CASE("a device that somebody else removes stops nothing and can be made again", "[native]") {
     TwoEnds ends;
     ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
-    REQUIRE(ends.b.plane.add_tunnel("more", 10, 1400, ends.b.space.fd()) == 0);
+    REQUIRE(ends.b.space.add_tunnel(ends.b.plane, "more", 10, 1400) == 0);
     ends.b.space.run("ip link del more");
-    REQUIRE(ends.b.plane.add_tunnel("more", 10, 1400, ends.b.space.fd()) == 0);
+    REQUIRE(ends.b.space.add_tunnel(ends.b.plane, "more", 10, 1400) == 0);
     ends.b.space.run("ip link show more");
     CHECK(has(ends.a.space, "ping -c 1 -W 2 10.9.0.2"));
     CHECK(ends.b.plane.remove_tunnel(10) == 0);

@@ -5,7 +5,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <linux/sockios.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 using namespace aronet;
@@ -22,6 +25,24 @@ ino_t namespace_of_this_thread() {
     struct stat status {};
     stat("/proc/thread-self/ns/net", &status);
     return status.st_ino;
+}
+
+// Of a socket.
+ino_t namespace_of(int socket) {
+    const daemon::Descriptor space(ioctl(socket, SIOCGSKNS));
+    struct stat status {};
+    fstat(space.get(), &status);
+    return status.st_ino;
+}
+
+// The first line it prints.
+std::string inside_by_command(const std::string& command) {
+    FILE* pipe = popen(("ip netns exec " + kName + " " + command + " 2>/dev/null").c_str(), "r");
+    char line[256] = {};
+    const bool said = std::fgets(line, sizeof line, pipe) != nullptr;
+    pclose(pipe);
+    const std::string text = said ? line : "";
+    return text.substr(0, text.find('\n'));
 }
 
 }  // namespace
@@ -50,17 +71,68 @@ TEST_CASE("a namespace is made, entered, adopted and removed without a trace", "
 TEST_CASE("sysctls are those of the namespace, and a missing one is an error", "[native]") {
     const Removed removed;
     REQUIRE(daemon::make_namespace(kName) == 0);
-    const auto before = daemon::read_sysctl("net.ipv4.ip_forward");
-    const daemon::Descriptor space = daemon::open_namespace(kName);
-    std::string inside;
-    daemon::inside_namespace(space.get(), [&] {
-        CHECK(daemon::write_sysctl("net.ipv4.ip_forward", "1") == 0);
-        inside = *daemon::read_sysctl("net.ipv4.ip_forward");
-    });
-    CHECK(inside == "1");
-    CHECK(*daemon::read_sysctl("net.ipv4.ip_forward") == *before);
-    CHECK(daemon::read_sysctl("net.no.such.thing").error() == ENOENT);
-    CHECK(
-        daemon::sysctl_path("net.ipv6.conf.eth0/7.forwarding") == "/proc/sys/net/ipv6/conf/eth0.7/forwarding"
-    );
+    const daemon::Netns here;
+    const auto space = daemon::Netns::of(kName);
+    REQUIRE(space.has_value());
+    for (const std::string key : {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"}) {
+        const auto before = daemon::read_sysctl(here, key);
+        const std::string other = *before == "1" ? "0" : "1";
+        CHECK(daemon::write_sysctl(*space, key, other) == 0);
+        CHECK(*daemon::read_sysctl(*space, key) == other);
+        CHECK(inside_by_command("sysctl -n " + key) == other);
+        CHECK(*daemon::read_sysctl(here, key) == *before);
+    }
+    for (const daemon::Netns* each : {&here, &*space}) {
+        CHECK(daemon::read_sysctl(*each, "net.ipv4.no.such.thing").error() == ENOENT);
+        CHECK(daemon::write_sysctl(*each, "net.no.such.thing", "1") == ENOENT);
+    }
+    // A link that came later.
+    inside_by_command("ip link add l.1 type veth peer lb");
+    CHECK(daemon::write_sysctl(*space, "net.ipv4.conf.l/1.rp_filter", "2") == 0);
+    CHECK(inside_by_command("cat /proc/sys/net/ipv4/conf/l.1/rp_filter") == "2");
+    CHECK(daemon::sysctl_path("net.ipv6.conf.eth0/7.forwarding") == "net/ipv6/conf/eth0.7/forwarding");
+}
+
+TEST_CASE(
+    "a namespace that is handed over gives out what was opened in it, to whoever may not enter it", "[native]"
+) {
+    const Removed removed;
+    REQUIRE(daemon::make_namespace(kName) == 0);
+    const ino_t there = [] {
+        struct stat status {};
+        fstat(daemon::open_namespace(kName).get(), &status);
+        return status.st_ino;
+    }();
+    auto made = daemon::Netns::of(kName);
+    REQUIRE(made.has_value());
+    CHECK_FALSE(made->was_handed_over());
+    std::vector<daemon::Handed> all = std::move(*made).hand_over();
+    all.push_back({"somebody-else's", daemon::Descriptor(dup(0))});
+    daemon::Netns space = daemon::Netns::taken_from(all);
+    REQUIRE(space.was_handed_over());
+    REQUIRE(all.size() == 1);
+    CHECK(all.front().name == "somebody-else's");
+
+    struct stat status {};
+    REQUIRE(fstat(space.descriptor(), &status) == 0);
+    CHECK(status.st_ino == there);
+    CHECK(daemon::write_sysctl(space, "net.ipv4.ip_forward", "1") == 0);
+    CHECK(inside_by_command("sysctl -n net.ipv4.ip_forward") == "1");
+
+    const daemon::Descriptor route = space.open_socket(AF_NETLINK, SOCK_RAW);
+    REQUIRE(route);
+    CHECK(namespace_of(route.get()) == there);
+    CHECK_FALSE(space.open_socket(AF_NETLINK, SOCK_RAW));  // there was one
+    CHECK(errno == EPERM);
+    int udp = 0;
+    std::vector<daemon::Descriptor> kept;
+    while (daemon::Descriptor socket = space.open_socket(AF_INET6, SOCK_DGRAM)) {
+        CHECK(namespace_of(socket.get()) == there);
+        kept.push_back(std::move(socket));
+        ++udp;
+    }
+    CHECK(udp >= 16);
+
+    std::vector<daemon::Handed> nothing;
+    CHECK_FALSE(daemon::Netns::taken_from(nothing).was_handed_over());
 }

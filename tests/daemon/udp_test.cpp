@@ -20,7 +20,8 @@ daemon::UdpSocket open(boost::asio::io_context& io, base::Family family, std::ui
     daemon::UdpOptions options;
     options.family = family;
     options.port = port;
-    auto descriptor = daemon::open_udp(options);
+    daemon::Netns here;
+    auto descriptor = daemon::open_udp(here, options);
     REQUIRE(descriptor.has_value());
     return {io, std::move(*descriptor), port};
 }
@@ -96,7 +97,8 @@ TEST_CASE("what is for the link alone has a hop limit of 1, to one and to many")
     options.family = base::Family::v6;
     options.port = 42606;
     options.link_scope = true;
-    const auto socket = daemon::open_udp(options);
+    daemon::Netns here;
+    const auto socket = daemon::open_udp(here, options);
     REQUIRE(socket.has_value());
     for (const int option : {IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS}) {
         int hops = 0;
@@ -111,7 +113,8 @@ TEST_CASE("a port that is taken is an error that names it") {
     const auto first = open(io, base::Family::v6, 42605);
     daemon::UdpOptions options;
     options.port = 42605;
-    const auto second = daemon::open_udp(options);
+    daemon::Netns here;
+    const auto second = daemon::open_udp(here, options);
     REQUIRE_FALSE(second.has_value());
     CHECK(second.error().text.find("42605") != std::string::npos);
 }

@@ -200,6 +200,33 @@ TEST_CASE("a route of ours that somebody replaces is reported as lost", "[native
     }
 }
 
+TEST_CASE("a TUN device is fetched from where it was made, once", "[native]") {
+    Host host;
+    Link tun;
+    tun.space = Space::overlay;
+    tun.name = "tunnel";
+    tun.kind = Tun{};
+    tun.mtu = 1400;
+    CHECK(host.perform(AddLink{tun}).error == ENODEV);
+    host.run(Space::underlay, "ip tuntap add tunnel mode tun");
+    REQUIRE(host.perform(AddLink{tun}).error == 0);
+    const std::string inside = host.run(Space::overlay, "ip -d link show tunnel");
+    CHECK(has(inside, "mtu 1400"));
+    CHECK(has(inside, "UP"));
+    CHECK(has(host.run(Space::underlay, "ip link show tunnel 2>&1"), "does not exist"));
+    REQUIRE(host.perform(AddLink{tun}).error == 0);
+    // One of somebody else is not mistaken for it, wherever it is.
+    host.run(Space::underlay, "ip tuntap add tunnel mode tun");
+    CHECK(host.perform(AddLink{tun}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip link show tunnel"), "DOWN"));
+    host.run(
+        Space::overlay, "ip link del tunnel; ip link add tunnel type dummy || ip link add tunnel type bridge"
+    );
+    const Done refused = host.perform(AddLink{tun});
+    CHECK(refused.error == EEXIST);
+    CHECK(has(refused.text, "not ours"));
+}
+
 TEST_CASE("rules are added once, found again and removed", "[native]") {
     Host host;
     const Rule rule{Space::underlay, Family::v6, 500, prefix("fd66::/16"), std::nullopt, std::nullopt, 128};
