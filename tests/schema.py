@@ -112,7 +112,7 @@ check("and the parser accepts it", parser_accepts(sample, registry))
 FINE = [
     (("daemon", "mode"), "netns"), (("daemon", "use_netns"), True), (("daemon", "mtu"), 1280), (("log", "level"), "debug"),
     (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
-    (("babel", "rxcost"), 65534), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
+    (("babel", "rxcost"), 65534), (("daemon", "seccomp"), "log"), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
     (("ike", "ike_lifetime"), "8h"), (("ike", "child_lifetime"), 0), (("ike", "child_bytes"), 1000000), (("ike", "child_packets"), 0),
     (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
     (("daemon", "mode"), "none"), (("babel", "interfaces"), ["lan*", {"name": "wg0", "type": "tunnel", "rxcost": 9, "mac": [
@@ -129,7 +129,7 @@ for path, value in FINE:
 WRONG = [
     (("daemon", "mode"), "both"), (("daemon", "use_netns"), "yes"), (("daemon", "mtu"), 1279), (("log", "level"), "loud"),
     (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
-    (("babel", "rxcost"), 65535), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
+    (("babel", "rxcost"), 65535), (("daemon", "seccomp"), "on"), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
     (("ike", "ike_lifetime"), -1), (("ike", "child_lifetime"), "soon"), (("ike", "child_bytes"), 999999), (("ike", "child_packets"), 999),
     (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
     (("endpoints",), "none"), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),

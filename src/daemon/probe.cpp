@@ -5,7 +5,6 @@
 #include "netlink/session.hpp"
 
 #include <arpa/inet.h>
-#include <cap-ng.h>
 #include <ifaddrs.h>
 #include <linux/netlink.h>
 #include <poll.h>
@@ -131,11 +130,6 @@ std::vector<base::Address> local_addresses() {
     }
     freeifaddrs(list);
     return addresses;
-}
-
-bool may_administer_network() {
-    capng_get_caps_process();
-    return capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) != 0;
 }
 
 }  // namespace aronet::daemon

@@ -16,6 +16,4 @@ std::string why_no_kernel_esp();
 // The addresses of this host's interfaces, loopback and link-local ones left out.
 std::vector<base::Address> local_addresses();
 
-bool may_administer_network();  // CAP_NET_ADMIN is effective
-
 }  // namespace aronet::daemon

@@ -3,15 +3,18 @@
 #include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
+#include "daemon/privileges.hpp"
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
 #include "daemon/safekeeping.hpp"
+#include "daemon/tun.hpp"
 #include "ike/known_answers.hpp"
 #include "overlay/desired.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sodium.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -33,7 +36,8 @@ int refused(const std::string& path, int error) {
     );
 }
 
-// One daemon for one name: the lock is held for as long as the process lives.
+// One daemon for one name: the lock is held for as long as the process lives. Who may open the file may lock
+// it.
 class PidFile {
 public:
     explicit PidFile(std::string path) : path_(std::move(path)) {}
@@ -46,7 +50,7 @@ public:
     // An exit status: ok when the lock is ours; what is wrong has been told otherwise.
     int take() {
         do {
-            file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+            file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
             if (!file_) return refused(path_, errno);
             if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) return taken();
         } while (!is_at_its_path());  // its holder has just removed it
@@ -89,8 +93,11 @@ base::Result<bool> choose_datapath(const overlay::Config& config) {
     return false;
 }
 
-Ports ports_of(const overlay::Config& config, const RunOptions& options, bool kernel_datapath) {
+Ports ports_of(
+    const overlay::Config& config, const RunOptions& options, bool kernel_datapath, Netns overlay
+) {
     Ports ports;
+    ports.overlay = std::move(overlay);
     ports.kernel_datapath = kernel_datapath;
     std::set<std::pair<base::Family, std::uint16_t>> distinct;
     for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
@@ -119,6 +126,30 @@ int run_until_stopped(
     return exit_status::ok;
 }
 
+bool is_root() { return geteuid() == 0 && has_capability(CAP_SYS_ADMIN); }
+
+// Ok: it may do what it has to.
+int check_privileges(const overlay::Config& config, const Privileges& needed) {
+    if (!has_capability(CAP_NET_ADMIN))
+        return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    if (!needed.enters || has_capability(CAP_SYS_ADMIN)) return exit_status::ok;
+    return complain(
+        exit_status::permission,
+        "the namespace " + config.netns_name +
+            " can be made by root, or handed over: aronet netns prepare (docs/privileges.md)"
+    );
+}
+
+void tell_privileges(const overlay::Config& config, const Privileges& needed) {
+    const char* filter = config.seccomp == overlay::SeccompChoice::enforce ? "filtered"
+                         : config.seccomp == overlay::SeccompChoice::log   ? "logged where not expected"
+                                                                           : "not filtered";
+    std::string text = "user " + std::to_string(geteuid()) + ", calls of the kernel are ";
+    text += filter;
+    if (needed.is_unlimited) text += "; for root's updown scripts all capabilities are kept";
+    write_log({base::Level::info, text});
+}
+
 // Babel has a socket for each link, the data plane a device; what is usual is meant for select().
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -130,6 +161,7 @@ void raise_descriptor_limit() {
 }  // namespace
 
 int run(const RunOptions& options) {
+    std::vector<Handed> handed = take_handed();
     Safekeeping safekeeping;  // before a secret is read
     if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
     if (const std::string broken = ike::broken_algorithm(); !broken.empty())
@@ -147,7 +179,10 @@ int run(const RunOptions& options) {
         write_log(registry_problems);
         if (!registry) return exit_status::bad_registry;
     }
-    if (!may_administer_network()) return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    Netns space = Netns::taken_from(handed);
+    const Privileges privileges = needed(*config, is_root(), space.was_handed_over());
+    if (const int status = check_privileges(*config, privileges); status != exit_status::ok) return status;
+    umask(umask(0) | 022);  // nobody else writes what is ours, however we were started
     std::error_code error;
     std::filesystem::create_directories(runtime_directory(*config), error);
     if (error) return refused(runtime_directory(*config), error.value());
@@ -169,8 +204,12 @@ int run(const RunOptions& options) {
     std::signal(SIGPIPE, SIG_IGN);
     const auto kernel_datapath = choose_datapath(*config);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
+    if (!*kernel_datapath) provide_tun();
     overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid()};
-    Ports ports = ports_of(*config, options, *kernel_datapath);
+    Ports ports = ports_of(*config, options, *kernel_datapath, std::move(space));
+    if (const std::string why_not = give_up_all_but(privileges, config->seccomp); !why_not.empty())
+        return complain(exit_status::failure, why_not);
+    tell_privileges(*config, privileges);
     try {
         return run_until_stopped(std::move(*config), std::move(host), std::move(ports), std::move(registry));
     } catch (const std::exception& failure) {

@@ -70,8 +70,8 @@ void* take_again(void* memory, std::size_t size, const char* file, int line) {
 }
 
 void raise_lock_limit() {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
+    rlimit limit{RLIM_INFINITY, RLIM_INFINITY};  // as root may, which later gives up that it may do without
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_MEMLOCK, &limit);
 }

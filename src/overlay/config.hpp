@@ -28,6 +28,7 @@ inline constexpr std::size_t kIfNameMax = 15;
 enum class Mode : std::uint8_t { vrf, netns, none };  // none: in the present namespace
 enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
 enum class SysctlChoice : std::uint8_t { apply, check };
+enum class SeccompChoice : std::uint8_t { enforce, log, off };
 enum class LogFormat : std::uint8_t { text, json };
 
 struct EndpointConfig {                   // of our own config.json
@@ -109,6 +110,7 @@ struct Config {
     std::uint32_t mtu = 1400;
     DatapathChoice datapath = DatapathChoice::automatic;
     SysctlChoice sysctl = SysctlChoice::apply;
+    SeccompChoice seccomp = SeccompChoice::enforce;
     bool tells_keys = false;  // by no file: a debug build alone can be asked for it
     bool core_dumps = false;  // of the process, with all its keys
     std::string log_level = "info";

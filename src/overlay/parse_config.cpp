@@ -121,6 +121,9 @@ void read_extra_ip(const Value& value, Config& config) {
 
 void read_runtime(const Value& daemon, Config& config) {
     const Value directory = daemon.member("runtime_dir"), netns = daemon.member("netns_name");
+    const Value seccomp = daemon.member("seccomp");
+    if (!seccomp.is_absent())
+        config.seccomp = static_cast<SeccompChoice>(seccomp.one_of({"enforce", "log", "off"}).value_or(0));
     if (!directory.is_absent()) config.runtime_dir = directory.string().value_or("");
     if (!netns.is_absent()) {
         config.netns_name = netns.string().value_or("");
@@ -135,27 +138,10 @@ void read_runtime(const Value& daemon, Config& config) {
 void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
-    daemon.warn_of_unknown(
-        {"prefixs",
-         "prefixes",
-         "extra_network",
-         "network",
-         "ifname",
-         "route_table",
-         "use_netns",
-         "mode",
-         "extra_ip",
-         "netns_name",
-         "runtime_dir",
-         "charon_path",
-         "bird_path",
-         "birdc_path",
-         "swanctl_path",
-         "mtu",
-         "datapath",
-         "sysctl",
-         "core_dumps"}
-    );
+    daemon.warn_of_unknown({"prefixs",     "prefixes",    "extra_network", "network",    "ifname",
+                            "route_table", "use_netns",   "mode",          "extra_ip",   "netns_name",
+                            "runtime_dir", "charon_path", "bird_path",     "birdc_path", "swanctl_path",
+                            "mtu",         "datapath",    "sysctl",        "seccomp",    "core_dumps"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);

@@ -99,6 +99,7 @@ TEST_CASE("a configuration of the original is read with its defaults") {
     CHECK(config.mode == Mode::vrf);
     CHECK(config.route_table == 128);
     CHECK(config.mtu == 1400);
+    CHECK(config.seccomp == SeccompChoice::enforce);
     CHECK(config.babel.hello_interval == 20s);
     CHECK_FALSE(config.babel.update_interval);
     CHECK(config.babel.rxcost == 32);
@@ -140,7 +141,7 @@ TEST_CASE("every spelling of the original's versions means the same") {
             .hostname == "host.example"
     );
     const Config tuned = good(config_text(
-        kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380)",
+        kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380, "seccomp": "log")",
         kEndpoint,
         R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10},)"
         R"( "ike": {"dpd_interval": 5, "fragment_size": 576, "ike_lifetime": "8h", "child_lifetime": 0,)"
@@ -149,6 +150,7 @@ TEST_CASE("every spelling of the original's versions means the same") {
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
     CHECK(tuned.sysctl == SysctlChoice::check);
+    CHECK(tuned.seccomp == SeccompChoice::log);
     CHECK_FALSE(tuned.babel.hello_interval);
     CHECK(tuned.babel.update_interval == 2s);
     CHECK(tuned.ike.dpd_interval == 5s);
