@@ -46,7 +46,13 @@ struct Reply {
 
 Reply fail(const boost::system::error_code& error, const std::string& path) {
     if (error == asio::error::access_denied)
-        return {complain(exit_status::permission, path + ": permission denied"), 0, {}};
+        return {
+            complain(
+                exit_status::permission,
+                path + ": permission denied: asking is for root, the daemon's user and its group"
+            ),
+            0,
+            {}};
     if (error == asio::error::timed_out || error == asio::error::would_block ||
         error == asio::error::try_again) {
         return {

@@ -1,20 +1,27 @@
 #include "daemon/control.hpp"
 
+#include "daemon/clock.hpp"
+#include "daemon/log.hpp"
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -27,6 +34,7 @@ using Stream = boost::beast::basic_stream<asio::local::stream_protocol>;
 
 constexpr auto kPatience = std::chrono::seconds(10);      // for a request to arrive and an answer to be taken
 constexpr auto kBodyPatience = std::chrono::seconds(60);  // for a large registry
+constexpr auto kPause = std::chrono::seconds(1);          // while nobody can be accepted
 constexpr std::size_t kWishMax = 4096;                    // of a body that is no registry
 
 struct Path {
@@ -65,6 +73,13 @@ bool may_change(int socket) {
     return peer.uid == 0 || peer.uid == geteuid();
 }
 
+int sessions_allowed() {
+    rlimit limit{};
+    const bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+    return known ? static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 8, 4, Control::kSessionsMax))
+                 : Control::kSessionsMax;
+}
+
 bool is_listened_on(const std::string& path) {
     asio::io_context io;
     asio::local::stream_protocol::socket socket(io);
@@ -99,22 +114,25 @@ http::response<http::string_body> to_http(const ControlResponse& answer, unsigne
     return response;
 }
 
-asio::awaitable<ControlResponse> dispatch(
-    const http::request<http::string_body>& request, bool changer, const Control::Answer& answer
-) {
+// What there is to say to a request before its body has come. Nobody sends 64 MiB for nothing.
+std::optional<ControlResponse> refuse(const http::request<http::string_body>& header, bool changer) {
     bool known = false;
     for (const Path& path : kPaths) {
-        if (request.target() != path.target) continue;
+        if (header.target() != path.target) continue;
         known = true;
-        if (request.method() != path.method) continue;
+        if (header.method() != path.method) continue;
         if (path.changes && !changer)
-            co_return problem(403, "only root and the daemon's user may change anything");
-        // A named value: GCC 12 destroys a temporary of a co_await expression twice (GCC bug 99576).
-        ControlRequest wanted{path.verb, request.body()};
-        ControlResponse given = co_await answer(std::move(wanted));
-        co_return given;
+            return problem(403, "only root and the daemon's user may change anything");
+        return std::nullopt;
     }
-    co_return known ? problem(405, "another method is needed here") : problem(404, "there is no such path");
+    return known ? problem(405, "another method is needed here") : problem(404, "there is no such path");
+}
+
+const char* verb_of(const http::request<http::string_body>& request) {
+    const auto path = std::ranges::find_if(kPaths, [&](const Path& each) {
+        return request.target() == each.target && request.method() == each.method;
+    });
+    return path->verb;
 }
 
 ControlResponse refusal(const boost::system::error_code& error) {
@@ -123,19 +141,43 @@ ControlResponse refusal(const boost::system::error_code& error) {
     return problem(400, "not a request: " + error.message());
 }
 
+// A place among those who only read, while there are any.
+class Seat {
+public:
+    Seat(int& taken, int most) : taken_(taken), is_taken_(taken < most) { taken_ += is_taken_ ? 1 : 0; }
+    ~Seat() { taken_ -= is_taken_ ? 1 : 0; }
+    Seat(const Seat&) = delete;
+    Seat& operator=(const Seat&) = delete;
+    explicit operator bool() const { return is_taken_; }
+
+private:
+    int& taken_;
+    bool is_taken_;
+};
+
+asio::awaitable<bool> say(Stream& stream, const http::response<http::string_body>& response) {
+    stream.expires_after(kBodyPatience);
+    auto [error, written] = co_await http::async_write(stream, response, asio::as_tuple(asio::use_awaitable));
+    co_return !error;
+}
+
 }  // namespace
 
 Control::Control(asio::io_context& io, std::string path, Answer answer)
-    : io_(io), path_(std::move(path)), answer_(std::move(answer)), acceptor_(listen(io, path_)) {}
+    : io_(io),
+      path_(std::move(path)),
+      answer_(std::move(answer)),
+      acceptor_(listen(io, path_)),
+      sessions_(sessions_allowed()) {}
 
 Control::~Control() { unlink(path_.c_str()); }
 
-// A fixed number of workers instead of a coroutine for each caller: who comes as number 65 waits in the
+// A fixed number of workers instead of a coroutine for each caller: who comes when all are busy waits in the
 // backlog.
 asio::awaitable<void> Control::serve() {
     using Worker = decltype(asio::co_spawn(io_, work(), asio::deferred));
     std::vector<Worker> workers;
-    for (int i = 0; i < kSessionsMax; ++i) workers.push_back(asio::co_spawn(io_, work(), asio::deferred));
+    for (int i = 0; i < sessions_; ++i) workers.push_back(asio::co_spawn(io_, work(), asio::deferred));
     co_await asio::experimental::make_parallel_group(std::move(workers))
         .async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
 }
@@ -144,13 +186,32 @@ asio::awaitable<void> Control::work() {
     for (;;) {
         auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (error == asio::error::operation_aborted) co_return;
-        if (!error) co_await converse(std::move(socket));
+        if (error) {
+            co_await pause(error);
+        } else {
+            co_await converse(std::move(socket));
+        }
     }
+}
+
+// No descriptors, or no memory: asked again at once, the kernel would say the same, for ever.
+asio::awaitable<void> Control::pause(const boost::system::error_code& why) {
+    if (refusals_.count(why.message(), now()))
+        write_log({base::Level::warning, path_ + ": nobody can be answered: " + why.message()});
+    asio::steady_timer timer(io_, kPause);
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 asio::awaitable<void> Control::converse(Protocol::socket socket) {
     const bool changer = may_change(socket.native_handle());
     Stream stream(std::move(socket));
+    int unlimited = 0;
+    const Seat seat(changer ? unlimited : readers_, changer ? 1 : sessions_ * 3 / 4);
+    if (!seat) {
+        const auto full = to_http(problem(503, "too many ask at once: try again"), 11, false);
+        co_await say(stream, full);
+        co_return;
+    }
     boost::beast::flat_buffer buffer(kHeaderMax + 64 * 1024);
     for (bool keep_alive = true; keep_alive;) {
         http::request_parser<http::string_body> parser;
@@ -160,25 +221,27 @@ asio::awaitable<void> Control::converse(Protocol::socket socket) {
         auto [header_error, unused] =
             co_await http::async_read_header(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
         auto error = header_error;
+        std::optional<ControlResponse> answer;
+        if (!error) answer = refuse(parser.get(), changer);
         if (!error && is_too_long(parser)) error = http::error::body_limit;
-        if (!error && !parser.is_done()) {
+        if (!error && !answer && !parser.is_done()) {
             stream.expires_after(kBodyPatience);
             auto [body_error, more] =
                 co_await http::async_read(stream, buffer, parser, asio::as_tuple(asio::use_awaitable));
             error = body_error;
         }
         if (error == http::error::end_of_stream || error == boost::beast::error::timeout) co_return;
-        ControlResponse answer = refusal(error);
-        if (!error) {
+        if (error && !answer) answer = refusal(error);
+        if (!answer) {
             stream.expires_never();
-            answer = co_await dispatch(parser.get(), changer, answer_);
+            // A named value: GCC 12 destroys a temporary of a co_await expression twice (GCC bug 99576).
+            ControlRequest wanted{verb_of(parser.get()), parser.get().body()};
+            answer = co_await answer_(std::move(wanted));
         }
-        keep_alive = !error && parser.get().keep_alive();
-        const auto response = to_http(answer, error ? 11 : parser.get().version(), keep_alive);
-        stream.expires_after(kBodyPatience);
-        auto [write_error, written] =
-            co_await http::async_write(stream, response, asio::as_tuple(asio::use_awaitable));
-        if (write_error) co_return;
+        keep_alive = !error && parser.is_done() && parser.get().keep_alive();
+        const auto response = to_http(*answer, error ? 11 : parser.get().version(), keep_alive);
+        const bool is_said = co_await say(stream, response);
+        keep_alive = keep_alive && is_said;
     }
 }
 

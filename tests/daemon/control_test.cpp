@@ -10,12 +10,15 @@
 #include <catch2/catch.hpp>
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <thread>
 
@@ -53,16 +56,18 @@ private:
 
 class Caller {
 public:
-    explicit Caller(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    Caller() : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
+    explicit Caller(const std::string& path) : Caller() { call(path); }
+    ~Caller() { close(fd_); }
+    Caller(const Caller&) = delete;
+    Caller& operator=(const Caller&) = delete;
+
+    void call(const std::string& path) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path - 1);
         connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
     }
-    ~Caller() { close(fd_); }
-    Caller(const Caller&) = delete;
-    Caller& operator=(const Caller&) = delete;
-
     bool connected() const { return connected_; }
     void say(std::string_view text) {
         while (!text.empty()) {
@@ -94,6 +99,16 @@ std::string ask(const std::string& path, const std::string& request) {
     Caller caller(path);
     caller.say(request);
     return caller.hear();
+}
+
+// Connects as somebody of the socket's group who is neither root nor the daemon's user.
+std::unique_ptr<Caller> reader(const std::string& path) {
+    std::unique_ptr<Caller> caller;
+    std::thread([&] {
+        REQUIRE(syscall(SYS_setresuid, 4202, 4202, 4202) == 0);  // of this thread alone
+        caller = std::make_unique<Caller>(path);
+    }).join();
+    return caller;
 }
 
 std::string get(const std::string& target, const std::string& more = "") {
@@ -156,6 +171,59 @@ TEST_CASE("a hundred callers that say nothing do not keep anybody else out for l
     REQUIRE(late.connected());
     late.say(get("/v1/status"));
     CHECK(has(late.hear(15'000), "200 OK"));
+}
+
+TEST_CASE("who may only read is told so before there is a body", "[native]") {
+    Server server;
+    for (const char* header :
+         {"PUT /v1/registry HTTP/1.1\r\nContent-Length: 60000000\r\n\r\n",
+          "POST /v1/rekey HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+          "POST /v1/stop HTTP/1.1\r\nContent-Length: 0\r\n\r\n"}) {
+        const auto caller = reader(server.path());
+        REQUIRE(caller->connected());
+        caller->say(header);
+        const std::string answer = caller->hear();
+        CHECK(has(answer, "403 Forbidden"));
+        CHECK(has(answer, "only root and the daemon's user may change anything"));
+    }
+    const auto caller = reader(server.path());
+    caller->say(get("/v1/status"));
+    CHECK(has(caller->hear(), "200 OK"));
+}
+
+TEST_CASE("readers leave places for those who may change something", "[native]") {
+    Server server;
+    std::vector<std::unique_ptr<Caller>> silent;
+    for (int i = 0; i < Control::kSessionsMax * 3 / 4; ++i) silent.push_back(reader(server.path()));
+    const auto late = reader(server.path());
+    CHECK(has(late->hear(), "503 Service Unavailable"));
+    CHECK(has(ask(server.path(), get("/v1/status", "Connection: close\r\n")), "200 OK"));
+    silent.pop_back();
+    const auto next = reader(server.path());
+    next->say(get("/v1/status"));
+    CHECK(has(next->hear(), "200 OK"));
+}
+
+TEST_CASE(
+    "without descriptors nobody is accepted and nothing is burnt, and then everybody is answered", "[native]"
+) {
+    Server server;
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    Caller caller;
+    const int next = dup(0);
+    close(next);
+    const rlimit none{rlim_t(next), before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const std::clock_t start = std::clock();
+    caller.call(server.path());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    const std::clock_t burnt = std::clock() - start;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(burnt < CLOCKS_PER_SEC / 3);
+    REQUIRE(caller.connected());
+    caller.say(get("/v1/info"));
+    CHECK(has(caller.hear(5000), "200 OK"));
 }
 
 TEST_CASE("a body that is no registry has 4 KiB, however its length is told") {
