@@ -1,5 +1,8 @@
 #include "daemon/log.hpp"
 
+#include "base/quota.hpp"
+#include "daemon/clock.hpp"
+
 #include <nlohmann/json.hpp>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -34,11 +37,33 @@ public:
     std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonText>(); }
 };
 
+base::Level level_of(spdlog::level::level_enum level) {
+    if (level >= spdlog::level::err) return base::Level::error;
+    if (level == spdlog::level::warn) return base::Level::warning;
+    return level == spdlog::level::info ? base::Level::info : base::Level::debug;
+}
+
+// Standard error, as far as the quota goes.
+class LimitedSink final : public spdlog::sinks::stderr_sink_st {
+public:
+    void log(const spdlog::details::log_msg& message) override {
+        const std::string text(message.payload.data(), message.payload.size());
+        const auto admitted = quota_.admit({level_of(message.level), text}, now());
+        if (!admitted) return;
+        spdlog::details::log_msg written = message;
+        written.payload = *admitted;
+        stderr_sink::log(written);
+    }
+
+private:
+    base::Quota quota_;
+};
+
 }  // namespace
 
 void start_log(const std::string& level, overlay::LogFormat format) {
     spdlog::drop("aronet");  // of an earlier start
-    const auto logger = spdlog::stderr_logger_st("aronet");
+    const auto logger = spdlog::create<LimitedSink>("aronet");
     logger->set_level(spdlog::level::from_str(level));
     logger->flush_on(spdlog::level::trace);
     if (format == overlay::LogFormat::json) {

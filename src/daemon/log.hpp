@@ -1,6 +1,7 @@
 #pragma once
 
-// Where Notes become lines: standard error, as text or as one JSON object per line.
+// Where Notes become lines: standard error, as text or as one JSON object per line, and not without end
+// (base::Quota).
 
 #include "base/log.hpp"
 #include "overlay/config.hpp"

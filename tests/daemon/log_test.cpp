@@ -1,11 +1,14 @@
 #include "daemon/log.hpp"
 
+#include "base/quota.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 using namespace aronet;
@@ -47,4 +50,13 @@ TEST_CASE("a line of the log is text or one JSON object, and lower levels are le
         daemon::write_log({base::Level::info, "plain"});
     });
     CHECK(text.find("info    plain\n") != std::string::npos);
+}
+
+TEST_CASE("a reason that comes round and round is a few lines of the log") {
+    const std::string text = captured([] {
+        daemon::start_log("info", overlay::LogFormat::text);
+        for (int i = 0; i < 1000; ++i)
+            daemon::write_log({base::Level::warning, "no way to " + std::to_string(i)});
+    });
+    CHECK(std::ranges::count(text, '\n') == base::Quota::kProblems);
 }
