@@ -30,6 +30,12 @@ for node in athens dakar; do
 done
 for node in "${nodes[@]}"; do check "$node misses nothing" warns_of_nothing $node; done
 check 'what was tried for that is gone' nothing_tried
+tunnel_has() {
+    local tunnel
+    tunnel=$(ask "$1" tunnels --json | jq -r '.tunnels[0].interface')
+    [ "$(in_host "$1" sysctl -n "net.ipv4.conf.$tunnel.rp_filter" "net.ipv6.conf.$tunnel.seg6_enabled" | xargs)" = '0 1' ]
+}
+for node in athens cairo; do check "$node sets what its tunnels need" tunnel_has $node; done
 check_pairs
 check '1 MB of IPv4 from the host behind athens to the one behind dakar' \
     transfer athens-host dakar-host "${host_v4_of[dakar]}" 1000000
