@@ -72,6 +72,9 @@ struct SigningKey {
 };
 Signature sign(const SigningKey& key, ByteView message);
 bool verify(const PublicKey& key, ByteView message, ByteView signature);
+// A signature as a file of its own: base64, or the bare 64 octets (as `openssl pkeyutl` writes them).
+std::string signature_to_text(const Signature& signature);
+base::Result<Signature> parse_signature(std::string_view file);
 
 // AEAD with a 12-octet nonce and a 16-octet tag behind the ciphertext; the key comes without its salt.
 Bytes aead_seal(Cipher cipher, ByteView key, ByteView nonce, ByteView aad, ByteView plaintext);

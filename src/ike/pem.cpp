@@ -1,5 +1,5 @@
-// Ed25519 keys as PEM (RFC 7468, RFC 8410). The DER around a key of this one kind is constant, so it is
-// compared, not parsed: anything else is another kind of key.
+// Ed25519 keys as PEM (RFC 7468, RFC 8410), and signatures as files. The DER around a key of this one kind is
+// constant, so it is compared, not parsed: anything else is another kind of key.
 
 #include "ike/crypto.hpp"
 
@@ -102,6 +102,38 @@ base::Result<PublicKey> parse_public_key(std::string_view pem) {
     if (crypto_core_ed25519_is_valid_point(out.data()) != 1)
         return error("this Ed25519 public key is not a valid point");
     return out;
+}
+
+std::string signature_to_text(const Signature& signature) {
+    std::string text(sodium_base64_encoded_len(signature.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
+    sodium_bin2base64(
+        text.data(), text.size(), signature.data(), signature.size(), sodium_base64_VARIANT_ORIGINAL
+    );
+    text.back() = '\n';  // instead of its terminating zero
+    return text;
+}
+
+base::Result<Signature> parse_signature(std::string_view file) {
+    Signature signature{};
+    if (file.size() == signature.size()) {
+        std::copy(file.begin(), file.end(), signature.begin());
+        return signature;
+    }
+    std::size_t size = 0;
+    const char* stopped = nullptr;
+    const int failed = sodium_base642bin(
+        signature.data(),
+        signature.size(),
+        file.data(),
+        file.size(),
+        kSpace.data(),
+        &size,
+        &stopped,
+        sodium_base64_VARIANT_ORIGINAL
+    );
+    if (failed != 0 || stopped != file.data() + file.size() || size != signature.size())
+        return error("expected 64 octets of Ed25519, bare or in base64");
+    return signature;
 }
 
 std::string private_key_to_pem(const Secret& seed) {

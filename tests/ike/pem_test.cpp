@@ -48,3 +48,21 @@ TEST_CASE("a PEM that is no key of ours is refused by what is wrong with it") {
     CHECK(says(refusal_of(private_key_to_pem(some_seed())), "PUBLIC KEY"));
     CHECK(says(refusal_of(public_key_to_pem(PublicKey{})), "not a valid point"));  // of small order
 }
+
+TEST_CASE("a signature is a file in base64, or its bare octets, and nothing else") {
+    const Signature signature = sign(SigningKey(some_seed()), base::as_bytes("a text"));
+    const std::string text = signature_to_text(signature), bare(signature.begin(), signature.end());
+    CHECK(text.size() == 89);
+    CHECK(text.back() == '\n');
+    for (const std::string& file :
+         {text, bare, "\r\n" + text + "\n", text.substr(0, 40) + "\n" + text.substr(40)}) {
+        const auto read = parse_signature(file);
+        REQUIRE(read.has_value());
+        CHECK(*read == signature);
+        CHECK(verify(public_key_of(some_seed()), base::as_bytes("a text"), *read));
+    }
+    const std::string longer = text.substr(0, 88) + text, rubbish = "*" + text;
+    for (const std::string& file :
+         {std::string(), std::string("\n"), text.substr(0, 84), longer, rubbish, bare + "x"})
+        CHECK(says(parse_signature(file).error().text, "64 octets"));
+}
