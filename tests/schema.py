@@ -43,13 +43,15 @@ def parser_key_lists():
     for path in ("parse_config.cpp", "parse_babel.cpp", "parse_ike.cpp", "parse_registry.cpp"):
         source = text_of("src/overlay/" + path)
         calls = re.findall(r"warn_of_(?:unknown|misspelt)\(\s*\{(.*?)\}", source, flags=re.S)
-        lists |= {words_of(call) for call in calls}
+        lists |= {words_of(call) for call in calls
+}
         named, parts = {}, set()
         for name, part, keys in re.findall(
                 r"const Keys (k\w+Keys) =\s*(?:plus\(\s*(k\w+),\s*)?\{(.*?)\}", source, flags=re.S):
             named[name] = words_of(keys) | named.get(part, frozenset())
             parts.add(part)
-        lists |= {keys for name, keys in named.items() if name not in parts}
+        lists |= {keys for name, keys in named.items() if name not in parts
+        }
     return lists
 
 
@@ -103,6 +105,7 @@ check("and no other", written <= parser, list(map(sorted, written - parser)))
 
 block = re.search(r"config\.json: comments.*?\n((?:    .*\n)+)", text_of("README.md")).group(1)
 sample = json.loads(strict(block))
+signer = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA19bUIA34GqLEr32rPrfBCguAcMsdv8yKjPRN+ciGs0Y=\n-----END PUBLIC KEY-----\n"
 check("the README's configuration is valid", validators["config"].is_valid(sample))
 check("and the parser accepts it", parser_accepts(sample))
 registry = entry_of(sample)
@@ -120,6 +123,8 @@ FINE = [
     (("babel", "redistribute"), [{"protocol": "static", "min_length": 8, "metric": 7}, {"protocol": 250}, {"local": True}]),
     (("babel", "install"), [{"pref_src": "10.0.0.1", "table": 100, "metric": 5}]), (("babel", "redistribute_tables"), [254]),
     (("babel", "export"), [{"interface": "lan?", "prefix": "10.0.0.0/8", "max_length": 24, "deny": True}]),
+    (("registry", "interval"), "5s"), (("registry", "public_key"), signer), (("registry", "public_key"), [signer, signer]),
+    (("registry", "ca_file"), "ca.pem"), (("daemon", "state_dir"), "/var/lib/other"),
     (("ike", "fragment_size"), 576), (("ike", "esn"), True), (("ike", "peers"), [{"psk": "a secret of some length"}]),
     (("ike", "peers"), [{"organization": "ac*", "common_name": "n?", "ppk": "0x" + 32 * "5a", "ppk_id": "one", "ppk_required": True}]),
 ]
@@ -138,6 +143,8 @@ WRONG = [
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "md5", "key": "00"}]}]),
     (("babel", "interfaces"), [{"name": "e", "mac": [{"algorithm": "blake2s128"}]}]), (("babel", "install"), [{"table": 0}]),
     (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),
+    (("registry", "interval"), "often"), (("registry", "public_key"), []), (("registry", "public_key"), 3 * [signer]),
+    (("registry", "public_key"), ""), (("registry", "ca_file"), 1), (("registry", "url"), "https://example.org/"),
     (("ike", "fragment_size"), 299), (("ike", "esn"), 1), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
     (("ike", "peers"), [{"ppk": "0x" + 32 * "5a"}]), (("ike", "peers"), [{"psk": "a secret of some length", "ppk_id": "one"}]),
     (("ike", "peers"), [{"psk": "a secret of some length", "psk_file": "too"}]), (("ike", "peers"), [{"psk": ""}]),

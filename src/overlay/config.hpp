@@ -94,6 +94,13 @@ struct IkeConfig {
     bool operator==(const IkeConfig&) const = default;
 };
 
+struct RegistrySourceConfig {
+    Duration interval = std::chrono::minutes(5);  // between questions to a URL
+    std::string ca_file;                          // instead of the system's authorities, or empty
+    std::vector<ike::PublicKey> public_keys;      // one of them signs every registry; none: not asked for
+    bool operator==(const RegistrySourceConfig&) const = default;
+};
+
 struct Config {
     base::Secret private_key;  // Ed25519 seed; empty when the file has none (ranet)
     ike::PublicKey public_key{};
@@ -107,6 +114,7 @@ struct Config {
     std::uint32_t route_table = 128;  // the default with a VRF; 254 without
     Mode mode = Mode::vrf;
     std::string runtime_dir = "/var/run/aronet";
+    std::string state_dir = "/var/lib/aronet";
     std::uint32_t mtu = 1400;
     DatapathChoice datapath = DatapathChoice::automatic;
     SysctlChoice sysctl = SysctlChoice::apply;
@@ -117,6 +125,7 @@ struct Config {
     LogFormat log_format = LogFormat::text;
     BabelConfig babel;
     IkeConfig ike;
+    RegistrySourceConfig registry;
     std::vector<EndpointConfig> endpoints;
 };
 

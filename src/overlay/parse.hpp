@@ -41,6 +41,7 @@ std::optional<std::string> read_name(const Value& value);           // of an org
 std::optional<Prefix> read_prefix(const Value& value);              // host bits allowed
 std::vector<Prefix> read_prefixes(const Value& value);              // absent: none
 std::optional<Prefix> read_network(const Value& value);             // IPv6, /64 or shorter
+std::vector<ike::PublicKey> read_public_keys(const Value& value);   // one, or two; absent: none
 std::optional<std::string> read_serial_number(const Value& value);  // absent: nullopt, without an error
 void refuse_reserved(
     const Value& prefixes, const std::vector<Prefix>& list, const std::optional<Prefix>& network

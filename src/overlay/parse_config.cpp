@@ -124,7 +124,9 @@ void read_runtime(const Value& daemon, Config& config) {
     const Value seccomp = daemon.member("seccomp");
     if (!seccomp.is_absent())
         config.seccomp = static_cast<SeccompChoice>(seccomp.one_of({"enforce", "log", "off"}).value_or(0));
+    const Value state = daemon.member("state_dir");
     if (!directory.is_absent()) config.runtime_dir = directory.string().value_or("");
+    if (!state.is_absent()) config.state_dir = state.string().value_or("");
     if (!netns.is_absent()) {
         config.netns_name = netns.string().value_or("");
         if (config.netns_name.find('/') != std::string::npos) netns.expected("a name without slashes");
@@ -138,10 +140,11 @@ void read_runtime(const Value& daemon, Config& config) {
 void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
-    daemon.warn_of_unknown({"prefixs",     "prefixes",    "extra_network", "network",    "ifname",
-                            "route_table", "use_netns",   "mode",          "extra_ip",   "netns_name",
-                            "runtime_dir", "charon_path", "bird_path",     "birdc_path", "swanctl_path",
-                            "mtu",         "datapath",    "sysctl",        "seccomp",    "core_dumps"});
+    daemon.warn_of_unknown({"prefixs",      "prefixes",  "extra_network", "network",   "ifname",
+                            "route_table",  "use_netns", "mode",          "extra_ip",  "netns_name",
+                            "runtime_dir",  "state_dir", "charon_path",   "bird_path", "birdc_path",
+                            "swanctl_path", "mtu",       "datapath",      "sysctl",    "seccomp",
+                            "core_dumps"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -209,6 +212,18 @@ void read_ike(const Value& ike, const ReadKey& read_key, IkeConfig& config) {
     read_limit(ike.member("child_packets"), 1000, config.child_packets);
 }
 
+void read_registry_source(const Value& registry, RegistrySourceConfig& config) {
+    if (registry.is_absent() || !registry.is_object()) return;
+    registry.warn_of_unknown({"interval", "ca_file", "public_key"});
+    read_duration(registry.member("interval"), 5s, 24h, config.interval);
+    const Value authorities = registry.member("ca_file"), key = registry.member("public_key");
+    if (!authorities.is_absent()) config.ca_file = authorities.string().value_or("");
+    if (key.is_absent()) return;
+    config.public_keys = read_public_keys(key);
+    // What asks for signatures must not come to mean that none are needed.
+    if (config.public_keys.empty()) key.error("holds no key that a registry could be signed with");
+}
+
 void read_log(const Value& log, Config& config) {
     if (log.is_absent() || !log.is_object()) return;
     log.warn_of_unknown({"level", "format"});
@@ -242,7 +257,15 @@ std::optional<Config> parse_config(
     const Value root = document->root(problems);
     if (!root.is_object()) return std::nullopt;
     root.warn_of_unknown(
-        {"private_key", "organization", "common_name", "daemon", "endpoints", "babel", "ike", "log"}
+        {"private_key",
+         "organization",
+         "common_name",
+         "daemon",
+         "endpoints",
+         "babel",
+         "ike",
+         "registry",
+         "log"}
     );
     Config config;
     const Value endpoints = root.member("endpoints"), key = root.member("private_key");
@@ -252,6 +275,7 @@ std::optional<Config> parse_config(
     read_daemon(root.member("daemon"), has_tunnels, config);
     read_babel(root.member("babel"), read_key, has_tunnels, config);
     read_ike(root.member("ike"), read_key, config.ike);
+    read_registry_source(root.member("registry"), config.registry);
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
     if (!has_tunnels && config.babel.interfaces.empty()) {

@@ -41,20 +41,6 @@ void read_key(const Value& value, std::vector<ike::PublicKey>& keys) {
     }
 }
 
-std::vector<ike::PublicKey> read_keys(const Value& value) {
-    std::vector<ike::PublicKey> keys;
-    if (value.is_absent()) return keys;
-    if (!value.is_array()) {
-        read_key(value, keys);
-        return keys;
-    }
-    const auto elements = value.elements();
-    if (elements.empty() || elements.size() > 2)
-        value.error("expected one key, or two while they are being changed");
-    for (const Value& element : elements) read_key(element, keys);
-    return keys;
-}
-
 void read_endpoint(const Value& value, RegistryNode& node) {
     if (!value.is_object()) return;
     value.warn_of_unknown({"address", "address_family", "port", "serial_number"});
@@ -151,13 +137,27 @@ void read_organization(const Value& value, Registry& registry, Seen& seen) {
     value.warn_of_unknown({"public_key", "organization", "nodes"});
     const Value name = value.required({"organization"}), nodes = value.required({"nodes"});
     RegistryNode common;
-    common.keys = read_keys(value.required({"public_key"}));
+    common.keys = read_public_keys(value.required({"public_key"}));
     common.organization = read_name(name).value_or("");
     if (nodes.is_absent()) return;
     for (const Value& node : nodes.elements()) read_node(node, common, registry, seen);
 }
 
 }  // namespace
+
+std::vector<ike::PublicKey> read_public_keys(const Value& value) {
+    std::vector<ike::PublicKey> keys;
+    if (value.is_absent()) return keys;
+    if (!value.is_array()) {
+        read_key(value, keys);
+        return keys;
+    }
+    const auto elements = value.elements();
+    if (elements.empty() || elements.size() > 2)
+        value.error("expected one key, or two while they are being changed");
+    for (const Value& element : elements) read_key(element, keys);
+    return keys;
+}
 
 std::optional<Registry> parse_registry(std::string_view text, const std::string& file, Problems& problems) {
     const auto document = Document::parse(text, file, problems);

@@ -181,6 +181,41 @@ TEST_CASE("an error names file, line, column, key, what was expected and what wa
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");
 }
 
+TEST_CASE("a configuration says how registries come, and who signs them") {
+    const auto read = [](const std::string& registry) {
+        return good(config_text(kDaemon, kEndpoint, R"(, "registry": {)" + registry + "}")).registry;
+    };
+    CHECK(read("") == RegistrySourceConfig{});
+    CHECK(read("").interval == 5min);
+    CHECK(read(R"("interval": "5s", "ca_file": "ca.pem")") == RegistrySourceConfig{5s, "ca.pem", {}});
+    const std::string key = "\"" + public_pem() + "\"";
+    CHECK(read(R"("public_key": )" + key).public_keys.size() == 1);
+    CHECK(read(R"("public_key": [)" + key + ", " + key + "]").public_keys.size() == 2);
+    CHECK(good(config_text(kDaemon, kEndpoint)).state_dir == "/var/lib/aronet");
+    CHECK(good(config_text(kDaemon + R"(, "state_dir": "/srv")", kEndpoint)).state_dir == "/srv");
+}
+
+TEST_CASE("who asks for signatures gets them: a key that is none is an error") {
+    const auto told = [](const std::string& registry) {
+        return bad(config_text(kDaemon, kEndpoint, R"(, "registry": {)" + registry + "}"));
+    };
+    CHECK(
+        told(R"("public_key": "signer.pem")").find("registry.public_key: expected a PEM") != std::string::npos
+    );
+    CHECK(told(R"("public_key": "<PEM encoded public key>")")
+              .ends_with("registry.public_key: holds no key that a registry could be signed with"));
+    CHECK(
+        told(R"("public_key": [])").find("registry.public_key: expected one key, or two") != std::string::npos
+    );
+    CHECK(told(R"("public_key": null)").find("registry.public_key") != std::string::npos);
+    CHECK(told(R"("interval": "4s")")
+              .ends_with(
+                  "registry.interval: expected a time from 5000ms to 86400000ms like \"20s\" or \"500ms\" "
+                  "or whole seconds, found \"4s\""
+              ));
+    CHECK(told(R"("interval": "25h")").find("registry.interval") != std::string::npos);
+}
+
 TEST_CASE("lifetimes and limits so small that keys would be changed all the time are refused") {
     const auto told = [](const std::string& ike) {
         return bad(config_text(kDaemon, kEndpoint, R"(, "ike": {)" + ike + "}"));
