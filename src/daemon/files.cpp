@@ -80,16 +80,44 @@ base::Result<base::Secret> read_secret(const std::string& path) {
     }
 }
 
+// Under another name first: whoever reads the file, now or after a power cut, finds the old or the new one.
+std::string replace_file(const std::string& path, std::string_view text) {
+    const std::string folder = std::filesystem::path(path).parent_path(), fresh = path + ".new";
+    const auto failed = [&](const char* what) {
+        const std::string words = path + ": " + what + ": " + std::strerror(errno);
+        unlink(fresh.c_str());
+        return words;
+    };
+    unlink(fresh.c_str());  // of a run that was cut short
+    const Descriptor file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!file) return failed("cannot be made");
+    while (!text.empty()) {
+        const ssize_t count = write(file.get(), text.data(), text.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return failed("cannot be written");
+        text.remove_prefix(static_cast<std::size_t>(count));
+    }
+    if (fsync(file.get()) != 0) return failed("cannot be written");
+    if (rename(fresh.c_str(), path.c_str()) != 0) return failed("cannot be replaced");
+    const Descriptor entry(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (entry) fsync(entry.get());
+    return "";
+}
+
 bool append_to_secret(const std::string& path, std::string_view text) {
     const Descriptor file(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     return file && write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
+std::string beside(const std::string& config_path, const std::string& path) {
+    const auto there = std::filesystem::path(config_path).parent_path() / path;
+    std::error_code unused;
+    return std::filesystem::exists(there, unused) ? there.string() : path;
+}
+
 overlay::ReadKey key_reader(const std::string& config_path, overlay::Problems& problems) {
     return [config_path, &problems](const std::string& path) -> base::Result<base::Secret> {
-        const auto beside = std::filesystem::path(config_path).parent_path() / path;
-        std::error_code unused;
-        const std::string chosen = std::filesystem::exists(beside, unused) ? beside.string() : path;
+        const std::string chosen = beside(config_path, path);
         auto secret = read_secret(chosen);
         if (!secret) return base::Error{chosen + ": " + secret.error().text};
         warn_if_public(chosen, problems);
@@ -130,6 +158,15 @@ std::optional<overlay::Registry> read_registry(const std::string& path, overlay:
 std::string runtime_directory(const overlay::Config& config) {
     const char* directory = std::getenv("RUNTIME_DIR");
     return directory != nullptr && *directory != '\0' ? directory : config.runtime_dir;
+}
+
+std::string state_directory(const overlay::Config& config) {
+    const char* directory = std::getenv("STATE_DIRECTORY");
+    return directory != nullptr && *directory != '\0' ? directory : config.state_dir;
+}
+
+std::string copy_path(const overlay::Config& config) {
+    return state_directory(config) + "/" + config.ifname + ".registry.json";
 }
 
 std::string control_path(const overlay::Config& config) {

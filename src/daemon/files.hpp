@@ -10,9 +10,13 @@ namespace aronet::daemon {
 
 base::Result<std::string> read_file(const std::string& path);     // "-" is standard input; at most 64 MiB
 base::Result<base::Secret> read_secret(const std::string& path);  // the same; no copy of it is left anywhere
+// All of it or nothing: the file is its owner's alone, and on the disk when this returns. Empty, or what went
+// wrong.
+std::string replace_file(const std::string& path, std::string_view text);
 bool append_to_secret(const std::string& path, std::string_view text);  // a new file is its owner's alone
-// A path inside the configuration means a file beside it, else one beside the process. Warns of keys that
-// everybody may read.
+// A path inside the configuration means a file beside it, else one beside the process.
+std::string beside(const std::string& config_path, const std::string& path);
+// Reads so. Warns of keys that everybody may read.
 overlay::ReadKey key_reader(const std::string& config_path, overlay::Problems& problems);
 void print(const overlay::Problems& problems);  // to standard error, one a line
 
@@ -25,5 +29,7 @@ std::optional<overlay::Registry> read_registry(
 
 std::string runtime_directory(const overlay::Config& config);  // RUNTIME_DIR overrides the file
 std::string control_path(const overlay::Config& config);
+std::string state_directory(const overlay::Config& config);  // STATE_DIRECTORY overrides the file
+std::string copy_path(const overlay::Config& config);        // of the last good registry of a URL
 
 }  // namespace aronet::daemon
