@@ -15,7 +15,7 @@ namespace {
 
 struct Arguments {
     daemon::ClientOptions client;
-    std::string config, registry, key_file, keys_to, peer;
+    std::string config, registry, key_file, output, keys_to, peer;
     std::vector<std::string> program;
     bool strict = false, ike = false;
     std::function<int()> command;
@@ -38,7 +38,9 @@ void add_daemon(CLI::App& app, Arguments& given) {
         return daemon::run({given.config, given.registry, ARONET_VERSION, given.keys_to});
     });
     run->add_option("-c,--config", given.config, "config.json of this node")->required();
-    run->add_option("-r,--registry", given.registry, "registry.json; else wait for `aronet load`");
+    run->add_option(
+        "-r,--registry", given.registry, "registry.json, or its URL; else wait for `aronet load`"
+    );
 #ifdef ARONET_KEY_TABLES
     run->add_option("--keys-to", given.keys_to, "DEBUGGING: a folder that tables of all keys are written to");
 #endif
@@ -107,6 +109,12 @@ void add_files(CLI::App& app, Arguments& given) {
     keygen->add_option(
         "-o,--output", given.key_file, "file for the private key, mode 0600; else standard output"
     );
+    CLI::App* sign = add(given, app, "sign", "sign a registry for those who ask for that", [&given] {
+        return daemon::sign(given.key_file, given.registry, given.output);
+    });
+    sign->add_option("-k,--key", given.key_file, "private key, as keygen makes it")->required();
+    sign->add_option("-r,--registry", given.registry, "registry.json")->required();
+    sign->add_option("-o,--output", given.output, "file for the signature; else registry.json.sig");
     CLI::App* pub = add(given, app, "pub", "the registry entry of a configuration", [&given] {
         return daemon::show_entry(given.config);
     });

@@ -19,6 +19,8 @@ int rekey(const ClientOptions& options, const std::string& peer, bool ike);
 int load(const ClientOptions& options, const std::string& registry_path);
 
 int check_config(const std::string& config_path, const std::string& registry_path, bool strict);
+// Writes the signature of a good registry beside it (or where `output` says).
+int sign(const std::string& key_path, const std::string& registry_path, const std::string& output);
 int keygen(const std::string& key_path);         // empty: the key goes to standard output
 int show_entry(const std::string& config_path);  // the registry entry of a configuration
 

@@ -1,12 +1,14 @@
-// Commands around keys and files: keygen, pub, check-config.
+// Commands around keys and files: keygen, pub, sign, check-config.
 
 #include "daemon/client.hpp"
 #include "daemon/descriptor.hpp"
 #include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
+#include "overlay/url.hpp"
 
 #include <fcntl.h>
 #include <sodium.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <iostream>
@@ -89,12 +91,44 @@ int show_entry(const std::string& config_path) {
     return exit_status::ok;
 }
 
+// What no node would take is not signed: they would all refuse it, each by itself.
+int sign(const std::string& key_path, const std::string& registry_path, const std::string& output) {
+    if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
+    if (registry_path == "-" && output.empty())
+        return complain(
+            exit_status::usage, "what comes from standard input needs a file for its signature (-o)"
+        );
+    const auto pem = read_secret(key_path);
+    if (!pem) return complain(exit_status::failure, key_path + ": " + pem.error().text);
+    const base::ByteView bytes = pem->view();
+    const auto seed = ike::parse_private_key({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (!seed) return complain(exit_status::failure, key_path + ": " + seed.error().text);
+    const auto text = read_file(registry_path);
+    if (!text) return complain(exit_status::bad_registry, registry_path + ": " + text.error().text);
+    overlay::Problems problems;
+    const bool good = overlay::parse_registry(*text, registry_path, problems).has_value();
+    print(problems);
+    if (!good) return complain(exit_status::bad_registry, registry_path + ": not signed");
+    const std::string path = output.empty() ? registry_path + ".sig" : output;
+    const std::string signature =
+        ike::signature_to_text(ike::sign(ike::SigningKey(*seed), base::as_bytes(*text)));
+    const std::string failed = replace_file(path, signature);
+    if (!failed.empty()) return complain(exit_status::failure, failed);
+    if (chmod(path.c_str(), 0644) != 0)
+        return complain(exit_status::failure, path + ": " + std::strerror(errno));
+    return exit_status::ok;
+}
+
 int check_config(const std::string& config_path, const std::string& registry_path, bool strict) {
     overlay::Problems problems, registry_problems;
     const auto config = load_config(config_path, problems);
     const bool config_fine = config && !config->private_key.empty() && !(strict && !problems.list().empty());
     bool registry_fine = true;
-    if (!registry_path.empty()) {
+    if (overlay::Url::is_meant(registry_path)) {
+        const auto url = overlay::Url::parse(registry_path);
+        if (!url) return complain(exit_status::bad_registry, registry_path + ": " + url.error().text);
+        std::cerr << "aronet: " << registry_path << ": only the daemon asks there\n";
+    } else if (!registry_path.empty()) {
         const auto registry = load_registry(registry_path, registry_problems);
         registry_fine = registry && !(strict && !registry_problems.list().empty());
     }
