@@ -106,17 +106,16 @@ Ports ports_of(
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
     ports.keys_to = options.keys_to;
-    ports.registry_path = options.registry_path == "-" ? "" : options.registry_path;
     return ports;
 }
 
 int run_until_stopped(
-    overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Registry> registry
+    overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Event> first
 ) {
     boost::asio::io_context io{1};
     Runtime runtime(io, std::move(config), std::move(host), std::move(ports));
     std::exception_ptr failure;
-    boost::asio::co_spawn(io, runtime.run(std::move(registry)), [&](std::exception_ptr error) {
+    boost::asio::co_spawn(io, runtime.run(std::move(first)), [&](std::exception_ptr error) {
         failure = error;
         io.stop();
     });
@@ -150,6 +149,76 @@ void tell_privileges(const overlay::Config& config, const Privileges& needed) {
     write_log({base::Level::info, text});
 }
 
+// What is piped in can be read once, and nothing lies beside it.
+bool is_read_once(const std::string& path) {
+    std::error_code error;
+    const auto file = std::filesystem::status(path, error);
+    return path == "-" || (std::filesystem::exists(file) && !std::filesystem::is_regular_file(file) &&
+                           !std::filesystem::is_directory(file));
+}
+
+// Before anything runs: where the registry is, and what is known of it. An exit status; what is wrong has
+// been told otherwise.
+int find_registry(
+    const RunOptions& options,
+    const overlay::Config& config,
+    RegistryPlace& place,
+    std::optional<overlay::Event>& first
+) {
+    const std::string& path = options.registry_path;
+    const auto refused = [&](const std::string& why) {
+        return complain(exit_status::bad_registry, path + ": " + why);
+    };
+    place.keys = config.registry.public_keys;
+    if (path.empty()) return exit_status::ok;
+    if (overlay::Url::is_meant(path)) {
+        const auto url = overlay::Url::parse(path);
+        if (!url) return refused(url.error().text);
+        if (!url->secure && place.keys.empty())
+            write_log(
+                {base::Level::warning, path + ": whoever is on the way can change it: use https, or sign"}
+            );
+        place.copy = copy_path(config);
+        place.source = path;
+        first = look_at_copy(place);
+        return exit_status::ok;
+    }
+    if (is_read_once(path)) {
+        if (!place.keys.empty()) return refused("registry.public_key wants a signature beside it");
+        overlay::Problems problems;
+        auto registry = read_registry(path, problems);
+        write_log(problems);
+        if (!registry) return exit_status::bad_registry;
+        first = overlay::RegistryChanged{std::move(*registry), 0, "stdin"};
+        return exit_status::ok;
+    }
+    place.source = path;
+    overlay::RegistryLooked looked = look_at_file(place, {});
+    std::error_code error;
+    const bool is_bad = !looked.error.empty() && (std::filesystem::exists(path, error) || error);
+    if (is_bad) {
+        for (const base::Note& note : looked.notes) write_log(note);
+        return refused(looked.error);
+    }
+    first = std::move(looked);
+    return exit_status::ok;
+}
+
+// Who vouches for a web server.
+int read_authorities(const RunOptions& options, const overlay::Config& config, RegistryPlace& place) {
+    if (config.registry.ca_file.empty()) return exit_status::ok;
+    const std::string path = beside(options.config_path, config.registry.ca_file);
+    auto text = read_file(path);
+    if (!text)
+        return complain(exit_status::bad_config, "registry.ca_file: " + path + ": " + text.error().text);
+    if (text->find("-----BEGIN CERTIFICATE-----") == std::string::npos)
+        return complain(
+            exit_status::bad_config, "registry.ca_file: " + path + ": holds no certificate (PEM)"
+        );
+    place.authorities = std::move(*text);
+    return exit_status::ok;
+}
+
 // Babel has a socket for each link, the data plane a device; what is usual is meant for select().
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -162,7 +231,8 @@ void raise_descriptor_limit() {
 
 int run(const RunOptions& options) {
     std::vector<Handed> handed = take_handed();
-    Safekeeping safekeeping;  // before a secret is read
+    std::signal(SIGHUP, SIG_IGN);  // what it asks for is about to be done; the runtime has its own handler
+    Safekeeping safekeeping;       // before a secret is read
     if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
     if (const std::string broken = ike::broken_algorithm(); !broken.empty())
         return complain(exit_status::failure, "OpenSSL and libsodium offer no " + broken + " that works");
@@ -172,13 +242,13 @@ int run(const RunOptions& options) {
     if (config->private_key.empty() && !config->endpoints.empty())
         return complain(exit_status::bad_config, options.config_path + ": private_key is missing");
     start_log(config->log_level, config->log_format);
-    std::optional<overlay::Registry> registry;
-    if (!options.registry_path.empty()) {
-        overlay::Problems registry_problems;
-        registry = read_registry(options.registry_path, registry_problems);
-        write_log(registry_problems);
-        if (!registry) return exit_status::bad_registry;
-    }
+    RegistryPlace place;
+    place.agent = "aronet/" + options.version;
+    std::optional<overlay::Event> first;
+    if (const int status = read_authorities(options, *config, place); status != exit_status::ok)
+        return status;
+    if (const int status = find_registry(options, *config, place, first); status != exit_status::ok)
+        return status;
     Netns space = Netns::taken_from(handed);
     const Privileges privileges = needed(*config, is_root(), space.was_handed_over());
     if (const int status = check_privileges(*config, privileges); status != exit_status::ok) return status;
@@ -205,13 +275,14 @@ int run(const RunOptions& options) {
     const auto kernel_datapath = choose_datapath(*config);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
     if (!*kernel_datapath) provide_tun();
-    overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid()};
+    overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid(), place.source};
     Ports ports = ports_of(*config, options, *kernel_datapath, std::move(space));
+    ports.registry = std::move(place);
     if (const std::string why_not = give_up_all_but(privileges, config->seccomp); !why_not.empty())
         return complain(exit_status::failure, why_not);
     tell_privileges(*config, privileges);
     try {
-        return run_until_stopped(std::move(*config), std::move(host), std::move(ports), std::move(registry));
+        return run_until_stopped(std::move(*config), std::move(host), std::move(ports), std::move(first));
     } catch (const std::exception& failure) {
         return complain(exit_status::failure, failure.what());
     }

@@ -69,7 +69,9 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
       ),
       alarm_(io),
       signals_(io, SIGINT, SIGTERM, SIGHUP),
-      stopped_(io, 1) {
+      stopped_(io, 1),
+      registry_(io, reader_, ports_.registry, [this](overlay::Event event) { feed(std::move(event)); }),
+      loads_(io) {
     signals_.add(SIGCHLD);
     open_ike_sockets();
     if (ports_.babel_link.empty()) open_babel("");
@@ -77,10 +79,10 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
 
 Runtime::~Runtime() = default;
 
-awaitable<void> Runtime::run(std::optional<overlay::Registry> registry) {
+awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
     tell_manager("READY=1");
     node_.start(now(), actions_);
-    if (registry) events_.push_back(overlay::RegistryChanged{std::move(*registry), 0});
+    if (first) events_.push_back(std::move(*first));
     settle();
     co_await (
         receive_datagrams() || babel_.receive([this](const auto& link, const auto& arrival) {
@@ -88,8 +90,8 @@ awaitable<void> Runtime::run(std::optional<overlay::Registry> registry) {
                 arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at}
             );
         }) ||
-        receive_netlink() || resolver_.serve() || control_.serve() || keep_time() || wait_for_signals() ||
-        finished()
+        receive_netlink() || resolver_.serve() || registry_.serve() || control_.serve() || keep_time() ||
+        wait_for_signals() || finished()
     );
 }
 
@@ -203,6 +205,8 @@ void Runtime::perform(overlay::Answer& action) {
 
 void Runtime::perform(overlay::Resolve& action) { resolver_.resolve(action.hostname, action.family); }
 
+void Runtime::perform(overlay::LookAtRegistry& action) { registry_.look(std::move(action)); }
+
 void Runtime::perform(overlay::RunUpdown& action) { updown_.run(std::move(action), now()); }
 
 // In the words of Wireshark's preferences (docs/testing.md).
@@ -238,7 +242,7 @@ awaitable<void> Runtime::wait_for_signals() {
             settle();
             leave_if_done();
         } else if (signal == SIGHUP) {
-            reload_registry();
+            feed(overlay::RereadRegistry{});
         } else {
             feed(overlay::Stop{});
         }
@@ -319,27 +323,25 @@ awaitable<void> Runtime::receive_netlink() {
     );
 }
 
-// A bad registry leaves everything as it is.
-void Runtime::reload_registry() {
-    if (ports_.registry_path.empty()) return;
-    overlay::Problems problems;
-    auto registry = read_registry(ports_.registry_path, problems);
-    write_log(problems);
-    if (registry) {
-        feed(overlay::RegistryChanged{std::move(*registry), 0});
-    } else {
-        write_log({base::Level::error, ports_.registry_path + ": not loaded, the old registry stays"});
-    }
-}
-
-// Hands a request to the Node; an answer that needs no Node is given at once. A large registry takes seconds
-// to read: another thread does it, while everybody else is served.
+// Hands a request to the Node; an answer that needs no Node is given at once.
 awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
     if (request.verb != "registry") {
         feed(overlay::Request{id, request.verb, std::move(request.body)});
         co_return std::nullopt;
     }
-    awaitable<Reading> work = read_registry(std::move(request.body));
+    std::optional<ControlResponse> at_once = co_await load(id, std::move(request.body));
+    co_return at_once;
+}
+
+// A large registry takes seconds to read: another thread does it, while everybody else is served.
+awaitable<std::optional<ControlResponse>> Runtime::load(overlay::RequestId id, std::string text) {
+    const bool is_last = co_await loads_.turn();
+    if (!is_last) {
+        ControlResponse outdated{409, R"({"error":"not read: another registry came before its turn"})"};
+        co_return std::optional(std::move(outdated));
+    }
+    const Latest::Turn turn(loads_);
+    awaitable<Reading> work = read_registry(std::move(text));
     Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
     if (reading.registry) {
         feed(overlay::RegistryChanged{std::move(*reading.registry), id});

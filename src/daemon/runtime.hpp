@@ -7,6 +7,8 @@
 #include "daemon/control.hpp"
 #include "daemon/datapath.hpp"
 #include "daemon/kernel.hpp"
+#include "daemon/latest.hpp"
+#include "daemon/registry_port.hpp"
 #include "daemon/resolver.hpp"
 #include "daemon/updown.hpp"
 #include "overlay/node.hpp"
@@ -30,9 +32,9 @@ struct Ports {
     // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: at once.
     std::string babel_link;
     std::string control_path;
-    std::string registry_path;  // re-read on SIGHUP; empty: none
-    std::string keys_to;        // where tables of keys are written; empty: nowhere
-    Netns overlay;              // if it was handed over
+    RegistryPlace registry;
+    std::string keys_to;  // where tables of keys are written; empty: nowhere
+    Netns overlay;        // if it was handed over
 };
 
 class Runtime {
@@ -40,8 +42,9 @@ public:
     Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports);
     ~Runtime();
 
-    // Until the Node has stopped. Without a registry it waits for one to be loaded.
-    boost::asio::awaitable<void> run(std::optional<overlay::Registry> registry);
+    // Until the Node has stopped. `first` is what is known of the registry before anything runs, if anything
+    // is.
+    boost::asio::awaitable<void> run(std::optional<overlay::Event> first);
     const std::string& failure() const { return failure_; }  // why the Node gave up; empty: it did not
 
 private:
@@ -59,6 +62,7 @@ private:
     void perform(netlink::Change& action);
     void perform(overlay::Answer& action);
     void perform(overlay::Resolve& action);
+    void perform(overlay::LookAtRegistry& action);
     void perform(overlay::RunUpdown& action);
     void perform(overlay::TellKeys& action);
     void perform(overlay::Stopped& action);
@@ -67,7 +71,6 @@ private:
     void observe(const netlink::Notice& notice);
     void open_ike_sockets();
     void open_babel(const std::string& vrf);
-    void reload_registry();
     boost::asio::awaitable<void> receive_datagrams();
     boost::asio::awaitable<void> receive_ike();
     boost::asio::awaitable<void> receive_ike(UdpSocket& socket);
@@ -80,6 +83,7 @@ private:
     boost::asio::awaitable<std::optional<ControlResponse>> ask_node(
         overlay::RequestId id, ControlRequest request
     );
+    boost::asio::awaitable<std::optional<ControlResponse>> load(overlay::RequestId id, std::string text);
 
     boost::asio::io_context& io_;
     Ports ports_;
@@ -103,7 +107,9 @@ private:
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;
     bool settling_ = false;
-    boost::asio::thread_pool reader_{1};  // reads registries that come by the control socket
+    boost::asio::thread_pool reader_{1};  // reads registries, wherever they come from
+    RegistryPort registry_;
+    Latest loads_;  // of registries by the control socket
     bool told_unlocked_ = false;
     std::string failure_;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run

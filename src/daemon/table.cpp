@@ -27,8 +27,38 @@ std::string since(const json& object) {
     return duration_words(object.value("since_seconds", std::int64_t{0}));
 }
 
+std::string ago(const json& object, const char* key) {
+    const auto seconds = object.find(key);
+    const bool known = seconds != object.end() && seconds->is_number();
+    return known ? duration_words(seconds->get<std::int64_t>()) + " ago" : "never";
+}
+
+// The registry in use and where it comes from, as rows.
+std::vector<std::vector<std::string>> registry_rows(const json& answer) {
+    const json& registry = answer.at("registry");
+    std::vector<std::vector<std::string>> rows{
+        {"registry",
+         text_of(registry, "nodes") + " nodes, version " + text_of(registry, "version").substr(0, 12) +
+             ", changed " + ago(registry, "changed_seconds")}};
+    if (text_of(registry, "source") != "-")
+        rows.push_back(
+            {"source", text_of(registry, "source") + ", checked " + ago(registry, "checked_seconds")}
+        );
+    for (const char* key : {"error", "copy_error"}) {
+        if (text_of(registry, key) != "-") rows.push_back({"", text_of(registry, key)});
+    }
+    return rows;
+}
+
+std::vector<std::vector<std::string>> joined(
+    std::vector<std::vector<std::string>> rows, const std::vector<std::vector<std::string>>& more
+) {
+    rows.insert(rows.end(), more.begin(), more.end());
+    return rows;
+}
+
 std::string info_text(const json& answer) {
-    return table({
+    const std::vector<std::vector<std::string>> rows{
         {"node", text_of(answer, "organization") + "/" + text_of(answer, "common_name")},
         {"version", text_of(answer, "version")},
         {"pid", text_of(answer, "pid")},
@@ -36,10 +66,8 @@ std::string info_text(const json& answer) {
         {"overlay",
          text_of(answer, "ifname") + " (" + text_of(answer, "mode") + ", " + text_of(answer, "datapath") +
              " data plane)"},
-        {"registry",
-         text_of(answer.at("registry"), "nodes") + " nodes, version " +
-             text_of(answer.at("registry"), "version").substr(0, 12)},
-    });
+    };
+    return table(joined(rows, registry_rows(answer)));
 }
 
 // Ordinary interfaces; in words those that do not run.
@@ -62,7 +90,7 @@ std::string status_text(const json& answer) {
     const auto pair = [&](const char* key, const char* part, const char* whole) {
         return text_of(answer.at(key), part) + " of " + text_of(answer.at(key), whole);
     };
-    std::string text = table({
+    const std::vector<std::vector<std::string>> rows{
         {"node", text_of(answer, "organization") + "/" + text_of(answer, "common_name")},
         {"state", text_of(answer, "state")},
         {"up", duration_words(answer.value("uptime_seconds", std::int64_t{0}))},
@@ -73,8 +101,8 @@ std::string status_text(const json& answer) {
         {"interfaces", interfaces_words(answer)},
         {"neighbours", pair("neighbours", "reachable", "total") + " reachable"},
         {"routes", text_of(answer.at("routes"), "installed")},
-        {"registry", text_of(answer.at("registry"), "nodes") + " nodes"},
-    });
+    };
+    std::string text = table(joined(rows, registry_rows(answer)));
     for (const json& name : answer.at("unreached"))
         text += "no way to " + base::printable(name.get<std::string>()) + "\n";
     for (const json& warning : answer.at("warnings"))

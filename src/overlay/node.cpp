@@ -49,6 +49,7 @@ Node::State::State(Config config_, Host host_, base::Random& random_)
       random(random_),
       engine(engine_config(config), random),
       speaker(speaker_config(random), random),
+      source(host.registry_source, config.registry, random),
       sightings(overlay_space(config), config.babel.redistribute) {}
 
 Node::Node(Config config, Host host, base::Random& random)
@@ -59,6 +60,7 @@ void Node::start(Instant now, Actions& out) {
     State& s = *state_;
     s.out = &out;
     s.now = s.started = now;
+    s.source.start(now);
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
     if (s.config.mode == Mode::netns) s.want_space();
     s.looked_as = s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
@@ -91,6 +93,7 @@ void Node::tick(Instant now, Actions& out) {
     s.set_policies_again();
     s.change_lost_keys();
     s.tell_routes_again(now);
+    s.look_at_source();
     while (const auto name = s.names.expired(now)) {
         s.resolved_at.erase(*name);
         if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});
@@ -118,6 +121,7 @@ std::optional<base::Deadline> Node::deadline() const {
     if (s.phase == Phase::stopped) return std::nullopt;
     std::optional<base::Deadline> first = s.engine.deadline();
     if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
+    if (s.takes_registries()) earlier(first, s.source.deadline());
     const auto timer = [&](std::optional<Instant> at, const char* why) {
         if (at) earlier(first, base::Deadline{*at, why});
     };

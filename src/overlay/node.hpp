@@ -7,6 +7,7 @@
 #include "base/random.hpp"
 #include "netlink/change.hpp"
 #include "overlay/config.hpp"
+#include "overlay/registry_source.hpp"
 
 #include <map>
 #include <memory>
@@ -39,8 +40,11 @@ struct Request {
 };  // verbs: docs/control.md
 struct RegistryChanged {
     Registry registry;
-    RequestId answer_to = 0;
-};  // 0: nobody waits
+    RequestId answer_to = 0;    // 0: nobody waits
+    const char* from = "load";  // or file, url, copy, stdin: how it came
+};
+struct RegistryTouched {};  // its file, by somebody who may not be done
+struct RereadRegistry {};   // somebody wants it
 struct Resolved {
     std::string hostname;
     Family family;
@@ -48,8 +52,17 @@ struct Resolved {
     Duration lifetime{};             // of the answer (TTL)
 };
 struct Stop {};
-using Event =
-    std::variant<IkeDatagram, BabelDatagram, netlink::Notice, Request, RegistryChanged, Resolved, Stop>;
+using Event = std::variant<
+    IkeDatagram,
+    BabelDatagram,
+    netlink::Notice,
+    Request,
+    RegistryChanged,
+    RegistryTouched,
+    RereadRegistry,
+    RegistryLooked,
+    Resolved,
+    Stop>;
 
 // Actions.
 struct SendIke {
@@ -95,6 +108,7 @@ using Action = std::variant<
     netlink::Change,
     Answer,
     Resolve,
+    LookAtRegistry,
     RunUpdown,
     TellKeys,
     Stopped,
@@ -107,6 +121,7 @@ struct Host {
     std::vector<Address> local_addresses;  // of the underlay, for endpoints given as a range
     std::string version;
     int pid = 0;
+    std::string registry_source = {};  // a file or a URL; empty: none
     bool operator==(const Host&) const = default;
 };
 

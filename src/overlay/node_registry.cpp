@@ -47,11 +47,13 @@ std::string describe_difference(const Registry& before, const Registry& after) {
 }  // namespace
 
 void Node::State::handle(RegistryChanged& event) {
-    if (phase != Phase::starting && phase != Phase::running) {
+    if (!takes_registries()) {
         if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 503, R"({"error":"stopping"})"});
         return;
     }
     const std::string difference = describe_difference(registry, event.registry);
+    if (!registry_since || event.registry.version != registry.version) registry_since = now;
+    registry_from = event.from;
     if (phase == Phase::starting) {
         registry = std::move(event.registry);
     } else {
@@ -61,6 +63,29 @@ void Node::State::handle(RegistryChanged& event) {
         apply_registry(std::move(next));
     }
     if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 200, difference});
+}
+
+void Node::State::look_at_source() {
+    if (!takes_registries()) return;
+    if (auto look = source.tick(now)) out->push_back(std::move(*look));
+}
+
+void Node::State::handle(RereadRegistry&) {
+    if (source.name().empty())
+        return say(base::Level::warning, "there is no file or URL to read the registry from again");
+    source.ask(now);
+}
+
+void Node::State::handle(RegistryLooked& event) {
+    std::vector<base::Note> notes;
+    source.handle(event, now, notes);
+    out->insert(out->end(), notes.begin(), notes.end());
+    if (!event.registry || !takes_registries()) return;
+    const char* from = event.is_copy ? "copy" : source.is_url() ? "url" : "file";
+    const std::string nodes = std::to_string(event.registry->nodes.size());
+    say(base::Level::info, source.name() + ": a registry of " + nodes + " nodes, from the " + from);
+    RegistryChanged changed{std::move(*event.registry), 0, from};
+    handle(changed);
 }
 
 // The kernel objects have been asked for; this is about tunnels and routing.

@@ -73,6 +73,9 @@ struct Node::State {
     void handle(netlink::Notice& event);
     void handle(Request& event);
     void handle(RegistryChanged& event);
+    void handle(RegistryTouched&) { source.touched(now); }
+    void handle(RereadRegistry&);
+    void handle(RegistryLooked& event);
     void handle(Resolved& event);
     void handle(Stop& event);
 
@@ -163,6 +166,8 @@ struct Node::State {
     void lost(const netlink::AddressVanished& vanished);
 
     // --- registry (node_registry.cpp)
+    bool takes_registries() const { return phase == Phase::starting || phase == Phase::running; }
+    void look_at_source();
     void apply_registry(Registry next);
     void connect(Tunnel& tunnel);
     void forget(std::uint32_t if_id);
@@ -222,6 +227,9 @@ struct Node::State {
     ike::Engine engine;
     babel::Speaker speaker;
     Registry registry;
+    RegistrySource source;
+    std::optional<Instant> registry_since;
+    const char* registry_from = nullptr;      // as RegistryChanged has it
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
     std::set<std::pair<std::string, Address>> underlay_addresses;  // by link

@@ -213,6 +213,25 @@ json interfaces_json(const Node::State& s) {
     return list;
 }
 
+json text_or_null(const std::string& text) { return text.empty() ? json(nullptr) : json(text); }
+
+// What is in use, and how it is with where it comes from.
+json registry_json(const Node::State& s) {
+    const auto since = [&](const std::optional<Instant>& at) {
+        return at ? json(seconds(s.now - *at)) : json(nullptr);
+    };
+    return {
+        {"version", s.registry.version},
+        {"nodes", s.registry.nodes.size()},
+        {"from", s.registry_from != nullptr ? json(s.registry_from) : json(nullptr)},
+        {"changed_seconds", since(s.registry_since)},
+        {"source", text_or_null(s.source.name())},
+        {"checked_seconds", since(s.source.checked())},
+        {"error", text_or_null(s.source.error())},
+        {"copy_error", text_or_null(s.source.copy_error())},
+    };
+}
+
 json info_json(const Node::State& s) {
     return {
         {"schema", "aronet.info/1"},
@@ -227,7 +246,7 @@ json info_json(const Node::State& s) {
          : s.host.kernel_datapath   ? "kernel"
                                     : "user"},
         {"ifname", s.config.ifname},
-        {"registry", {{"version", s.registry.version}, {"nodes", s.registry.nodes.size()}}},
+        {"registry", registry_json(s)},
     };
 }
 

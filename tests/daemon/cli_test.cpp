@@ -144,6 +144,76 @@ TEST_CASE("what is wrong has its own exit status") {
     CHECK(run("load -r /nowhere.json").status == status::bad_registry);
 }
 
+TEST_CASE("a good registry is signed beside it, and anybody may read the signature") {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    const std::string registry = folder.write("registry.json", run("pub -c " + config).out);
+    const std::string sign = "sign -k " + (folder / "node.key") + " -r ";
+    for (int times = 0; times < 2; ++times) CHECK(run(sign + registry).status == status::ok);
+    struct stat file {};
+    REQUIRE(stat((registry + ".sig").c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0644);
+    CHECK(file.st_size == 89);
+    CHECK(run(sign + registry + " -o " + (folder / "other")).status == status::ok);
+    CHECK(std::filesystem::file_size(folder / "other") == 89);
+
+    const std::string bad = folder.write("bad.json", "[{}]");
+    const Ran refused = run(sign + bad);
+    CHECK(refused.status == status::bad_registry);
+    CHECK(has(refused.out, "bad.json: not signed"));
+    CHECK_FALSE(std::filesystem::exists(bad + ".sig"));
+    CHECK(run(sign + "/nowhere.json").status == status::bad_registry);
+    CHECK(run(sign + "-").status == status::usage);
+    CHECK(run("sign -k " + registry + " -r " + registry).status == status::failure);
+    CHECK(run("sign -k /nowhere.key -r " + registry).status == status::failure);
+    CHECK(run(sign + registry + " -o /nowhere/x.sig").status == status::failure);
+}
+
+TEST_CASE("a source that can never be one ends the daemon before it begins") {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const auto configured = [&](const std::string& registry) {
+        std::string text = config_text(folder);
+        text.insert(text.rfind('}'), "\"registry\": {" + registry + "}");
+        return "daemon run -c " + folder.write("config.json", text) + " -r ";
+    };
+    const std::string plain = configured("");
+    for (const char* source : {"https://", "https://me:secret@example.org/", "http://example.org:99999/"}) {
+        CHECK(run(plain + source).status == status::bad_registry);
+        CHECK(
+            run("check-config -c " + (folder / "config.json") + " -r " + source).status ==
+            status::bad_registry
+        );
+    }
+    CHECK(has(run(plain + "https://me:secret@example.org/").out, "without a user name"));
+    CHECK(
+        run("check-config -c " + (folder / "config.json") + " -r https://example.org/r").status == status::ok
+    );
+    CHECK(has(run(plain + folder.write("bad.json", "[")).out, "bad.json: not usable: line 1: not JSON"));
+    CHECK(run(plain + "/").status == status::bad_registry);
+    CHECK(run(plain + "-").status == status::bad_registry);  // nothing at all on standard input
+
+    const std::string no_file = configured("\"ca_file\": \"nowhere.pem\"") + "https://example.org/r";
+    CHECK(run(no_file).status == status::bad_config);
+    CHECK(has(run(no_file).out, "registry.ca_file: nowhere.pem: cannot be read"));
+    folder.write("ca.pem", "rubbish");
+    const std::string no_certificate = configured("\"ca_file\": \"ca.pem\"") + "https://example.org/r";
+    CHECK(run(no_certificate).status == status::bad_config);
+    CHECK(has(run(no_certificate).out, "ca.pem: holds no certificate"));
+
+    const std::string entry = run("pub -c " + (folder / "config.json")).out;
+    const auto from = entry.find("-----BEGIN"), to = entry.find("\"", from);
+    const std::string is_signed = configured("\"public_key\": \"" + entry.substr(from, to - from) + "\"");
+    const Ran unsigned_input = run(is_signed + "-");
+    CHECK(unsigned_input.status == status::bad_registry);
+    CHECK(has(unsigned_input.out, "wants a signature beside it"));
+    folder.write("registry.json", entry);
+    const Ran without = run(is_signed + (folder / "registry.json"));
+    CHECK(without.status == status::bad_registry);
+    CHECK(has(without.out, "registry.json.sig: cannot be read: No such file"));
+}
+
 TEST_CASE("a runtime directory that cannot be used is a failure of its own") {
     if (geteuid() != 0) return;  // what it may do is looked at first
     const Folder folder;

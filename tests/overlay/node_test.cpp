@@ -5,6 +5,7 @@
 #include "overlay/desired.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -48,7 +49,9 @@ Registry registry() {
 // A node whose kernel does what it is asked, at once, and can be made to wait with its answers.
 class Desk {
 public:
-    Desk() : random_(base::Random::from_number(1)), node_(config(), Host{true, {}, "test", 1}, random_) {}
+    explicit Desk(const std::string& source = "")
+        : random_(base::Random::from_number(1)),
+          node_(config(), Host{true, {}, "test", 1, source}, random_) {}
 
     void start() {
         turn([&](Actions& out) { node_.start(now_, out); });
@@ -66,6 +69,16 @@ public:
             tell(netlink::Notice{netlink::Done{change.id, 0, {}}});
         }
     }
+    // Time passes.
+    void wait(Duration duration) {
+        now_ += duration;
+        turn([&](Actions& out) { node_.tick(now_, out); });
+    }
+    // What status says of the registry.
+    nlohmann::json registry_status() {
+        tell(Request{99, "status", ""});
+        return nlohmann::json::parse(answers.back().body).at("registry");
+    }
     void forget() { wishes.clear(); }
     void wait() {  // long enough for what goes together to come back together
         now_ += std::chrono::milliseconds(100);
@@ -81,6 +94,8 @@ public:
     std::vector<std::string> wishes;  // in the words of `ip`
     bool stopped = false;
     std::vector<Answer> answers;
+    std::vector<Edition> looks;       // that were asked for: what was known then
+    std::vector<std::string> errors;  // that were logged
 
 private:
     void turn(const std::function<void(Actions&)>& what) {
@@ -92,6 +107,9 @@ private:
                 unanswered_.push_back(std::move(*change));
             }
             if (auto* answer = std::get_if<Answer>(&action)) answers.push_back(std::move(*answer));
+            if (auto* look = std::get_if<LookAtRegistry>(&action)) looks.push_back(look->known);
+            if (auto* note = std::get_if<base::Note>(&action); note && note->level == base::Level::error)
+                errors.push_back(note->text);
             stopped |= std::holds_alternative<Stopped>(action);
         }
     }
@@ -192,4 +210,90 @@ TEST_CASE("C14: expiry and new mappings of SAs that nobody knows are nothing") {
     }
     CHECK(desk.wishes.empty());
     CHECK_FALSE(desk.stopped);
+}
+
+TEST_CASE("the registry of a source is used as any other, and status tells where it is from") {
+    Desk desk("https://example.org/registry.json");
+    desk.start();
+    const auto before = desk.registry_status();
+    CHECK(before.at("source") == "https://example.org/registry.json");
+    for (const char* key : {"from", "changed_seconds", "checked_seconds", "error", "copy_error"})
+        CHECK(before.at(key).is_null());
+    desk.wait(0s);
+    REQUIRE(desk.looks == std::vector<Edition>{{}});
+    RegistryLooked looked;
+    looked.registry = registry();
+    looked.edition = {"tag", "date", "version"};
+    desk.tell(looked);
+    desk.answer_all();
+    CHECK(desk.asked("link add aronet-"));
+    desk.wait(3s);
+    const auto after = desk.registry_status();
+    CHECK(after.at("nodes") == 1);
+    CHECK(after.at("version") == "version");
+    CHECK(after.at("from") == "url");
+    CHECK(after.at("changed_seconds") == 3);
+    CHECK(after.at("checked_seconds") == 3);
+
+    desk.tell(RereadRegistry{});
+    desk.wait(0s);
+    REQUIRE(desk.looks.size() == 2);
+    CHECK(desk.looks.back() == Edition{});
+    RegistryLooked refused;
+    refused.error = "not usable";
+    refused.is_refused = true;
+    desk.tell(refused);
+    const auto failed = desk.registry_status();
+    CHECK(failed.at("version") == "version");
+    CHECK(failed.at("error") == "not usable");
+    CHECK(failed.at("checked_seconds") == 3);
+    REQUIRE(desk.errors.size() == 1);
+    CHECK(desk.errors[0] == "https://example.org/registry.json: not usable: the old registry stays");
+
+    desk.tell(RegistryChanged{Registry{{}, "loaded"}});
+    const auto loaded = desk.registry_status();
+    CHECK(loaded.at("from") == "load");
+    CHECK(loaded.at("changed_seconds") == 0);
+    CHECK(loaded.at("error") == "not usable");
+}
+
+TEST_CASE("a file that somebody touches is looked at when it is left alone") {
+    Desk desk("/etc/aronet/registry.json");
+    desk.start();
+    RegistryLooked looked;
+    looked.registry = registry();
+    looked.edition = {"tag", "", "version"};
+    desk.tell(looked);
+    desk.answer_all();
+    CHECK(desk.registry_status().at("from") == "file");
+    desk.tell(RegistryTouched{});
+    desk.wait(100ms);
+    CHECK(desk.looks.empty());
+    desk.wait(200ms);
+    REQUIRE(desk.looks.size() == 1);
+    CHECK(desk.looks[0].tag == "tag");
+}
+
+TEST_CASE("once a node stops nobody looks for registries, and one that was found is not used") {
+    Desk desk("/etc/aronet/registry.json");
+    desk.start();
+    desk.wait(0s);
+    CHECK(desk.looks.size() == 1);
+    desk.tell(Stop{});
+    RegistryLooked looked;
+    looked.registry = registry();
+    desk.tell(looked);
+    desk.tell(RereadRegistry{});
+    desk.wait(100ms);
+    CHECK(desk.looks.size() == 1);
+    CHECK_FALSE(desk.asked("link add aronet-"));
+}
+
+TEST_CASE("without a source who asks for the registry to be read again is told that there is none") {
+    Desk desk;
+    running(desk);
+    desk.tell(RereadRegistry{});
+    desk.wait(1s);
+    CHECK(desk.looks.empty());
+    CHECK(desk.registry_status().at("source").is_null());
 }
