@@ -75,6 +75,7 @@ std::string key_tail(const RouteKey& key) {
 std::string route_words(const Route& route) {
     std::string words = route.kind == RouteKind::unreachable ? "unreachable "
                         : route.kind == RouteKind::blackhole ? "blackhole "
+                        : route.kind == RouteKind::skip      ? "throw "
                                                              : "";
     words += key_words(route.key) + encap_words(route.encap);
     if (route.via) {

@@ -89,7 +89,8 @@ struct Seg6Encap {
 };
 using Encap = std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDt46, Seg6Encap>;
 
-enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole };
+// skip ("throw"): as if this table had nothing for it; the next rule decides.
+enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole, skip };
 
 // What names a route: one of ours per key.
 struct RouteKey {
@@ -104,7 +105,7 @@ struct RouteKey {
 struct Route {
     RouteKey key;
     RouteKind kind = RouteKind::unicast;
-    std::string link;            // empty only for unreachable and blackhole
+    std::string link;            // empty only where it is not unicast
     std::optional<Address> via;  // may be IPv6 for an IPv4 destination (RTA_VIA)
     bool onlink = false;
     std::uint32_t mtu = 0;

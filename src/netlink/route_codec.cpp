@@ -102,8 +102,24 @@ unsigned char type_of(RouteKind kind) {
             return RTN_UNREACHABLE;
         case RouteKind::blackhole:
             return RTN_BLACKHOLE;
+        case RouteKind::skip:
+            return RTN_THROW;
     }
     return RTN_UNSPEC;
+}
+
+RouteKind kind_of(unsigned char type) {
+    switch (type) {
+        case RTN_UNREACHABLE:
+        case RTN_PROHIBIT:
+            return RouteKind::unreachable;
+        case RTN_BLACKHOLE:
+            return RouteKind::blackhole;
+        case RTN_THROW:
+            return RouteKind::skip;
+        default:
+            return RouteKind::unicast;
+    }
 }
 
 std::optional<Prefix> read_prefix(
@@ -210,9 +226,7 @@ std::optional<RouteState> read_route(const nlmsghdr* message) {
         route.key.source = read_prefix(attributes, RTA_SRC, header->rtm_family, header->rtm_src_len);
         if (!route.key.source) return std::nullopt;
     }
-    route.kind = header->rtm_type == RTN_UNREACHABLE ? RouteKind::unreachable
-                 : header->rtm_type == RTN_BLACKHOLE ? RouteKind::blackhole
-                                                     : RouteKind::unicast;
+    route.kind = kind_of(header->rtm_type);
     const auto type = header->rtm_type;
     state.leads_somewhere =
         (header->rtm_flags & RTM_F_CLONED) == 0 &&

@@ -109,6 +109,50 @@ TEST_CASE("a route is replaced in place and carries its metric, MTU, source and 
     CHECK(snapshot.routes.size() == 6);
 }
 
+TEST_CASE("a route that skips its table leaves a destination to the next rule", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    host.run(
+        Space::underlay, "ip link add way type dummy; ip link set way up; ip addr add 192.0.2.1/24 dev way"
+    );
+    host.run(Space::underlay, "ip addr add 2001:db8::1/64 dev way nodad");
+    host.run(Space::underlay, "ip -4 route add default dev way; ip -6 route add default dev way");
+    for (const char* family : {"-4", "-6"})
+        host.run(Space::underlay, std::string("ip ") + family + " rule add priority 100 lookup 128");
+    std::vector<Route> skips;
+    for (const char* text : {"10.9.0.0/16", "0.0.0.0/0", "fd09::/16", "::/0"}) {
+        Route& skip = skips.emplace_back();
+        skip.key.destination = prefix(text);
+        skip.key.table = 128;
+        skip.key.metric = 1024;
+        skip.kind = RouteKind::skip;
+    }
+    skips.back().key.source = prefix("2001:db8::/64");
+    for (const char* wider : {"10.0.0.0/8", "fd00::/8", "::/0"}) {
+        Route route = route_to(wider, "ov");
+        route.key.table = 128;
+        REQUIRE(host.perform(AddRoute{route}).error == 0);
+    }
+    for (const Route& skip : skips) REQUIRE(host.perform(AddRoute{skip}).error == 0);
+    const auto leads_over = [&](const std::string& to, const char* link) {
+        const std::string text = host.run(Space::underlay, "ip route get " + to);
+        INFO(text);
+        CHECK(has(text, std::string("dev ") + link));
+    };
+    leads_over("10.9.1.1", "way");
+    leads_over("10.8.1.1", "ov");
+    leads_over("198.51.100.1", "way");
+    leads_over("fd09::1", "way");
+    leads_over("fd08::1", "ov");
+    leads_over("2001:db8:9::1 from 2001:db8::1", "way");
+    const Snapshot snapshot = host.snapshot("ov");
+    for (const Route& skip : skips)
+        CHECK(std::count(snapshot.routes.begin(), snapshot.routes.end(), skip) == 1);
+    for (const Route& skip : skips) REQUIRE(host.perform(RemoveRoute{skip.key}).error == 0);
+    leads_over("10.9.1.1", "ov");
+    leads_over("fd09::1", "ov");
+}
+
 TEST_CASE(
     "routes removed by others or with their link are reported as lost, our own removals are not", "[native]"
 ) {
