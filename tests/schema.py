@@ -40,11 +40,10 @@ def words_of(list_of_keys):
 
 def parser_key_lists():
     lists = set()
-    for path in ("parse_config.cpp", "parse_babel.cpp", "parse_ike.cpp", "parse_registry.cpp"):
+    for path in ("parse_config.cpp", "parse_babel.cpp", "parse_ike.cpp", "parse_roles.cpp", "parse_registry.cpp"):
         source = text_of("src/overlay/" + path)
         calls = re.findall(r"warn_of_(?:unknown|misspelt)\(\s*\{(.*?)\}", source, flags=re.S)
-        lists |= {words_of(call) for call in calls
-}
+        lists |= {words_of(call) for call in calls}
         named, parts = {}, set()
         for name, part, keys in re.findall(
                 r"const Keys (k\w+Keys) =\s*(?:plus\(\s*(k\w+),\s*)?\{(.*?)\}", source, flags=re.S):
@@ -125,6 +124,12 @@ FINE = [
     (("babel", "export"), [{"interface": "lan?", "prefix": "10.0.0.0/8", "max_length": 24, "deny": True}]),
     (("registry", "interval"), "5s"), (("registry", "public_key"), signer), (("registry", "public_key"), [signer, signer]),
     (("registry", "ca_file"), "ca.pem"), (("daemon", "state_dir"), "/var/lib/other"),
+    (("connect",), [{"common_name": "hub*"}, {"organization": "o", "deny": True}]), (("connect",), None), (("connect",), []),
+    (("exit",), ["0.0.0.0/0", {"prefix": "::/0", "source": "fd10::/16", "metric": 5}]), (("babel", "transit"), False),
+    (("babel", "peers"), [{"organization": "o", "cost": 100}, {"common_name": "a?", "cost": 0}]), (("babel", "max_routes"), 500),
+    (("babel", "import"), [{"prefix": "::/0", "peer": "o/*", "organization": "p", "min_metric": 1, "unregistered": True}]),
+    (("babel", "redistribute"), [{"table": 100, "max_metric": 70000, "deny": True}]), (("babel", "install"), [{"peer": "o/*"}]),
+    (("babel", "export"), [{"peer": "o/a", "organization": "p*", "max_metric": 500, "deny": True}]),
     (("ike", "fragment_size"), 576), (("ike", "esn"), True), (("ike", "peers"), [{"psk": "a secret of some length"}]),
     (("ike", "peers"), [{"organization": "ac*", "common_name": "n?", "ppk": "0x" + 32 * "5a", "ppk_id": "one", "ppk_required": True}]),
 ]
@@ -145,6 +150,10 @@ WRONG = [
     (("daemon", "netns_name"), "a/b"), (("daemon", "nework"), "fd66::/64"), (("endpoints", 0, "prot"), 1), (("ikev2",), {}),
     (("registry", "interval"), "often"), (("registry", "public_key"), []), (("registry", "public_key"), 3 * [signer]),
     (("registry", "public_key"), ""), (("registry", "ca_file"), 1), (("registry", "url"), "https://example.org/"),
+    (("connect",), "hub"), (("connect",), [{"common_name": 5}]), (("connect",), [{"cost": 5}]), (("exit",), ["10.0.0.0/8"]),
+    (("exit",), [{"source": "fd10::/16"}]), (("exit",), [{"prefix": "0.0.0.0/0", "source": "10.0.0.0/8"}]), (("exit",), True),
+    (("babel", "peers"), [{"common_name": "a"}]), (("babel", "max_routes"), 0), (("babel", "transit"), "no"),
+    (("babel", "export"), [{"unregistered": True}]), (("babel", "redistribute"), [{"table": 0}]),
     (("ike", "fragment_size"), 299), (("ike", "esn"), 1), (("ike", "peers"), [{"common_name": "n"}]), (("ike", "peers"), [{"psk": 5}]),
     (("ike", "peers"), [{"ppk": "0x" + 32 * "5a"}]), (("ike", "peers"), [{"psk": "a secret of some length", "ppk_id": "one"}]),
     (("ike", "peers"), [{"psk": "a secret of some length", "psk_file": "too"}]), (("ike", "peers"), [{"psk": ""}]),

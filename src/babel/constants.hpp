@@ -115,6 +115,8 @@ inline constexpr Duration kProofLifetime = 300s;      // of one that is no neigh
 inline constexpr std::size_t kStrangersMax = 64;      // beside the neighbours, peers remembered per interface
 
 inline constexpr std::size_t kRoutesPerNeighbourMax = 200000;
+// Where only what lies within given prefixes may be learned: so many, or so many for each of these.
+inline constexpr std::size_t kRoutesPerBoundedNeighbour = 10000, kRoutesPerRegistered = 4;
 inline constexpr std::size_t kRequestsPerDestinationMax = 32;
 inline constexpr std::size_t kRequestsQueuedMax = 4096;
 

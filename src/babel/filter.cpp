@@ -16,14 +16,26 @@ bool fits_origin(const Match& match, const Subject& subject) {
     return match.protocol ? match.protocol == subject.protocol : subject.protocol != kBoot;
 }
 
+bool is_held_by(const std::string& organization, const Subject& subject) {
+    if (organization.empty()) return true;
+    if (subject.holders == nullptr) return false;
+    const auto& holders = subject.holders->of(subject.about.prefix);
+    return std::any_of(holders.begin(), holders.end(), [&](const Holder& holder) {
+        return fits(organization, holder.organization);
+    });
+}
+
 }  // namespace
 
 bool Match::accepts(const Subject& subject) const {
     const Destination& about = subject.about;
-    return lies_within(prefix, about.prefix) && lengths.contain(about.prefix.length()) &&
-           lies_within(source, about.source) && source_lengths.contain(about.source.length()) &&
+    return unregistered == subject.unregistered && lies_within(prefix, about.prefix) &&
+           lengths.contain(about.prefix.length()) && lies_within(source, about.source) &&
+           source_lengths.contain(about.source.length()) &&
            (!neighbour || (subject.neighbour != nullptr && *subject.neighbour == *neighbour)) &&
-           (interface.empty() || fits(interface, subject.interface)) && fits_origin(*this, subject);
+           metrics.contain(subject.metric) && (!table || table == subject.table) &&
+           (interface.empty() || fits(interface, subject.interface)) && fits_peer(peer, subject.peer) &&
+           fits_origin(*this, subject) && is_held_by(organization, subject);
 }
 
 // A star that took too little is asked to take one more; only the last star has to be asked.

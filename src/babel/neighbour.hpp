@@ -93,6 +93,7 @@ struct Neighbour {
     std::vector<EntryId> entries;    // that hold a route by this neighbour; Route::position is the index
     std::vector<Address> next_hops;  // that it announced; the first is its own address
     std::size_t selected = 0;        // routes of it that we use
+    std::size_t refused = 0;         // updates, for it had as many routes as it may, since there was room
 
     bool reachable() const { return cost < kInfinity; }
     bool listens() const { return reachable() && delivery.answers(); }  // acknowledges updates

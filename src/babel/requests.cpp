@@ -29,7 +29,7 @@ void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& 
         }
         return;
     }
-    if (route == nullptr) return;
+    if (route == nullptr || !config.transit) return;
     if (route->router_id != request.router_id || !newer(request.seqno, route->seqno)) {
         owe(from, request.about, turn);
     } else if (request.hop_count >= 2 && request.router_id != config.router_id) {

@@ -5,36 +5,51 @@
 #include "base/result.hpp"
 
 namespace aronet::babel {
-
-bool AllowedPrefixes::contain(const Prefix& prefix) const {
-    return std::any_of(lengths.begin(), lengths.end(), [&](const auto& length) {
-        return length.first == prefix.family() && length.second <= prefix.length() &&
-               prefixes.count(Prefix(prefix.address(), length.second)) > 0;
-    });
+namespace {
+constexpr std::string_view kTooManyRoutes = "too many routes";
 }
 
 // ---- updates in ----
 
+// A filter decides as if the neighbour had announced what it makes of it: a larger metric is never less safe.
 void Speaker::State::receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn) {
-    if (update.about && from.interface->config.imports.empty()) return receive_route(from, update, turn);
-    if (update.about) return receive_route(from, imported(from, update, turn), turn);
-    const std::vector<EntryId> entries = from.entries;
-    for (const EntryId id : entries) retract(*table.at(id), *table.at(id)->routes.by(from.id), turn);
+    if (!update.about) {
+        const std::vector<EntryId> entries = from.entries;
+        for (const EntryId id : entries) retract(*table.at(id), *table.at(id)->routes.by(from.id), turn);
+        return;
+    }
+    const Metric* added =
+        update.metric == kInfinity ? nullptr : import_rule(from, *update.about, update.metric);
+    if (added == nullptr)
+        return receive_route(from, update, registered(*from.interface, update.about->prefix), turn);
+    if (*added == kInfinity) drop("refused by an import filter", from.interface->id, from.address, turn);
+    Announcement taken = update;
+    taken.metric = plus(update.metric, *added);
+    receive_route(from, taken, true, turn);
 }
 
-// As if the neighbour had announced what the filter makes of it: a larger metric is never less safe.
-Announcement Speaker::State::imported(Neighbour& from, const Announcement& update, const Turn& turn) {
-    Announcement taken = update;
-    const MetricRules& rules = from.interface->config.imports;
-    const Metric* added = first_match(rules, {.about = *update.about, .neighbour = &from.address});
-    if (added == nullptr || update.metric == kInfinity) return taken;
-    if (*added == kInfinity) drop("refused by an import filter", from.interface->id, from.address, turn);
-    taken.metric = plus(update.metric, *added);
-    return taken;
+bool Speaker::State::registered(const Interface& on, const Prefix& prefix) const {
+    return !on.config.bounded || !allowed || allowed->contain(prefix);
+}
+
+const Metric* Speaker::State::import_rule(const Neighbour& from, const Destination& about, Metric metric)
+    const {
+    const Interface& on = *from.interface;
+    if (on.config.imports.empty()) return nullptr;
+    return first_match(
+        on.config.imports,
+        {.about = about,
+         .neighbour = &from.address,
+         .holders = allowed ? &*allowed : nullptr,
+         .metric = metric,
+         .unregistered = !registered(on, about.prefix)}
+    );
 }
 
 // Section 3.5.3.
-void Speaker::State::receive_route(Neighbour& from, const Announcement& update, const Turn& turn) {
+void Speaker::State::receive_route(
+    Neighbour& from, const Announcement& update, bool admitted, const Turn& turn
+) {
     Entry* known = table.find(*update.about);
     Route* route = known == nullptr ? nullptr : known->routes.by(from.id);
     // Our own announcement come back: whatever else the neighbour had here it has no longer.
@@ -43,7 +58,9 @@ void Speaker::State::receive_route(Neighbour& from, const Announcement& update, 
         if (route != nullptr) retract(*known, *route, turn);
         return;
     }
-    if (!acceptable(from, update, route == nullptr, turn)) return;
+    const auto why_not = refusal(from, *update.about, admitted, route == nullptr);
+    if (why_not == kTooManyRoutes) ++from.refused;
+    if (!why_not.empty()) return drop(why_not, from.interface->id, from.address, turn);
     const auto next_hop = from.next_hop(update.next_hop);
     if (!next_hop) return drop("too many next hops", from.interface->id, from.address, turn);
     Entry& entry = known != nullptr ? *known : table.find_or_add(*update.about);
@@ -51,19 +68,26 @@ void Speaker::State::receive_route(Neighbour& from, const Announcement& update, 
     apply(entry, *route, update, *next_hop, turn);
 }
 
-bool Speaker::State::acceptable(Neighbour& from, const Announcement& update, bool is_new, const Turn& turn) {
-    const auto refused = [&]() -> std::string_view {
-        if (martian(update.about->prefix)) return "update for an unroutable prefix";
-        // What is selected must be carried: Linux has no such routes.
-        if (update.about->source_specific() && update.about->prefix.family() == base::Family::v4)
-            return "source-specific update for IPv4";
-        if (allowed && from.interface->config.bounded && !allowed->contain(update.about->prefix))
-            return "update for a prefix that is not allowed";
-        if (is_new && from.entries.size() >= kRoutesPerNeighbourMax) return "too many routes";
-        return {};
-    }();
-    if (!refused.empty()) drop(refused, from.interface->id, from.address, turn);
-    return refused.empty();
+// Empty: none.
+std::string_view Speaker::State::refusal(
+    const Neighbour& from, const Destination& about, bool admitted, bool is_new
+) const {
+    if (martian(about.prefix)) return "update for an unroutable prefix";
+    // What is selected must be carried: Linux has no such routes.
+    if (about.source_specific() && about.prefix.family() == base::Family::v4)
+        return "source-specific update for IPv4";
+    if (!admitted) return "update for a prefix that is not allowed";
+    if (!is_new || from.entries.size() < routes_max(*from.interface)) return {};
+    const bool named = allowed && !about.source_specific() && allowed->has(about.prefix);
+    return named ? std::string_view() : kTooManyRoutes;
+}
+
+std::size_t Speaker::State::routes_max(const Interface& on) const {
+    const bool bounded = on.config.bounded && allowed;
+    return on.config.routes_max.value_or(
+        bounded ? std::max(kRoutesPerBoundedNeighbour, kRoutesPerRegistered * allowed->size())
+                : kRoutesPerNeighbourMax
+    );
 }
 
 Route& Speaker::State::add_route(Entry& entry, Neighbour& from, const Turn& turn) {
@@ -119,6 +143,7 @@ void Speaker::State::remove_route(Entry& entry, NeighbourId neighbour) {
     list[route.position] = last;
     table.at(last)->routes.by(neighbour)->position = route.position;
     list.pop_back();
+    neighbours[neighbour]->refused = 0;
     entry.routes.remove(route);
 }
 

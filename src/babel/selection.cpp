@@ -120,9 +120,14 @@ void Speaker::State::install(Entry& entry, const Installed& before, const Turn& 
     }
 }
 
+// Who is no transit keeps what it learns to itself.
+const Route* Speaker::State::told_route(const Entry& entry) const {
+    return config.transit ? entry.selected_route() : nullptr;
+}
+
 // Triggered updates (section 3.7.2): a loss or another origin is urgent, as is the first way there is.
 void Speaker::State::tell(Entry& entry, const Turn& turn) {
-    const Route* route = entry.selected_route();
+    const Route* route = told_route(entry);
     const RouterId origin = route != nullptr ? route->router_id : entry.is_own() ? config.router_id : 0;
     const Metric now = route != nullptr ? metric(*route) : entry.own;
     const InterfaceId via = route != nullptr ? neighbours[route->neighbour]->interface->id : kNowhere;

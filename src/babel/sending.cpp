@@ -193,7 +193,8 @@ void Speaker::State::continue_dump(Outbox& box, Interface& interface, Sender& se
             box.dump->after = entry.about();
             Announcement update = announcement(*box.dump->after, &entry, interface);
             const bool gone = box.dump->losses && entry.time(&Rare::forget_at);
-            if (update.metric == kInfinity && !gone && !entry.time(&Rare::hold_until)) continue;
+            const bool held = entry.time(&Rare::hold_until) && entry.version != 0;  // and was ever told
+            if (update.metric == kInfinity && !gone && !held) continue;
             items.push_back({std::move(update), &entry});
         }
         const bool complete = it == table.end();
@@ -226,7 +227,7 @@ Announcement Speaker::State::announcement(const Destination& about, const Entry*
     const {
     Announcement update{.about = about, .interval = Interval::of(on.update_interval)};
     if (entry == nullptr) return update;
-    const Route* route = entry->selected_route();
+    const Route* route = told_route(*entry);
     if (entry->is_own()) {
         update.router_id = config.router_id;
         update.seqno = seqno;
@@ -239,7 +240,9 @@ Announcement Speaker::State::announcement(const Destination& about, const Entry*
         return update;
     }
     if (on.config.v4) update.next_hop = *on.config.v4;
-    const Metric* added = first_match(on.config.exports, {.about = about});
+    const Metric* added = first_match(
+        on.config.exports, {.about = about, .holders = allowed ? &*allowed : nullptr, .metric = update.metric}
+    );
     if (added != nullptr) update.metric = plus(update.metric, *added);
     return update;
 }

@@ -76,22 +76,17 @@ void Speaker::withdraw(const Destination& own, Instant now, Actions& out) {
     state_->run_due(turn);
 }
 
-void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out) {
+void Speaker::accept_only(std::optional<Holders> allowed, Instant now, Actions& out) {
     const Turn turn{now, out};
-    state_->allowed.reset();
-    if (allowed) {
-        state_->allowed.emplace();
-        for (const Prefix& p : *allowed) {
-            state_->allowed->prefixes.insert(p);
-            state_->allowed->lengths.insert({p.family(), p.length()});
-        }
-    }
+    state_->allowed = std::move(allowed);
     for (const EntryId id : state_->table.ids()) {
         Entry& entry = *state_->table.at(id);
         if (!state_->allowed || state_->allowed->contain(entry.prefix)) continue;
         std::vector<NeighbourId> refused;
         for (Route& route : entry.routes) {
-            if (!state_->neighbours[route.neighbour]->interface->config.bounded) continue;
+            const Neighbour& by = *state_->neighbours[route.neighbour];
+            if (!by.interface->config.bounded) continue;
+            if (state_->import_rule(by, entry.about(), route.received) != nullptr) continue;
             route.received = kInfinity;
             refused.push_back(route.neighbour);
         }
@@ -106,7 +101,22 @@ void Speaker::accept_only(std::optional<std::vector<Prefix>> allowed, Instant no
     for (const auto& n : state_->neighbours) {
         if (n && n->reachable()) state_->queue(*n, Tlv(RouteRequest{}), turn);
     }
+    state_->tell_again_by_holder(turn);
     state_->run_due(turn);
+}
+
+// Whose a prefix is may decide about what is announced.
+void Speaker::State::tell_again_by_holder(const Turn& turn) {
+    const auto asks = [](const auto& rule) { return !rule.match.organization.empty(); };
+    const bool any = std::any_of(interfaces.begin(), interfaces.end(), [&](const auto& each) {
+        const MetricRules& exports = each.second.config.exports;
+        return std::any_of(exports.begin(), exports.end(), asks);
+    });
+    if (!any) return;
+    for (const EntryId id : table.ids()) {
+        Entry& entry = *table.at(id);
+        if (entry.told_reachable()) publish(entry, News::other, turn);
+    }
 }
 
 // Every announcement of an IPv4 prefix carries the next hop, or tells by its encoding that there is none (RFC
@@ -248,6 +258,8 @@ std::vector<NeighbourView> Speaker::neighbours() const {
                  n.reachable(),
                  n.since,
                  n.entries.size(),
+                 state_->routes_max(interface),
+                 n.refused,
                  n.probing.dead}
             );
         }
@@ -276,6 +288,18 @@ std::vector<RouteView> Speaker::routes() const {
         }
     }
     return views;
+}
+
+void Speaker::for_each_claim(const std::function<void(const Claim&)>& each) const {
+    for (const Entry& entry : state_->table) {
+        const Destination about = entry.about();
+        if (entry.is_own()) each({about, state_->config.router_id, std::nullopt, entry.own});
+        for (const Route& route : entry.routes) {
+            if (route.received == kInfinity) continue;
+            each({about, route.router_id, state_->neighbours[route.neighbour]->interface->id, route.received}
+            );
+        }
+    }
 }
 
 Installed Speaker::installed(const Destination& about) const {

@@ -24,6 +24,7 @@ struct SpeakerConfig {
     RouterId router_id = 0;  // neither all zeros nor all ones
     SeqNo seqno = 0;
     std::size_t neighbours_per_interface_max = 256;  // a LAN has many; a stranger may pretend to be more
+    bool transit = true;  // false: announces its own alone, so that nobody goes anywhere else through it
 };
 
 // How a link is judged (RFC 8966 A.2): 2-out-of-3, the same with RTT, ETX.
@@ -43,7 +44,10 @@ struct InterfaceConfig {
     bool split_horizon = true;  // RFC 8966 3.7.4: only right on point-to-point links
     std::size_t mtu = 1400;     // of the interface, headers included
     MacConfig mac;              // RFC 8967; the packets must then leave from link_local
-    bool bounded = true;        // learns only what accept_only() allows
+    bool bounded = true;        // learns only what accept_only() allows, and what rules let in beyond that
+    // Of one neighbour; absent: by what accept_only() allows, where that counts. The very prefixes that it
+    // names are learned in any case.
+    std::optional<std::size_t> routes_max;
     MetricRules imports, exports;
 
     bool operator==(const InterfaceConfig&) const = default;
@@ -92,7 +96,7 @@ struct NeighbourView {
     std::optional<Duration> rtt;
     bool reachable;
     Instant since;
-    std::size_t routes;
+    std::size_t routes, routes_max, refused;  // refused: updates beyond that, since there was room
     bool dead;  // it answers no probes; see Speaker::traffic
 };
 struct RouteView {
@@ -104,6 +108,13 @@ struct RouteView {
     Metric received_metric, metric;
     bool feasible, selected;
     Instant since;
+};
+// What we, or a neighbour, say of a destination and the router that it begins at.
+struct Claim {
+    const Destination& about;
+    RouterId router_id;
+    std::optional<InterfaceId> on;  // none: it is us
+    Metric received;
 };
 
 class Speaker {
@@ -120,8 +131,8 @@ public:
     void announce(const Destination& own, Metric metric, Instant now, Actions& out);
     void withdraw(const Destination& own, Instant now, Actions& out);
     // Prefixes that may be learned on bounded interfaces: each update must lie within one. nullopt:
-    // everything but martians.
-    void accept_only(std::optional<std::vector<Prefix>> allowed, Instant now, Actions& out);
+    // everything but martians. Rules that ask whose a prefix is go by the same.
+    void accept_only(std::optional<Holders> allowed, Instant now, Actions& out);
     // Other keys: neighbours and routes stay.
     void set_mac(InterfaceId id, const MacConfig& mac, Instant now, Actions& out);
     // Raises a neighbour's cost on suspicion of the tunnel below it, or withdraws the suspicion.
@@ -143,6 +154,7 @@ public:
 
     std::vector<NeighbourView> neighbours() const;
     std::vector<RouteView> routes() const;
+    void for_each_claim(const std::function<void(const Claim&)>& each) const;  // by destination
     // The state of the forwarding table after all actions so far.
     Installed installed(const Destination& about) const;
     void for_each_installed(const std::function<void(const Destination&, Installed::Kind)>& each) const;

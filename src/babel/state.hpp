@@ -62,12 +62,6 @@ struct Turn {  // one call from outside
 
 class Sender;
 
-struct AllowedPrefixes {  // a set that answers "does one of you contain this?" by length
-    std::set<Prefix> prefixes;
-    std::set<std::pair<base::Family, unsigned>> lengths;
-    bool contain(const Prefix& prefix) const;
-};
-
 struct Item {  // an update to be written; `entry` is null for a destination that we know nothing of
     Announcement update;
     Entry* entry = nullptr;
@@ -99,7 +93,7 @@ struct Speaker::State {
     Alarms alarms;      // of entries
     Instant last_turn;  // alarms are near to it
     Instant last_tick;
-    std::optional<AllowedPrefixes> allowed;
+    std::optional<Holders> allowed;
     std::size_t installed_count = 0;  // entries with something in the forwarding table
     base::Drops drops;
 
@@ -107,6 +101,7 @@ struct Speaker::State {
     // What follows from silence only where all that has arrived was heard.
     void run_due(const Turn& turn, bool all_heard = false);
     void replace_v4(Interface& on, const std::optional<Address>& v4, const Turn& turn);
+    void tell_again_by_holder(const Turn& turn);
     void fire(Due what, std::uint32_t id, const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
     void take(const Event& event, Neighbour& from, const Turn& turn);
@@ -149,9 +144,12 @@ struct Speaker::State {
 
     // routes.cpp
     void receive_announcement(Neighbour& from, const Announcement& update, const Turn& turn);
-    Announcement imported(Neighbour& from, const Announcement& update, const Turn& turn);
-    void receive_route(Neighbour& from, const Announcement& update, const Turn& turn);
-    bool acceptable(Neighbour& from, const Announcement& update, bool is_new, const Turn& turn);
+    bool registered(const Interface& on, const Prefix& prefix) const;
+    const Metric* import_rule(const Neighbour& from, const Destination& about, Metric metric) const;
+    std::size_t routes_max(const Interface& on) const;
+    void receive_route(Neighbour& from, const Announcement& update, bool admitted, const Turn& turn);
+    std::string_view refusal(const Neighbour& from, const Destination& about, bool admitted, bool is_new)
+        const;
     Route& add_route(Entry& entry, Neighbour& from, const Turn& turn);
     void apply(
         Entry& entry, Route& route, const Announcement& update, std::uint8_t next_hop, const Turn& turn
@@ -168,6 +166,7 @@ struct Speaker::State {
     void reconsider(Entry& entry, const Route& changed, const Turn& turn);  // the others are as they were
     void adopt(Entry& entry, Choice choice, const Turn& turn);
     Choice select(const Entry& entry, Instant now) const;
+    const Route* told_route(const Entry& entry) const;  // that is announced
     Installed installed(const Entry& entry) const;
     void install(Entry& entry, const Installed& before, const Turn& turn);
     void tell(Entry& entry, const Turn& turn);

@@ -42,6 +42,16 @@ Ordered endpoint_entry(const overlay::EndpointConfig& endpoint) {
     return entry;
 }
 
+Ordered connect_entry(const overlay::ConnectRules& rules) {
+    Ordered list = Ordered::array();
+    for (const auto& rule : rules) {
+        Ordered entry{{"organization", rule.nodes.organization}, {"common_name", rule.nodes.common_name}};
+        if (rule.refused) entry["deny"] = true;
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
 Ordered entry_of(const overlay::Config& config) {
     Ordered endpoints = Ordered::array(), prefixes = Ordered::array();
     for (const auto& endpoint : config.endpoints) endpoints.push_back(endpoint_entry(endpoint));
@@ -49,6 +59,7 @@ Ordered entry_of(const overlay::Config& config) {
     Ordered remarks;
     if (config.network) remarks["network"] = config.network->to_string();
     remarks["prefixs"] = prefixes;  // the spelling every version reads
+    if (config.connect) remarks["connect"] = connect_entry(*config.connect);
     const Ordered node{{"common_name", config.common_name}, {"endpoints", endpoints}, {"remarks", remarks}};
     return Ordered::array({Ordered{
         {"public_key", ike::public_key_to_pem(config.public_key)},

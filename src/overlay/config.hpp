@@ -43,6 +43,36 @@ struct EndpointConfig {                   // of our own config.json
     bool operator==(const EndpointConfig&) const = default;
 };
 
+// Nodes by their names: shell patterns, as for interfaces.
+struct NodePattern {
+    std::string organization = "*", common_name = "*";
+    bool fits(const std::string& of_organization, const std::string& of_name) const {
+        return babel::fits(organization, of_organization) && babel::fits(common_name, of_name);
+    }
+    auto operator<=>(const NodePattern&) const = default;
+};
+
+// Who has tunnels with whom: the first that fits a node decides; none does: no tunnel.
+struct ConnectRule {
+    NodePattern nodes;
+    bool refused = false;
+    auto operator<=>(const ConnectRule&) const = default;
+};
+using ConnectRules = std::vector<ConnectRule>;
+
+struct PeerCost {
+    NodePattern nodes;
+    std::uint16_t cost = 0;
+    bool operator==(const PeerCost&) const = default;
+};
+
+// A default route that is announced while packets that leave the overlay here get on.
+struct Exit {
+    babel::Destination about;
+    babel::Metric metric = 0;
+    bool operator==(const Exit&) const = default;
+};
+
 // An ordinary interface that Babel runs on besides the tunnels. Its addresses and MTU are the kernel's to
 // say.
 struct InterfaceRule {
@@ -65,6 +95,9 @@ struct BabelConfig {
     std::uint16_t rtt_cost = 1024;
     Duration rtt_min = std::chrono::milliseconds(10), rtt_max = std::chrono::milliseconds(1024);
     bool only_registered_prefixes = true;   // tunnels: learn only prefixes of the registry
+    std::optional<std::size_t> max_routes;  // tunnels: of one neighbour
+    bool transit = true;                    // for others
+    std::vector<PeerCost> peers;            // beside rxcost, of tunnels; the first that fits a node
     std::vector<InterfaceRule> interfaces;  // the first whose pattern fits
     babel::MetricRules imports, exports, redistribute;
     std::set<std::uint32_t> redistribute_tables;  // of the kernel
@@ -72,9 +105,9 @@ struct BabelConfig {
     bool operator==(const BabelConfig&) const = default;
 };
 
-// What we share with the nodes that both patterns fit (shell patterns, as for interfaces).
+// What we share with the nodes that fit.
 struct IkePeer {
-    std::string organization = "*", common_name = "*";
+    NodePattern nodes;
     ike::SharedSecret psk;  // not empty: authenticates instead of keys
     std::optional<ike::Ppk> ppk;
     bool operator==(const IkePeer&) const = default;
@@ -126,6 +159,8 @@ struct Config {
     BabelConfig babel;
     IkeConfig ike;
     RegistrySourceConfig registry;
+    std::vector<Exit> exits;
+    std::optional<ConnectRules> connect;  // absent: with every node that would
     std::vector<EndpointConfig> endpoints;
 };
 
@@ -144,6 +179,7 @@ struct RegistryNode {
     std::vector<RegistryEndpoint> endpoints;
     std::optional<Prefix> network;  // ranet's remarks have none
     std::vector<Prefix> prefixes;
+    std::optional<ConnectRules> connect;  // its own: those of its configuration
     auto operator<=>(const RegistryNode&) const = default;
 };
 

@@ -17,6 +17,7 @@ using netlink::Space;
 using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
+constexpr std::uint32_t kWayOutMetric = 1024;     // behind Babel's, and the networks of addresses
 constexpr std::uint32_t kGuardMetric = 4278198272;                        // behind everything else
 constexpr std::uint64_t kMain = 1, kPeer = 2, kEnd = 0xa, kEndDx4 = 0xb;  // in the reserved range
 const Address kV4OfNamespace = *Address::parse("192.168.168.168");
@@ -74,6 +75,34 @@ void add_vrf(const Config& config, Objects& out) {
     add_main_addresses(config, out);
 }
 
+// Out of the overlay to where the host is: over the veth, or to the rules behind that of the VRF.
+void add_way_out(const Config& config, const babel::Destination& about, Objects& out) {
+    Route route = device_route(overlay_space(config), overlay_table(config), about.prefix, "");
+    route.key.metric = kWayOutMetric;
+    if (about.source_specific()) route.key.source = about.source;
+    if (config.mode == Mode::netns) {
+        route.link = config.ifname;
+        route.via = main_address(config, kMain);
+    } else {
+        route.kind = RouteKind::skip;
+    }
+    out.routes.push_back(route);
+}
+
+// What is this node's own goes there whatever wider prefix, or default route, the others announce; so does
+// what leaves by an exit.
+void add_ways_out(const Config& config, Objects& out) {
+    if (config.mode == Mode::none) return;
+    std::set<babel::Destination> all;
+    if (config.network) all.insert(babel::Destination::of(*config.network));
+    for (const Prefix& prefix : config.prefixes) all.insert(babel::Destination::of(prefix));
+    for (const Exit& exit : config.exits) {
+        // Into the namespace a default route comes with the veth.
+        if (config.mode == Mode::vrf || exit.about.source_specific()) all.insert(exit.about);
+    }
+    for (const babel::Destination& about : all) add_way_out(config, about, out);
+}
+
 void add_veth(const Config& config, Objects& out) {
     Link veth;
     veth.name = config.ifname;
@@ -91,11 +120,8 @@ void add_veth(const Config& config, Objects& out) {
     out.routes.push_back(
         device_route(Space::overlay, netlink::kMainTable, Prefix::host(outside), config.ifname)
     );
-    for (const Family family : {Family::v6, Family::v4}) {
-        Route way_out = device_route(Space::overlay, netlink::kMainTable, Prefix::any(family), config.ifname);
-        way_out.via = outside;
-        out.routes.push_back(way_out);
-    }
+    for (const Family family : {Family::v6, Family::v4})
+        add_way_out(config, babel::Destination::of(Prefix::any(family)), out);
 }
 
 bool is_own(const Config& config, const RegistryNode& node) {
@@ -184,6 +210,7 @@ Objects desired(const Config& config, const Registry& registry, const std::vecto
     if (config.mode == Mode::netns) add_veth(config, out);
     if (config.mode == Mode::none) add_main_addresses(config, out);
     add_sids(config, out);
+    add_ways_out(config, out);
     add_destinations(config, registry, out);
     for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
     return out;

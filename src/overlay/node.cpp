@@ -28,8 +28,9 @@ ike::EngineConfig engine_config(const Config& config) {
 
 // A new router-id each start: our announcements need not be newer than those of an earlier run (RFC
 // 8966 3.2.1).
-babel::SpeakerConfig speaker_config(base::Random& random) {
+babel::SpeakerConfig speaker_config(const Config& config, base::Random& random) {
     babel::SpeakerConfig out;
+    out.transit = config.babel.transit;
     do {
         out.router_id = random.u64();
     } while (out.router_id == 0 || out.router_id == UINT64_MAX);
@@ -48,9 +49,10 @@ Node::State::State(Config config_, Host host_, base::Random& random_)
       host(std::move(host_)),
       random(random_),
       engine(engine_config(config), random),
-      speaker(speaker_config(random), random),
+      speaker(speaker_config(config, random), random),
       source(host.registry_source, config.registry, random),
-      sightings(overlay_space(config), config.babel.redistribute) {}
+      sightings(overlay_space(config), config.babel.redistribute),
+      way_out(config) {}
 
 Node::Node(Config config, Host host, base::Random& random)
     : state_(std::make_unique<State>(std::move(config), std::move(host), random)) {}
@@ -87,6 +89,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
+    if (s.claims_due && *s.claims_due <= now) s.look_at_claims();
     if (s.look_again_at && *s.look_again_at <= now) s.look_again();
     if (s.space_due && *s.space_due <= now) s.want_space();
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
@@ -134,6 +137,7 @@ std::optional<base::Deadline> Node::deadline() const {
     timer(s.look_again_at, "the kernel is looked at again");
     timer(s.space_due, "the namespace is asked for again");
     timer(s.watching.due, "do the links still carry traffic?");
+    timer(s.claims_due, "whose are the prefixes?");
     timer(s.reading.due, "counters are wanted");
     timer(s.give_up_at, "stopping takes too long");
     return first;

@@ -325,10 +325,11 @@ void Node::State::want_space() {
 
 // Nobody tells when somebody changes one.
 void Node::State::look_at_sysctls() {
-    constexpr Duration kInterval = std::chrono::seconds(10);
+    // Nobody tells of a change, and an exit that does not forward has to be taken back soon.
+    const Duration interval = std::chrono::seconds(config.exits.empty() ? 10 : 2);
     if (phase != Phase::running) return sysctls_due.reset();
     want_sysctls(sysctls(config));
-    sysctls_due = now + kInterval;
+    sysctls_due = now + interval;
 }
 
 void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
@@ -340,6 +341,7 @@ void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
 
 void Node::State::notice(const netlink::SysctlValue& value) {
     const std::pair key{value.space, value.key};
+    if (way_out.see(value)) offer_exits();
     const auto wanted = wanted_sysctls.find(key);
     if (wanted == wanted_sysctls.end()) return;
     if (phase == Phase::cleaning_up) {

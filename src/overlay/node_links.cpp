@@ -119,7 +119,8 @@ void Node::State::offer(const babel::Destination& about) {
         !about.source_specific() &&
         (config.network == about.prefix ||
          std::find(config.prefixes.begin(), config.prefixes.end(), about.prefix) != config.prefixes.end());
-    const auto metric = own ? std::optional<babel::Metric>(0) : sightings.offered(about);
+    auto metric = own ? std::optional<babel::Metric>(0) : sightings.offered(about);
+    if (const auto exit = exit_metric(about)) metric = std::min(metric.value_or(*exit), *exit);
     if (metric) {
         speaker.announce(about, *metric, now, babel_actions);
     } else {
@@ -136,6 +137,7 @@ void Node::State::announce_own() {
     if (config.network) own.push_back(*config.network);
     for (const Prefix& prefix : own) offer(babel::Destination::of(prefix));
     for (const babel::Destination& about : sightings.destinations()) offer(about);
+    offer_exits();
 }
 
 template <class T>
@@ -150,12 +152,14 @@ bool Node::State::seen(const T& notice) {
 void Node::State::seen(const netlink::LinkUp& up) {
     const auto before = sightings.links().find(up.name);
     const bool was_down = before != sightings.links().end() && !before->second.up;
+    if (way_out.see(up) && phase == Phase::running && !config.exits.empty()) look_again();
     if (!seen<>(up)) return;
     follow(up.name);
     if (was_down && sightings.wants_routes()) look_again();
 }
 
 void Node::State::seen(const netlink::LinkDown& down) {
+    if (way_out.see(down)) offer_exits();
     if (seen<>(down)) follow(down.name);
 }
 
@@ -169,17 +173,25 @@ void Node::State::notice(const netlink::AddressVanished& vanished) {
     lost(vanished);
     if (phase == Phase::running) keeper.lost_address(vanished.space, vanished.link, vanished.address, now);
     const bool may_take_routes = sightings.wants_routes() || babel_interface(vanished.link);
-    if (vanished.address.is_v4() && may_take_routes) look_again();
+    const bool of_exit = !config.exits.empty() && vanished.space == netlink::Space::underlay;
+    if (vanished.address.is_v4() && (may_take_routes || of_exit)) look_again();
     if (seen(vanished)) follow(vanished.link);
 }
 
-void Node::State::notice(const netlink::ForeignRoute& route) { seen(route); }
+void Node::State::notice(const netlink::ForeignRoute& route) {
+    if (way_out.see(route)) offer_exits();
+    if (config.babel.redistribute_tables.contains(route.route.key.table)) seen(route);
+}
 
-void Node::State::notice(const netlink::ForeignRouteGone& gone) { seen(gone); }
+void Node::State::notice(const netlink::ForeignRouteGone& gone) {
+    if (way_out.see(gone)) offer_exits();
+    seen(gone);
+}
 
 netlink::TakeSnapshot Node::State::snapshot_wish() const {
     netlink::TakeSnapshot wish{config.ifname, {}};
     if (sightings.wants_routes()) wish.watched_tables = config.babel.redistribute_tables;
+    if (!config.exits.empty()) wish.watched_tables.insert(netlink::kMainTable);
     return wish;
 }
 
@@ -193,6 +205,7 @@ void Node::State::look_again() {
         return;
     }
     relearned.emplace(overlay_space(config), config.babel.redistribute);
+    way_out.look_again();
     looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
 }
 
@@ -200,6 +213,7 @@ void Node::State::looked_again() {
     if (!relearned) return;
     if (std::exchange(look_once_more, false)) {
         relearned = Sightings(overlay_space(config), config.babel.redistribute);
+        way_out.look_again();
         looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
         return;
     }
@@ -210,6 +224,8 @@ void Node::State::looked_again() {
     sightings.take_touched();
     follow_all();
     for (const babel::Destination& about : touched) offer(about);
+    way_out.looked_again();
+    offer_exits();
 }
 
 }  // namespace aronet::overlay

@@ -169,15 +169,20 @@ void Node::State::update_routing(Tunnel& tunnel) {
     }
     babel::InterfaceConfig interface;
     interface.link_local = tunnel.pairing.link_local;
-    interface.rxcost = config.babel.rxcost;
+    constexpr unsigned kCostMax = babel::kInfinity - 1;
+    const unsigned cost = config.babel.rxcost + unsigned(tunnel.pairing.cost);
+    interface.rxcost = static_cast<std::uint16_t>(std::min(cost, kCostMax));
     interface.hello_interval = config.babel.hello_interval;
     interface.update_interval = config.babel.update_interval;
     interface.rtt_cost = config.babel.rtt_cost;
     interface.rtt_min = config.babel.rtt_min;
     interface.rtt_max = config.babel.rtt_max;
     interface.mtu = config.mtu;
-    interface.imports = babel::rules_for(config.babel.imports, tunnel.pairing.interface);
-    interface.exports = babel::rules_for(config.babel.exports, tunnel.pairing.interface);
+    interface.bounded = config.babel.only_registered_prefixes;
+    interface.routes_max = config.babel.max_routes;
+    const std::string peer = tunnel.peer_name();
+    interface.imports = babel::rules_for(config.babel.imports, tunnel.pairing.interface, peer);
+    interface.exports = babel::rules_for(config.babel.exports, tunnel.pairing.interface, peer);
     out->push_back(ListenBabel{tunnel.pairing.interface});
     speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
 }

@@ -19,6 +19,16 @@ std::map<std::string, RegistryNode> by_name(const Registry& registry) {
     return out;
 }
 
+babel::Holders holders_of(const Registry& registry) {
+    babel::Holders holders;
+    for (const RegistryNode& node : registry.nodes) {
+        const babel::Holder holder{node.organization, node.common_name};
+        if (node.network) holders.add(*node.network, holder);
+        for (const Prefix& prefix : node.prefixes) holders.add(prefix, holder);
+    }
+    return holders;
+}
+
 // Nodes added, removed and altered, for whoever asked for the change.
 std::string describe_difference(const Registry& before, const Registry& after) {
     const auto old_nodes = by_name(before), new_nodes = by_name(after);
@@ -98,6 +108,11 @@ void Node::State::apply_registry(Registry next) {
     if (own == registry.nodes.end() && !registry.nodes.empty()) {
         say(base::Level::warning, "the registry does not have this node: the others will not let it in");
     }
+    if (own != registry.nodes.end() && own->connect != config.connect) {
+        say(base::Level::warning,
+            "the registry has other \"connect\" rules of this node than its configuration: others may try in "
+            "vain (`aronet pub` prints the entry)");
+    }
     std::map<std::uint32_t, Pairing> planned;
     for (Pairing& pairing : pairings(config, registry, host.local_addresses))
         planned.emplace(pairing.if_id, std::move(pairing));
@@ -106,7 +121,9 @@ void Node::State::apply_registry(Registry next) {
         if (!planned.contains(if_id)) gone.push_back(if_id);
     }
     for (const std::uint32_t if_id : gone) forget(if_id);
-    speaker.accept_only(learnable(), now, babel_actions);
+    holders = holders_of(registry);
+    speaker.accept_only(holders, now, babel_actions);
+    if (!claims_due) look_at_claims();
     for (auto& [if_id, pairing] : planned) {
         const auto [it, is_new] = tunnels.try_emplace(if_id);
         Tunnel& tunnel = it->second;
@@ -166,16 +183,6 @@ void Node::State::resolve_soon(std::uint32_t if_id) {
     const auto answered = resolved_at.find(name);
     if (answered == resolved_at.end()) return;  // the answer is still awaited
     names.set(name, std::max(now, answered->second + kAskedAgain));
-}
-
-std::optional<std::vector<Prefix>> Node::State::learnable() const {
-    if (!config.babel.only_registered_prefixes) return std::nullopt;
-    std::vector<Prefix> allowed;
-    for (const RegistryNode& node : registry.nodes) {
-        if (node.network) allowed.push_back(*node.network);
-        allowed.insert(allowed.end(), node.prefixes.begin(), node.prefixes.end());
-    }
-    return allowed;
 }
 
 }  // namespace aronet::overlay

@@ -162,7 +162,10 @@ std::optional<netlink::Route> Node::State::wanted_route(
     if (route.link.empty()) return std::nullopt;
     route.via = best.next_hop;
     route.onlink = best.next_hop.is_v4();
-    const auto* how = first_match(config.babel.install, {.about = about, .interface = route.link});
+    const auto tunnel = tunnels.find(best.on);
+    const std::string peer = tunnel == tunnels.end() ? "" : tunnel->second.peer_name();
+    const auto* how =
+        first_match(config.babel.install, {.about = about, .interface = route.link, .peer = peer});
     if (how == nullptr) return route;
     if (how->refused) return std::nullopt;
     route.key.table = how->table.value_or(route.key.table);

@@ -10,6 +10,7 @@
 #include "overlay/node.hpp"
 #include "overlay/sightings.hpp"
 #include "overlay/tunnel.hpp"
+#include "overlay/way_out.hpp"
 
 #include <map>
 #include <set>
@@ -174,7 +175,6 @@ struct Node::State {
     void resolve_names();
     bool is_wanted(const std::pair<std::string, Family>& name) const;
     void resolve_soon(std::uint32_t if_id);
-    std::optional<std::vector<Prefix>> learnable() const;
 
     // --- ordinary interfaces, what is announced (node_links.cpp)
     const InterfaceRule* rule_for(const std::string& link) const;
@@ -196,6 +196,12 @@ struct Node::State {
     void looked_again();
     std::optional<babel::InterfaceId> babel_interface(const std::string& link) const;
     std::string link_of(babel::InterfaceId id) const;  // empty: gone
+
+    // --- exits, and whose the prefixes are (node_roles.cpp)
+    std::optional<babel::Metric> exit_metric(const babel::Destination& about) const;
+    void offer_exits();
+    void look_at_claims();
+    std::vector<std::string> present_warnings() const;
 
     // --- what passes through the tunnels (node_traffic.cpp)
     void want_counters();
@@ -227,6 +233,7 @@ struct Node::State {
     ike::Engine engine;
     babel::Speaker speaker;
     Registry registry;
+    babel::Holders holders;  // by the registry
     RegistrySource source;
     std::optional<Instant> registry_since;
     const char* registry_from = nullptr;      // as RegistryChanged has it
@@ -243,6 +250,10 @@ struct Node::State {
     std::optional<Instant> look_again_at;  // it failed
     std::optional<Instant> space_due;      // the namespace could not be made
     unsigned space_refusals = 0;
+    WayOut way_out;
+    std::map<babel::Destination, std::string> exits_told;  // what the log said of them last
+    std::optional<Instant> claims_due;                     // to be looked at again
+    std::set<std::string> suspected, disputes;             // found at the last look; at the last two
     std::map<std::string, Ordinary> ordinary;
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;

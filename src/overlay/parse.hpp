@@ -28,6 +28,11 @@ void read_babel(
     const Value& babel, const ReadKey& read_key, bool has_tunnels, Config& config
 );                                                                                    // parse_babel.cpp
 void read_ike_peers(const Value& peers, const ReadKey& read_key, IkeConfig& config);  // parse_ike.cpp
+// parse_roles.cpp
+NodePattern read_node_pattern(const Value& value);  // organization, common_name
+std::optional<ConnectRules> read_connect(const Value& list);
+std::vector<PeerCost> read_peer_costs(const Value& list);
+std::vector<Exit> read_exits(const Value& list);
 
 // Pieces that the files are made of. What is absent leaves `out` as it is.
 void read_duration(const Value& value, Duration low, Duration high, Duration& out);
@@ -38,7 +43,8 @@ void read_number(const Value& value, std::uint64_t low, std::uint64_t high, T& o
     if (number) out = static_cast<T>(*number);
 }
 std::optional<std::string> read_name(const Value& value);           // of an organization or a node
-std::optional<Prefix> read_prefix(const Value& value);              // host bits allowed
+std::optional<Prefix> read_any_prefix(const Value& value);          // host bits allowed
+std::optional<Prefix> read_prefix(const Value& value);              // that may be some node's
 std::vector<Prefix> read_prefixes(const Value& value);              // absent: none
 std::optional<Prefix> read_network(const Value& value);             // IPv6, /64 or shorter
 std::vector<ike::PublicKey> read_public_keys(const Value& value);   // one, or two; absent: none

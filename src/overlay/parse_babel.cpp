@@ -29,20 +29,29 @@ const Keys kLinkKeys = {
     "rtt_min",
     "rtt_max",
     "only_registered_prefixes",
+    "max_routes",
     "import",
     "export"};
-const Keys kBabelKeys = plus(kLinkKeys, {"interfaces", "redistribute", "redistribute_tables", "install"});
+const Keys kBabelKeys =
+    plus(kLinkKeys, {"transit", "peers", "interfaces", "redistribute", "redistribute_tables", "install"});
 const Keys kInterfaceKeys = plus(kLinkKeys, {"name", "type", "split_horizon", "mac", "mac_permissive"});
 
 // What all rules have in common.
 const Keys kMatchKeys = {
     "prefix", "min_length", "max_length", "source", "source_min_length", "source_max_length", "deny"};
-const Keys kImportKeys = plus(kMatchKeys, {"interface", "neighbour", "metric"});
-const Keys kExportKeys = plus(kMatchKeys, {"interface", "metric"});
-const Keys kOwnImportKeys = plus(kMatchKeys, {"neighbour", "metric"});  // of one interface
-const Keys kOwnExportKeys = plus(kMatchKeys, {"metric"});
-const Keys kRedistributeKeys = plus(kMatchKeys, {"interface", "protocol", "local", "metric"});
-const Keys kInstallKeys = plus(kMatchKeys, {"interface", "table", "metric", "pref_src"});
+const Keys kImportKeys = plus(
+    kMatchKeys,
+    {"interface", "peer", "neighbour", "organization", "min_metric", "max_metric", "unregistered", "metric"}
+);
+const Keys kExportKeys =
+    plus(kMatchKeys, {"interface", "peer", "organization", "min_metric", "max_metric", "metric"});
+// Of one ordinary interface, where there are no peers.
+const Keys kOwnImportKeys =
+    plus(kMatchKeys, {"neighbour", "organization", "min_metric", "max_metric", "unregistered", "metric"});
+const Keys kOwnExportKeys = plus(kMatchKeys, {"organization", "min_metric", "max_metric", "metric"});
+const Keys kRedistributeKeys =
+    plus(kMatchKeys, {"interface", "table", "protocol", "local", "min_metric", "max_metric", "metric"});
+const Keys kInstallKeys = plus(kMatchKeys, {"interface", "peer", "table", "metric", "pref_src"});
 
 // ---- costs and intervals: those of the tunnels and of each interface have the same keys
 
@@ -65,6 +74,10 @@ void read_link(const Value& value, Link& link) {
     if (link.rtt_max <= link.rtt_min) value.member("rtt_max").error("must be more than rtt_min");
 }
 
+void read_most(const Value& value, std::optional<std::size_t>& out) {
+    if (!value.is_absent()) read_number(value, 1, 1000000, out.emplace(1));
+}
+
 void read_flag(const Value& value, bool& out) {
     if (!value.is_absent()) out = value.boolean().value_or(out);
 }
@@ -81,7 +94,7 @@ void read_lengths(
 }
 
 std::optional<Prefix> read_optional_prefix(const Value& value) {
-    return value.is_absent() ? std::nullopt : read_prefix(value);
+    return value.is_absent() ? std::nullopt : read_any_prefix(value);
 }
 
 std::optional<Address> read_address(const Value& value) {
@@ -130,6 +143,30 @@ std::string read_pattern(const Value& value) {
     return name;
 }
 
+std::string read_name_pattern(const Value& value) {
+    return value.is_absent() ? "" : value.string().value_or("");
+}
+
+// Of Babel, or of the kernel's routes.
+void read_metrics(const Value& rule, bool of_kernel, babel::Metrics& out) {
+    const Value low = rule.member("min_metric"), high = rule.member("max_metric");
+    const std::uint64_t most = of_kernel ? UINT32_MAX : babel::kInfinity - 1u;
+    read_number(low, 0, most, out.min);
+    read_number(high, 0, most, out.max);
+    if (out.min > out.max) high.error("must not be less than the minimum");
+}
+
+// Where the kernel has it from.
+void read_origin(const Value& rule, babel::Match& match) {
+    const Value table = rule.member("table");
+    if (!table.is_absent()) read_number(table, 1, 0xfffffffe, match.table.emplace());
+    match.protocol = read_protocol(rule.member("protocol"));
+    read_flag(rule.member("local"), match.local);
+    if (!match.local) return;
+    if (match.protocol) rule.member("protocol").error("is of routes, \"local\" of addresses");
+    if (match.table) table.error("is of routes, \"local\" of addresses");
+}
+
 // `keys`: what this kind of rule may ask for.
 babel::Match read_match(const Value& value, const Keys& keys) {
     babel::Match match;
@@ -147,10 +184,12 @@ babel::Match read_match(const Value& value, const Keys& keys) {
     );
     const auto may = [&](const char* key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
     if (may("interface")) match.interface = read_pattern(value.member("interface"));
+    if (may("peer")) match.peer = read_name_pattern(value.member("peer"));
+    if (may("organization")) match.organization = read_name_pattern(value.member("organization"));
     if (may("neighbour")) match.neighbour = read_address(value.member("neighbour"));
-    if (may("protocol")) match.protocol = read_protocol(value.member("protocol"));
-    if (may("local")) read_flag(value.member("local"), match.local);
-    if (match.local && match.protocol) value.member("protocol").error("is of routes, \"local\" of addresses");
+    if (may("min_metric")) read_metrics(value, may("protocol"), match.metrics);
+    if (may("unregistered")) read_flag(value.member("unregistered"), match.unregistered);
+    if (may("protocol")) read_origin(value, match);
     return match;
 }
 
@@ -265,6 +304,7 @@ void read_interface(const Value& value, const ReadKey& read_key, BabelConfig& co
     read_link(value, rule.as);
     read_flag(value.member("split_horizon"), rule.as.split_horizon);
     read_flag(value.member("only_registered_prefixes"), rule.as.bounded);
+    read_most(value.member("max_routes"), rule.as.routes_max);
     read_rules(value.member("import"), kOwnImportKeys, read_metric, rule.as.imports);
     read_rules(value.member("export"), kOwnExportKeys, read_metric, rule.as.exports);
     read_mac(value.member("mac"), read_key, rule.as.mac);
@@ -284,6 +324,9 @@ void read_babel(const Value& babel, const ReadKey& read_key, bool has_tunnels, C
     babel.warn_of_unknown(kBabelKeys);
     read_link(babel, out);
     read_flag(babel.member("only_registered_prefixes"), out.only_registered_prefixes);
+    read_most(babel.member("max_routes"), out.max_routes);
+    read_flag(babel.member("transit"), out.transit);
+    out.peers = read_peer_costs(babel.member("peers"));
     const Value interfaces = babel.member("interfaces"), redistribute = babel.member("redistribute"),
                 tables = babel.member("redistribute_tables");
     if (!interfaces.is_absent()) {

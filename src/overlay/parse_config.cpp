@@ -262,6 +262,8 @@ std::optional<Config> parse_config(
          "common_name",
          "daemon",
          "endpoints",
+         "connect",
+         "exit",
          "babel",
          "ike",
          "registry",
@@ -276,6 +278,8 @@ std::optional<Config> parse_config(
     read_babel(root.member("babel"), read_key, has_tunnels, config);
     read_ike(root.member("ike"), read_key, config.ike);
     read_registry_source(root.member("registry"), config.registry);
+    config.connect = read_connect(root.member("connect"));
+    config.exits = read_exits(root.member("exit"));
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
     if (!has_tunnels && config.babel.interfaces.empty()) {

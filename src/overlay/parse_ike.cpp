@@ -71,18 +71,13 @@ ike::SharedSecret read_secret(
     return ike::SharedSecret(secret->view());
 }
 
-std::string read_name_pattern(const Value& value) {
-    return value.is_absent() ? "*" : value.string().value_or("*");
-}
-
 void read_peer(const Value& value, const ReadKey& read_key, IkeConfig& config) {
     if (!value.is_object()) return;
     value.warn_of_unknown(
         {"organization", "common_name", "psk", "psk_file", "ppk", "ppk_file", "ppk_id", "ppk_required"}
     );
     IkePeer peer;
-    peer.organization = read_name_pattern(value.member("organization"));
-    peer.common_name = read_name_pattern(value.member("common_name"));
+    peer.nodes = read_node_pattern(value);
     peer.psk = read_secret(value, "psk", kPskShort, read_key);
     ike::Ppk ppk;
     ppk.secret = read_secret(value, "ppk", kPpkShort, read_key);

@@ -99,7 +99,7 @@ void read_remarks(const Value& remarks, RegistryNode& node, const std::string& n
     if (remarks.is_absent()) return remarks.warning("is missing: nothing is routed to this node");
     if (!remarks.is_object()) return;
     // Anything may stand here that only people read; but what is nearly ours is meant to be.
-    remarks.warn_of_misspelt({"network", "prefixs", "prefixes", "extra_network"});
+    remarks.warn_of_misspelt({"network", "prefixs", "prefixes", "extra_network", "connect"});
     const Value network = remarks.member("network"), prefixes = remarks.member(kPrefixSpellings);
     if (network.is_absent()) {
         remarks.warning("has no \"network\": nothing is routed to this node");
@@ -107,6 +107,7 @@ void read_remarks(const Value& remarks, RegistryNode& node, const std::string& n
         node.network = read_network(network);
     }
     node.prefixes = read_prefixes(prefixes);
+    node.connect = read_connect(remarks.member("connect"));
     check_ranges(remarks, node, name, seen);
     warn_of_anycast(prefixes, node, name, seen);
 }

@@ -114,13 +114,17 @@ std::optional<std::string> read_name(const Value& value) {
     return std::nullopt;
 }
 
-std::optional<Prefix> read_prefix(const Value& value) {
+std::optional<Prefix> read_any_prefix(const Value& value) {
     const auto text = value.string();
-    if (!text) return std::nullopt;
-    const auto prefix = Prefix::parse(*text);
-    if (!prefix) {
-        value.expected("a prefix like \"192.168.1.0/24\" or \"fd00::/64\"");
-    } else if (prefix->is_any()) {
+    const auto prefix = text ? Prefix::parse(*text) : std::nullopt;
+    if (text && !prefix) value.expected("a prefix like \"192.168.1.0/24\" or \"fd00::/64\"");
+    return prefix;
+}
+
+std::optional<Prefix> read_prefix(const Value& value) {
+    const auto prefix = read_any_prefix(value);
+    if (!prefix) return std::nullopt;
+    if (prefix->is_any()) {
         value.error(
             prefix->to_string() + " would lead all traffic into the overlay, that of its tunnels too"
         );

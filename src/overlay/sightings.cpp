@@ -74,8 +74,14 @@ bool Sightings::see(const netlink::ForeignRoute& notice) {
     const netlink::Route& route = notice.route;
     if (route.key.space != space_) return false;
     const Destination about = destination_of(route.key);
-    const babel::Metric* metric =
-        first_match(rules_, {.about = about, .interface = route.link, .protocol = notice.protocol});
+    const babel::Metric* metric = first_match(
+        rules_,
+        {.about = about,
+         .interface = route.link,
+         .metric = route.key.metric,
+         .table = route.key.table,
+         .protocol = notice.protocol}
+    );
     if (metric == nullptr || *metric == babel::kInfinity) return forget(route.key);
     const Route seen{about.prefix, *metric, route.key.table, route.key.metric, number_of(route.link)};
     const auto [known, fresh] = routes_[about.source].insert(seen);

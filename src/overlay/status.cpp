@@ -1,6 +1,7 @@
 // What a node says of itself, as JSON (docs/control.md: the fields stay).
 
 #include "overlay/node_state.hpp"
+#include "overlay/origins.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -22,15 +23,6 @@ json milliseconds_or_null(const std::optional<Duration>& duration) {
 
 json endpoint_or_null(const std::optional<Endpoint>& endpoint) {
     return endpoint ? json(endpoint->to_string()) : json(nullptr);
-}
-
-std::string router_id_text(babel::RouterId id) {
-    base::Bytes bytes;
-    base::Writer(bytes).u64(id);
-    std::string text;
-    for (std::size_t i = 0; i < 8; ++i)
-        text += (i == 0 ? "" : ":") + base::to_hex(base::ByteView(bytes).subspan(i, 1));
-    return text;
 }
 
 const char* state_name(ike::PeerState state) {
@@ -58,20 +50,10 @@ json peer_or_null(const Node::State& s, babel::InterfaceId id) {
     return tunnel == s.tunnels.end() ? json(nullptr) : json(tunnel->second.peer_name());
 }
 
-// Who announces a prefix, by the registry: the longest match, since a network holds its node's SIDs.
-std::string owner(const Registry& registry, const Prefix& prefix) {
-    std::string name;
-    unsigned best = 0;
-    for (const RegistryNode& node : registry.nodes) {
-        const auto consider = [&](const Prefix& own) {
-            if (!own.contains(prefix) || (!name.empty() && own.length() < best)) return;
-            name = node.organization + "/" + node.common_name;
-            best = own.length();
-        };
-        if (node.network) consider(*node.network);
-        for (const Prefix& own : node.prefixes) consider(own);
-    }
-    return name;
+// Whose a prefix is, by the registry: the longest match, since a network holds its node's SIDs.
+std::string owner(const babel::Holders& holders, const Prefix& prefix) {
+    const auto& list = holders.of(prefix);
+    return list.empty() ? "" : list.front().organization + "/" + list.front().common_name;
 }
 
 json tunnels_json(const Node::State& s) {
@@ -131,6 +113,8 @@ json neighbours_json(const Node::State& s) {
             {"hello_history", view.hello_history},
             {"since_seconds", seconds(s.now - view.since)},
             {"routes", view.routes},
+            {"routes_max", view.routes_max},
+            {"refused", view.refused},
         });
     }
     return {{"schema", "aronet.neighbours/1"}, {"neighbours", list}};
@@ -151,7 +135,7 @@ json routes_json(const Node::State& s) {
             {"seqno", view.seqno},
             {"feasible", view.feasible},
             {"selected", view.selected},
-            {"node", owner(s.registry, view.destination.prefix)},
+            {"node", owner(s.holders, view.destination.prefix)},
             {"since_seconds", seconds(s.now - view.since)},
         });
     }
@@ -232,6 +216,20 @@ json registry_json(const Node::State& s) {
     };
 }
 
+json exits_json(const Node::State& s) {
+    json list = json::array();
+    for (const Exit& exit : s.config.exits) {
+        const std::string obstacle = s.way_out.obstacle(exit.about.prefix.family());
+        list.push_back(
+            {{"prefix", exit.about.prefix.to_string()},
+             {"source", exit.about.source.to_string()},
+             {"announced", obstacle.empty()},
+             {"obstacle", obstacle.empty() ? json(nullptr) : json(obstacle)}}
+        );
+    }
+    return list;
+}
+
 json info_json(const Node::State& s) {
     return {
         {"schema", "aronet.info/1"},
@@ -284,8 +282,8 @@ json status_json(const Node::State& s) {
     answer["interfaces"] = interfaces_json(s);
     answer["neighbours"] = {{"total", neighbours.size()}, {"reachable", reachable}};
     answer["routes"] = {{"installed", s.routes_told()}};
-    answer["warnings"] = s.warnings;
-    for (const std::string& trouble : s.keeper.troubles()) answer["warnings"].push_back(trouble);
+    answer["exits"] = exits_json(s);
+    answer["warnings"] = s.present_warnings();
     answer["drops"] = {
         {"ike", s.engine.drops().totals()}, {"babel", s.speaker.drops().totals()}, {"esp", s.esp_drops}};
     return answer;

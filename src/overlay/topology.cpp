@@ -64,14 +64,29 @@ void number(std::vector<Pairing>& list, const std::string& ifname) {
     }
 }
 
-void share(const RegistryNode& node, const std::vector<IkePeer>& rules, ike::Peer& peer) {
-    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const IkePeer& each) {
-        return babel::fits(each.organization, node.organization) &&
-               babel::fits(each.common_name, node.common_name);
+template <class Rule>
+const Rule* first_for(
+    const std::vector<Rule>& rules, const std::string& organization, const std::string& name
+) {
+    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const Rule& each) {
+        return each.nodes.fits(organization, name);
     });
-    if (rule == rules.end()) return;
+    return rule == rules.end() ? nullptr : &*rule;
+}
+
+void share(const RegistryNode& node, const std::vector<IkePeer>& rules, ike::Peer& peer) {
+    const auto* rule = first_for(rules, node.organization, node.common_name);
+    if (rule == nullptr) return;
     peer.psk = rule->psk;
     peer.ppk = rule->ppk;
+}
+
+bool admits(
+    const std::optional<ConnectRules>& rules, const std::string& organization, const std::string& name
+) {
+    if (!rules) return true;
+    const auto* rule = first_for(*rules, organization, name);
+    return rule != nullptr && !rule->refused;
 }
 
 Pairing pair_up(
@@ -101,11 +116,18 @@ Pairing pair_up(
     pairing.hostname = other.hostname;
     pairing.remote_port = other.port;
     pairing.updown = own.updown;
+    const auto* dearer = first_for(config.babel.peers, node.organization, node.common_name);
+    pairing.cost = dearer != nullptr ? dearer->cost : std::uint16_t(0);
     pairing.link_local = link_local(peer);
     return pairing;
 }
 
 }  // namespace
+
+bool connected(const Config& config, const RegistryNode& node) {
+    return admits(config.connect, node.organization, node.common_name) &&
+           admits(node.connect, config.organization, config.common_name);
+}
 
 std::vector<Pairing> pairings(
     const Config& config, const Registry& registry, const std::vector<Address>& local_addresses
@@ -113,6 +135,7 @@ std::vector<Pairing> pairings(
     std::vector<Pairing> list;
     for (const RegistryNode& node : registry.nodes) {
         if (node.organization == config.organization && node.common_name == config.common_name) continue;
+        if (!connected(config, node)) continue;
         for (const EndpointConfig& own : config.endpoints) {
             const bool own_known = own.address || own.address_range || !own.hostname.empty();
             for (const RegistryEndpoint& other : node.endpoints) {
@@ -139,6 +162,7 @@ bool operator==(const Pairing& a, const Pairing& b) {
             p.remote_port,
             p.link_local,
             p.updown,
+            p.cost,
             p.peer.local,
             p.peer.remote,
             p.peer.remote_keys,

@@ -1,8 +1,8 @@
 #pragma once
 
-// Which tunnels a node has: every endpoint of ours with every endpoint of every other node of the same
-// family, unless neither has an address. Pure, and stable: equal configurations give equal names, numbers and
-// addresses, after a restart too.
+// Which tunnels a node has: every endpoint of ours with every endpoint of the same family of every other node
+// that both sides want one with, unless neither has an address. Pure, and stable: equal configurations give
+// equal names, numbers and addresses, after a restart too.
 
 #include "ike/engine.hpp"
 #include "overlay/config.hpp"
@@ -18,12 +18,17 @@ struct Pairing {
     ike::Peer peer;
     std::string hostname;  // the peer's, to be resolved, or empty
     std::uint16_t remote_port = 0;
-    Address link_local;  // ours on the tunnel
-    std::string updown;  // script of our endpoint, or empty
+    Address link_local;      // ours on the tunnel
+    std::string updown;      // script of our endpoint, or empty
+    std::uint16_t cost = 0;  // of this peer, beside rxcost
 };
 
 // Numbers from here on are no tunnels: ordinary interfaces are told apart by them.
 inline constexpr std::uint32_t kOrdinaryIdMin = 0xffff0000;
+
+// Whether this node and that one have tunnels: both have to want it. The node says in the registry what it
+// wants, so that both sides come to the same answer.
+bool connected(const Config& config, const RegistryNode& node);
 
 // Sorted by if_id. `local_addresses` are for endpoints of ours that are given as a range.
 std::vector<Pairing> pairings(

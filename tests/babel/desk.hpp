@@ -16,6 +16,16 @@ inline Address ip(const char* text) { return Address::parse(text).value(); }
 inline Prefix net(const char* text) { return Prefix::parse(text).value(); }
 inline Destination to(const char* text) { return Destination::of(net(text)); }
 
+// Prefixes that somebody of an organization has been given.
+inline void give(Holders& holders, const char* organization, std::initializer_list<const char*> prefixes) {
+    for (const char* prefix : prefixes) holders.add(net(prefix), {organization, "node"});
+}
+inline Holders given(std::initializer_list<const char*> prefixes) {
+    Holders holders;
+    give(holders, "acme", prefixes);
+    return holders;
+}
+
 inline constexpr RouterId kUs = 0x0200'0000'0000'0001;
 
 struct Sent {

@@ -81,6 +81,126 @@ TEST_CASE("rules are picked by the interface they are for") {
     CHECK(first_match(lan, {.about = to("10.0.0.0/24")}) == &lan[0].verdict);
 }
 
+TEST_CASE("rules are picked by the peer of a tunnel; where there is none, no rule that asks for one is") {
+    MetricRules rules{rule("10.0.0.0/8", 1), rule("10.0.0.0/8", 2), rule("10.0.0.0/8", 3)};
+    rules[0].match.peer = "olive/*";
+    rules[1].match.peer = "*";
+    const MetricRules tunnel = rules_for(rules, "aronet-1", "olive/berlin");
+    REQUIRE(tunnel.size() == 3);
+    CHECK(first_match(tunnel, {.about = to("10.0.0.0/24")}) == &tunnel[0].verdict);
+    CHECK(rules_for(rules, "aronet-2", "maple/cairo").size() == 2);
+    REQUIRE(rules_for(rules, "lan").size() == 1);
+    CHECK(rules_for(rules, "lan")[0].verdict == 3);
+    const Destination about = to("10.0.0.0/24");
+    CHECK(rules[0].match.accepts({.about = about, .peer = "olive/berlin"}));
+    CHECK_FALSE(rules[0].match.accepts({.about = about, .peer = "maple/cairo"}));
+    CHECK_FALSE(rules[1].match.accepts({.about = about}));
+}
+
+TEST_CASE("a prefix is his who was given the longest that holds it, or theirs") {
+    Holders holders;
+    give(holders, "olive", {"10.0.0.0/8", "fd01::/64"});
+    give(holders, "maple", {"10.1.0.0/16", "fd01::/64"});
+    CHECK(holders.of(net("10.1.2.0/24")) == std::vector<Holder>{{"maple", "node"}});
+    CHECK(holders.of(net("10.2.0.0/16")) == std::vector<Holder>{{"olive", "node"}});
+    CHECK(holders.of(net("fd01::/80")).size() == 2);
+    CHECK(holders.of(net("11.0.0.0/8")).empty());
+    CHECK(holders.of(net("10.0.0.0/7")).empty());
+    CHECK(holders.has(net("10.1.0.0/16")));
+    CHECK_FALSE(holders.has(net("10.1.2.0/24")));
+    const Match of_olive{.organization = "ol*"};
+    const auto accepts_of = [&](const char* prefix) {
+        return of_olive.accepts({.about = to(prefix), .holders = &holders});
+    };
+    CHECK(accepts_of("10.2.0.0/16"));
+    CHECK(accepts_of("fd01::/80"));
+    CHECK_FALSE(accepts_of("10.1.2.0/24"));
+    CHECK_FALSE(accepts_of("11.0.0.0/8"));
+    CHECK_FALSE(of_olive.accepts({.about = to("10.2.0.0/16")}));
+}
+
+TEST_CASE("a rule asks for a range of metrics and for a table") {
+    const Destination about = to("10.0.0.0/24");
+    const Match cheap{.metrics = {10, 100}}, of_table{.table = 200u};
+    for (const std::uint32_t metric : {10u, 100u}) CHECK(cheap.accepts({.about = about, .metric = metric}));
+    for (const std::uint32_t metric : {9u, 101u})
+        CHECK_FALSE(cheap.accepts({.about = about, .metric = metric}));
+    const auto in_table = [&](std::uint32_t table) {
+        return of_table.accepts({.about = about, .table = table, .protocol = std::uint8_t{4}});
+    };
+    CHECK(in_table(200));
+    CHECK_FALSE(in_table(254));
+    CHECK_FALSE(of_table.accepts({.about = about}));
+}
+
+TEST_CASE("beyond the registry only a rule that says so lets anything in, and others have no say there") {
+    Desk desk;
+    InterfaceConfig config = Desk::link();
+    Rule<Metric> exits = rule("::/0", 5), all{{}, 7};
+    exits.match.lengths = {0, 0};
+    exits.match.unregistered = true;
+    config.imports = {all, exits};
+    desk.plug(1, config);
+    desk.befriend(1, kNeighbour);
+    desk.speaker.accept_only(given({"10.0.0.0/8"}), desk.now, desk.actions);
+    for (const char* prefix : {"::/0", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8"})
+        desk.say(1, kNeighbour, Announce{prefix});
+    REQUIRE(desk.route(to("::/0"), kNeighbour));
+    CHECK(desk.route(to("::/0"), kNeighbour)->received_metric == 105);
+    REQUIRE(desk.route(to("10.1.0.0/16"), kNeighbour));
+    CHECK(desk.route(to("10.1.0.0/16"), kNeighbour)->received_metric == 107);
+    CHECK(desk.speaker.routes().size() == 2);
+    CHECK(desk.dropped("update for a prefix that is not allowed") == 2);
+    // Another registry does not shut it out.
+    desk.speaker.accept_only(given({"12.0.0.0/8"}), desk.now, desk.actions);
+    desk.pass(0s);
+    CHECK(desk.route(to("::/0"), kNeighbour));
+    CHECK_FALSE(desk.route(to("10.1.0.0/16"), kNeighbour));
+}
+
+TEST_CASE("an import filter goes by the metric as it was announced") {
+    Desk desk;
+    InterfaceConfig config = Desk::link();
+    config.imports = {{{.metrics = {0, 99}}, 50}, {{.metrics = {1000, 65534}}, kInfinity}};
+    desk.plug(1, config);
+    desk.befriend(1, kNeighbour);
+    const auto hear = [&](Metric metric, SeqNo seqno) {
+        desk.say(1, kNeighbour, Announce{.prefix = "10.1.0.0/16", .metric = metric, .seqno = seqno});
+        const auto route = desk.route(to("10.1.0.0/16"), kNeighbour);
+        return route ? route->received_metric : kInfinity;
+    };
+    CHECK(hear(90, 1) == 140);
+    CHECK(hear(100, 2) == 100);
+    CHECK(hear(1000, 3) == kInfinity);
+    CHECK(hear(99, 4) == 149);
+}
+
+TEST_CASE("an export filter that asks whose a prefix is follows the registry") {
+    Desk desk;
+    InterfaceConfig filtered = Desk::link("fe80::1");
+    filtered.exports = {{{.organization = "maple"}, kInfinity}};
+    desk.plug(1, filtered);
+    desk.befriend(1, kNeighbour);
+    Holders before = given({"10.2.0.0/16"}), after = before;
+    give(after, "maple", {"10.1.0.0/16"});
+    desk.speaker.accept_only(before, desk.now, desk.actions);
+    for (const char* prefix : {"10.1.0.0/16", "10.2.0.0/16"})
+        desk.speaker.announce(to(prefix), 0, desk.now, desk.actions);
+    desk.pass(5s);
+    REQUIRE(desk.announced(1, to("10.1.0.0/16")));
+    CHECK(desk.announced(1, to("10.1.0.0/16"))->metric == 0);
+    desk.forget();
+    desk.speaker.accept_only(after, desk.now, desk.actions);
+    desk.pass(1s);
+    REQUIRE(desk.announced(1, to("10.1.0.0/16")));
+    CHECK(desk.announced(1, to("10.1.0.0/16"))->metric == kInfinity);
+    desk.forget();
+    desk.speaker.accept_only(before, desk.now, desk.actions);
+    desk.pass(1s);
+    REQUIRE(desk.announced(1, to("10.1.0.0/16")));
+    CHECK(desk.announced(1, to("10.1.0.0/16"))->metric == 0);
+}
+
 TEST_CASE("an import filter refuses, makes dearer and asks who said it") {
     Desk desk;
     InterfaceConfig config = Desk::link();
@@ -152,7 +272,7 @@ TEST_CASE("an interface that is not bounded learns what the others may not") {
     };
     tell_both();
     CHECK(desk.forwarding.reaches(to("10.1.0.0/16"), kNeighbour));
-    desk.speaker.accept_only(std::vector<Prefix>{net("10.2.0.0/16")}, desk.now, desk.actions);
+    desk.speaker.accept_only(given({"10.2.0.0/16"}), desk.now, desk.actions);
     desk.pass(10ms);
     CHECK(desk.forwarding.reaches(to("10.1.0.0/16"), kOther));
     CHECK_FALSE(desk.route(to("10.1.0.0/16"), kNeighbour));

@@ -162,7 +162,7 @@ TEST_CASE("martians are refused") {  // T42, D19
 
 TEST_CASE("only prefixes within those allowed are learned, and a narrower choice drops the others at once") {
     Router desk;
-    desk.speaker.accept_only(std::vector{net("fd00::/48"), net("10.0.0.0/8")}, desk.now, desk.actions);
+    desk.speaker.accept_only(given({"fd00::/48", "10.0.0.0/8"}), desk.now, desk.actions);
     for (const char* text :
          {"fd00::/64", "fd00::/48", "fd00::/32", "fd01::/64", "10.1.0.0/16", "11.0.0.0/8", "::/0"}) {
         desk.say(1, kA, Announce{text});
@@ -171,7 +171,7 @@ TEST_CASE("only prefixes within those allowed are learned, and a narrower choice
     CHECK(desk.dropped("update for a prefix that is not allowed") == 4);
     CHECK(desk.notes.size() == 1);
     desk.pass(1s);
-    desk.speaker.accept_only(std::vector{net("10.1.0.0/16")}, desk.now, desk.actions);
+    desk.speaker.accept_only(given({"10.1.0.0/16"}), desk.now, desk.actions);
     desk.pass(0s);
     CHECK(desk.forwarding.ways.size() == 1);
     CHECK(desk.announced(2, kD)->metric == kInfinity);

@@ -223,7 +223,7 @@ TEST_CASE("whatever changes about an interface, it goes on, with its neighbours 
     desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
     desk.pass(10s);
     desk.speaker.change_interface(1, 1280, ip("192.0.2.1"), desk.now, desk.actions);
-    desk.speaker.accept_only(std::vector{net("fd00::/8")}, desk.now, desk.actions);
+    desk.speaker.accept_only(given({"fd00::/8"}), desk.now, desk.actions);
     desk.speaker.suspect(1, 50, desk.now, desk.actions);
     MacConfig permissive;
     permissive.permissive = true;

@@ -122,11 +122,41 @@ TEST_CASE("with a namespace a veth pair leads into it and default routes lead ou
     ));
 }
 
-TEST_CASE("what is ours is never routed away, not even when others claim it too") {
-    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+TEST_CASE("what is ours leaves the overlay towards this host, also when others claim it, or something wider"
+) {
+    for (const Mode mode : {Mode::vrf, Mode::netns, Mode::none}) {
+        std::size_t found = 0;
         for (const auto& route : objects(mode, 3).routes) {
-            CHECK(route.key.destination != *Prefix::parse("10.1.0.0/16"));
-            CHECK(route.key.destination != *Prefix::parse("fd66::/64"));
+            const bool ours = route.key.destination == *Prefix::parse("10.1.0.0/16") ||
+                              route.key.destination == *Prefix::parse("fd66::/64");
+            if (!ours) continue;
+            ++found;
+            CHECK(route.key.metric == 1024);
+            CHECK(route.key.table == (mode == Mode::vrf ? 128 : 254));
+            if (mode == Mode::vrf) CHECK(route.kind == netlink::RouteKind::skip);
+            if (mode == Mode::netns) CHECK(route.via == Address::parse("fd66::ffff:0:0:1"));
+        }
+        CHECK(found == (mode == Mode::none ? 0 : 2));
+    }
+}
+
+TEST_CASE("what leaves by an exit goes to the host, for its sources before what others announce") {
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        Config with = config(mode);
+        const Prefix any = Prefix::any(Family::v6), source = *Prefix::parse("fd10::/16");
+        with.exits = {{{any, source}, 0}, {babel::Destination::of(Prefix::any(Family::v4)), 0}};
+        const auto lines = words(desired(with, registry(1), {}));
+        if (mode == Mode::vrf) {
+            CHECK(says(lines, "ip -6 route replace throw ::/0 from fd10::/16 table 128 proto 140 metric 1024")
+            );
+            CHECK(says(lines, "ip route replace throw 0.0.0.0/0 table 128 proto 140 metric 1024"));
+        } else {
+            CHECK(says(
+                lines,
+                "ip -n overlay -6 route replace ::/0 from fd10::/16 via fd66::ffff:0:0:1 dev aronet table "
+                "254 "
+                "proto 140 metric 1024"
+            ));
         }
     }
 }

@@ -126,6 +126,36 @@ TEST_CASE("rules are read in their order with all they ask for") {
     CHECK(babel.install[1].verdict == Installation{false, 100, 5, *Address::parse("10.1.1.1")});
 }
 
+TEST_CASE("rules ask for peers, holders, metrics, tables, and for what the registry does not have") {
+    const auto config = parse(R"("import": [
+            {"prefix": "::/0", "max_length": 0, "peer": "olive/*", "unregistered": true},
+            {"organization": "maple", "min_metric": 10, "max_metric": 100, "deny": true}],
+        "export": [{"peer": "maple/cairo", "organization": "o*", "max_metric": 5, "deny": true}],
+        "redistribute": [{"table": 100, "min_metric": 70000, "protocol": "static"}],
+        "install": [{"peer": "olive/berlin", "table": 77}],
+        "interfaces": [{"name": "e", "import": [{"organization": "olive", "unregistered": true}]}])");
+    REQUIRE(config);
+    const BabelConfig& babel = config->babel;
+    CHECK(
+        babel.imports[0].match ==
+        babel::Match{.peer = "olive/*", .prefix = net("::/0"), .lengths = {0, 0}, .unregistered = true}
+    );
+    CHECK(babel.imports[1].match == babel::Match{.organization = "maple", .metrics = {10, 100}});
+    CHECK(
+        babel.exports[0].match == babel::Match{.peer = "maple/cairo", .organization = "o*", .metrics = {0, 5}}
+    );
+    CHECK(
+        babel.redistribute[0].match ==
+        babel::Match{.metrics = {70000, UINT32_MAX}, .table = 100u, .protocol = std::uint8_t{4}}
+    );
+    CHECK(babel.install[0].match == babel::Match{.peer = "olive/berlin"});
+    CHECK(babel.install[0].verdict.table == 77u);
+    CHECK(first(config).imports[0].match == babel::Match{.organization = "olive", .unregistered = true});
+    std::string told;
+    parse(R"("interfaces": [{"name": "e", "import": [{"peer": "a/b"}]}])", &told);
+    CHECK(told.find("babel.interfaces[0].import[0].peer") != std::string::npos);  // nobody there has a name
+}
+
 TEST_CASE("what is wrong with a rule or an interface is told where it stands") {
     const std::pair<const char*, const char*> wrong[] = {
         {R"("interfaces": [{"type": "wired"}])", "babel.interfaces[0].name"},
@@ -142,6 +172,14 @@ TEST_CASE("what is wrong with a rule or an interface is told where it stands") {
         {R"("import": [{"prefix": "10.0.0.0/8", "max_length": 33}])", "babel.import[0].max_length"},
         {R"("import": [{"min_length": 24, "max_length": 16}])", "must not be less than the minimum"},
         {R"("export": [{"metric": 1, "deny": true}])", "of what is denied"},
+        {R"("import": [{"min_metric": 5, "max_metric": 4}])", "babel.import[0].max_metric"},
+        {R"("export": [{"max_metric": 65535}])", "babel.export[0].max_metric"},
+        {R"("redistribute": [{"table": 0}])", "babel.redistribute[0].table"},
+        {R"("redistribute": [{"local": true, "table": 4}])", "of addresses"},
+        {R"("transit": "no")", "babel.transit"},
+        {R"("max_routes": 0)", "babel.max_routes"},
+        {R"("peers": [{"common_name": "a"}])", "babel.peers[0].cost"},
+        {R"("peers": [{"cost": 65535}])", "babel.peers[0].cost"},
         {R"("redistribute": [{"protocol": 140}])", "is our own"},
         {R"("redistribute": [{"protocol": "statc"}])", "babel.redistribute[0].protocol"},
         {R"("redistribute": [{"local": true, "protocol": 4}])", "of addresses"},

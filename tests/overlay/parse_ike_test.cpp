@@ -65,7 +65,7 @@ TEST_CASE("a postquantum preshared key has a name and may be required") {
     REQUIRE(list.size() == 2);
     CHECK(list[0].ppk == ike::Ppk{"one", ike::SharedSecret(base::Bytes(32, 0x55)), true});
     CHECK(list[0].psk.empty());
-    CHECK(list[0].organization == "*");
+    CHECK(list[0].nodes.organization == "*");
     CHECK(list[1].ppk->id == "two");
     CHECK_FALSE(list[1].ppk->required);
     CHECK_FALSE(list[1].psk.empty());

@@ -40,6 +40,22 @@ TEST_CASE("a route is offered while it is there, its link is up and a rule wants
     CHECK(seen.take_touched() == std::set{to("10.1.0.0/16")});
 }
 
+TEST_CASE("rules ask for the table and the priority that the kernel has a route with") {
+    Sightings seen(
+        Space::underlay, {{{.metrics = {100, 200}, .table = 254u}, 10}, {{.metrics = {300, UINT32_MAX}}, 20}}
+    );
+    seen.see(route("10.1.0.0/16", 4, "eth0", 100));
+    seen.see(route("10.2.0.0/16", 4, "eth0", 99));
+    seen.see(route("10.3.0.0/16", 4, "eth0", 70000));
+    auto elsewhere = route("10.4.0.0/16", 4, "eth0", 100);
+    elsewhere.route.key.table = 100;
+    seen.see(elsewhere);
+    CHECK(seen.offered(to("10.1.0.0/16")) == 10);
+    CHECK_FALSE(seen.offered(to("10.2.0.0/16")));
+    CHECK(seen.offered(to("10.3.0.0/16")) == 20);
+    CHECK_FALSE(seen.offered(to("10.4.0.0/16")));
+}
+
 TEST_CASE("a route that changes into one that no rule wants is offered no more") {
     Sightings seen(Space::underlay, all_static());
     seen.see(route("10.1.0.0/16", 4, "eth0"));

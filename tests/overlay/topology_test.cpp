@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <map>
 #include <set>
 
 using namespace aronet;
@@ -95,6 +96,61 @@ TEST_CASE("both ends agree on who initiates, and who cannot be reached always do
     CHECK(here.peer.local == there.peer.remote);
     CHECK(here.link_local != there.link_local);
     CHECK(pairings(config({own("")}), registry, {}).at(0).peer.initiate_first);
+}
+
+namespace {
+
+ConnectRules only(const char* common_name) { return {{{"*", common_name}, false}}; }
+
+// Who of these has a tunnel with whom, each by its own configuration and the registry.
+std::set<std::string> tunnels(const std::map<std::string, std::optional<ConnectRules>>& rules, bool told) {
+    Registry registry;
+    int number = 0;
+    for (const auto& [name, connect] : rules) {
+        registry.nodes.push_back(node(name.c_str(), {theirs(("192.0.2." + std::to_string(++number)).c_str())})
+        );
+        if (told) registry.nodes.back().connect = connect;
+    }
+    std::set<std::string> found;
+    for (const RegistryNode& self : registry.nodes) {
+        Config own_config = config({own(self.endpoints[0].address->to_string().c_str())});
+        own_config.common_name = self.common_name;
+        own_config.connect = rules.at(self.common_name);
+        for (const Pairing& pairing : pairings(own_config, registry, {}))
+            found.insert(self.common_name + pairing.peer.remote.common_name);
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("a tunnel is where both sides want it, and both know: a hub, a list, and what is refused") {
+    using Rules = std::map<std::string, std::optional<ConnectRules>>;
+    const Rules hub{{"a", only("h*")}, {"b", only("h*")}, {"h", std::nullopt}};
+    CHECK(tunnels(hub, true) == std::set<std::string>{"ah", "ha", "bh", "hb"});
+    const Rules list{{"a", only("b")}, {"b", std::nullopt}, {"c", std::nullopt}};
+    CHECK(tunnels(list, true) == std::set<std::string>{"ab", "ba", "bc", "cb"});
+    const Rules but_one{
+        {"a", {{{{"*", "b"}, true}, {{"*", "*"}, false}}}}, {"b", std::nullopt}, {"c", std::nullopt}};
+    CHECK(tunnels(but_one, true) == std::set<std::string>{"ac", "ca", "bc", "cb"});
+    const Rules nobody{{"a", ConnectRules{}}, {"b", std::nullopt}};
+    CHECK(tunnels(nobody, true).empty());
+    // Where the registry does not tell, only the other side asks in vain.
+    CHECK(tunnels(hub, false) == std::set<std::string>{"ah", "ha", "bh", "hb"});
+    CHECK(tunnels(list, false) == std::set<std::string>{"ab", "ba", "bc", "cb", "ca"});
+}
+
+TEST_CASE("nodes are told by both names, the first rule that fits one decides, also about its cost") {
+    Registry registry{{node("two", {theirs("192.0.2.2")}), node("three", {theirs("192.0.2.3")})}, ""};
+    registry.nodes[1].organization = "other";
+    Config c = config({own("192.0.2.1")});
+    c.connect = {{{{"other", "*"}, false}}};
+    REQUIRE(pairings(c, registry, {}).size() == 1);
+    CHECK(pairings(c, registry, {})[0].peer.remote.organization == "other");
+    c.connect.reset();
+    c.babel.peers = {{{"acme", "t*"}, 100}, {{"*", "*"}, 7}};
+    for (const Pairing& pairing : pairings(c, registry, {}))
+        CHECK(pairing.cost == (pairing.peer.remote.organization == "acme" ? 100 : 7));
 }
 
 TEST_CASE("without serial numbers the older identity says where an endpoint is") {
