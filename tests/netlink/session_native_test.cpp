@@ -113,7 +113,9 @@ TEST_CASE("a route that skips its table leaves a destination to the next rule", 
     Host host;
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
     host.run(
-        Space::underlay, "ip link add way type dummy; ip link set way up; ip addr add 192.0.2.1/24 dev way"
+        Space::underlay,
+        "ip link add way type veth peer name yaw; ip link set yaw up; ip link set way up; ip addr add "
+        "192.0.2.1/24 dev way"
     );
     host.run(Space::underlay, "ip addr add 2001:db8::1/64 dev way nodad");
     host.run(Space::underlay, "ip -4 route add default dev way; ip -6 route add default dev way");

@@ -49,6 +49,7 @@ struct World::Host {
         if (!plan.behind_nat) endpoint.address = address;
         endpoint.serial_number = "0";
         out.endpoints.push_back(endpoint);
+        if (plan.configure) plan.configure(out);
         return out;
     }
 };

@@ -51,6 +51,7 @@ overlay::Registry World::registry_of(const std::set<std::size_t>& members) const
         node.keys = {host.public_key};
         node.network = host.network;
         node.prefixes = {host.prefix};
+        if (host.plan.tells_connect && host.plan.configure) node.connect = host.config().connect;
         overlay::RegistryEndpoint endpoint;
         if (!host.plan.behind_nat) endpoint.address = host.address;
         endpoint.serial_number = "0";

@@ -31,6 +31,8 @@ struct HostPlan {
     overlay::Mode mode = overlay::Mode::vrf;
     bool changes_keys = false;  // every half minute
     Duration suspicion_time = std::chrono::seconds(1);
+    std::function<void(overlay::Config&)> configure;  // beyond that
+    bool tells_connect = true;                        // the registry has its rules
 };
 
 class World {

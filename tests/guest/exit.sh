@@ -1,0 +1,7 @@
+#!/bin/bash
+# An exit node whose overlay is a VRF, with the kernel's data plane.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+. "$root/tests/exit.sh"
+load_modules
+check_exit vrf kernel
