@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
@@ -118,7 +120,7 @@ TEST_CASE(
     CHECK(groups(*Asked(t).message.find<SaPayload>()) == std::vector{group::curve25519, group::none});
     t.s.answer({make_notify(notify::no_proposal_chosen)});
     CHECK(t.sends_on() == t.s.esp_spi);
-    for (const std::uint8_t fill : {7, 8}) {
+    for (const std::uint8_t fill : std::array<std::uint8_t, 2>{7, 8}) {
         const Asked asked(t);
         CHECK(groups(*asked.message.find<SaPayload>()) == std::vector{group::ecp256, group::none});
         CHECK(asked.message.find_notify(notify::rekey_sa) != nullptr);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # 20,000 spoofed IKE_SA_INIT a second from all over the world for ten seconds: a peer that is started meanwhile has its
 # tunnels within two seconds, the flooded daemon's memory and log stay as they are, and its tunnels stay.
-# Alone: the flood leaves nobody a processor, and a handshake has two seconds.
+# By itself: the flood leaves nobody a processor, and a handshake has two seconds.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 
