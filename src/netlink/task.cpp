@@ -42,10 +42,11 @@ Errno taken(const LinkState& by) {
     return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
-// The SAs of a tunnel live where the interface was created, and whoever reads a TUN device is in the underlay: made there,
-// then moved.
+// The SAs of a tunnel live where the interface was created, and whoever reads a TUN device is in the
+// underlay: made there, then moved.
 bool moves(const Link& link) {
-    const bool made_below = std::holds_alternative<Tunnel>(link.kind) || std::holds_alternative<Tun>(link.kind);
+    const auto& kind = link.kind;
+    const bool made_below = std::holds_alternative<Tunnel>(kind) || std::holds_alternative<Tun>(kind);
     return made_below && link.space == Space::overlay;
 }
 
