@@ -1,6 +1,6 @@
 #!/bin/bash
 # cairo is strongSwan 5.9.8 with babeld; athens (VRF) and berlin (netns) are ours, IKE is in datagrams of 300 octets. athens
-# and cairo authenticate by a shared secret. Postquantum preshared keys: required, optional, of another name, missing.
+# and cairo authenticate by a shared secret. Postquantum preshared keys: required, optional, of another name, missing on either side.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/foreign.sh"
@@ -17,6 +17,11 @@ without_ppk() { to_cairo "$1" '.state == "routed" and (.ike_suite | endswith("-p
 ours() {
     ike_keys[$1]="\"fragment_size\": 300, \"esn\": true, \"peers\": [{\"organization\": \"maple\", $2}],"
     write_config "$1" "$([ "$1" = athens ] && echo vrf || echo netns)" kernel
+}
+
+without_secrets() {
+    ike_keys[$1]=
+    write_config "$1" netns kernel
 }
 
 # strongswan START_ATHENS START_BERLIN PPK_NAME: cairo, with the secrets and a PPK of that name.
@@ -88,8 +93,12 @@ check_not_taken() {
     check 'athens reaches strongSwan' wait_for 60 reaches athens "${v6_of[cairo]}"
     stop_all
     ours athens '"psk": "what nobody else but this node knows"'
-    strongswan none none two
+    without_secrets berlin
+    connection_keys[berlin]=$'ppk_id = one\n    ppk_required = yes'
+    strongswan none none one
     check 'with another secret athens is refused' wait_for 30 to_cairo athens '.reason | contains("AUTHENTICATION_FAILED")'
+    check 'strongSwan requires a PPK that berlin has not' says "PPK required but peer does not support PPK"
+    check 'and berlin is told so' wait_for 30 to_cairo berlin '.reason | contains("AUTHENTICATION_FAILED")'
     check 'no secret is in any log' no_secrets
     stop_all
 }

@@ -138,14 +138,15 @@ both_delete() {
 
 # CREATE_CHILD_SA: its number and no response's flag behind the ports, the marker and the SPIs.
 requests='udp dport 12025 @th,64,32 0 @th,240,8 36 @th,248,8 & 0x20 == 0'
-first_is_lost=  # if strongSwan's is, and heard when it comes again two seconds later
+first_is_lost=  # if strongSwan's is, and heard when it comes again: two seconds later, or
+lost_for=1      # so many seconds from its beginning later, and a retransmission
 # in_the_midst NODE KIND NODE KIND: the second begins its rekeying in the midst of the first one's.
 in_the_midst() {
     [ -z "$first_is_lost" ] || in_host athens nft add rule ip lost in "$requests" drop
     change "$1" "$3" "$2"
     sleep 0.3
     change "$3" "$1" "$4"
-    sleep 0.7
+    sleep $((lost_for - 1)).7
     in_host athens nft flush chain ip lost in
     sleep 2
     check "$what: $1 rekeys its $2, meanwhile $3 its $4: one tunnel is left, and traffic" wait_for 20 settled cairo
@@ -197,6 +198,15 @@ rekey_across() {
     says_in_the_midst 'athens was told TEMPORARY_FAILURE for its IKE SA' \
         'generating CREATE_CHILD_SA response .*N(TEMP_FAIL)' cairo child athens ike
     first_is_lost=
+    end_between
+
+    begin_between 'requests of strongSwan lost for long' ''
+    first_is_lost=yes lost_for=7
+    in_the_midst cairo child athens child
+    check 'athens had no such child any more: CHILD_SA_NOT_FOUND' \
+        wait_for 10 says cairo 'parsed CREATE_CHILD_SA response .*N(NO_CHILD_SA)'
+    check 'and one tunnel is left, and traffic' wait_for 20 settled cairo
+    first_is_lost='' lost_for=1
     end_between
 
     begin_between 'responses to strongSwan late' 'receive_delay = 2000; receive_delay_type = 36; receive_delay_request = no'
