@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -131,6 +132,15 @@ int execute(const std::vector<std::string>& command, const std::vector<Handed>& 
 
 void tell_manager(const std::string& state) {
     if (!variable("NOTIFY_SOCKET").empty()) send(state, {});
+}
+
+std::optional<std::chrono::microseconds> take_watchdog() {
+    const std::string pid = take_variable("WATCHDOG_PID"), patience = take_variable("WATCHDOG_USEC");
+    std::int64_t microseconds = 0;
+    std::from_chars(patience.data(), patience.data() + patience.size(), microseconds);
+    const bool is_ours = pid.empty() || pid == std::to_string(getpid());
+    if (!is_ours || microseconds < 2) return std::nullopt;
+    return std::chrono::microseconds(microseconds / 2);
 }
 
 }  // namespace aronet::daemon

@@ -6,6 +6,8 @@
 
 #include "daemon/descriptor.hpp"
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,5 +30,9 @@ std::string give_to_manager(const std::vector<Handed>& all);
 int execute(const std::vector<std::string>& command, const std::vector<Handed>& all);
 
 void tell_manager(const std::string& state);  // if there is one
+
+// How often it is to be told WATCHDOG=1, if it watches this process: twice in the time after which it takes
+// it for hung (sd_watchdog_enabled(3)). To be asked for once: the variables that tell of it are removed.
+std::optional<std::chrono::microseconds> take_watchdog();
 
 }  // namespace aronet::daemon

@@ -91,7 +91,7 @@ awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
             );
         }) ||
         receive_netlink() || resolver_.serve() || registry_.serve() || control_.serve() || keep_time() ||
-        wait_for_signals() || finished()
+        wait_for_signals() || reassure() || finished()
     );
 }
 
@@ -159,6 +159,18 @@ awaitable<void> Runtime::keep_time() {
         updown_.tick(now());
         settle();
     }
+}
+
+// As long as the loop turns: a process that hangs does not say that it is well.
+awaitable<void> Runtime::reassure() {
+    const auto interval = take_watchdog();
+    boost::asio::steady_timer pause(io_);
+    while (interval) {
+        tell_manager("WATCHDOG=1");
+        pause.expires_after(*interval);
+        co_await pause.async_wait(use_awaitable);
+    }
+    co_await forever();
 }
 
 // The shell needs to know where Babel's links are; everything else about a notice is the Node's.

@@ -77,6 +77,7 @@ private:
     boost::asio::awaitable<void> receive_from_datapath();
     boost::asio::awaitable<void> receive_netlink();
     boost::asio::awaitable<void> keep_time();
+    boost::asio::awaitable<void> reassure();
     boost::asio::awaitable<void> wait_for_signals();
     boost::asio::awaitable<void> finished();
     boost::asio::awaitable<ControlResponse> answer(ControlRequest request);

@@ -26,6 +26,22 @@ answers_within() {  # SECONDS NODE: to root
 }
 grew_less_than() { [ $(($(memory_kib "$2") - before_kib)) -lt "$1" ] || { echo "$before_kib → $(memory_kib "$2") KiB"; return 1; }; }
 
+reassurances() { grep -c '^WATCHDOG=1$' "$work/notified"; }
+reassured_again() { [ "$(reassurances)" -gt "$1" ]; }
+check_watchdog() {
+    local before
+    check 'the service manager is told that athens is ready' grep -q '^READY=1$' "$work/notified"
+    before=$(reassurances)
+    check 'row 18: and twice in the time it waits that it is well' wait_for 2 reassured_again $((before + 1))
+    kill -STOP "${daemon_pid[athens]}"
+    sleep 0.5
+    before=$(reassurances)
+    sleep 2
+    check 'row 18: a daemon that hangs says nothing' test "$(reassurances)" = "$before"
+    kill -CONT "${daemon_pid[athens]}"
+    check 'row 18: one that does not says it again' wait_for 2 reassured_again "$before"
+}
+
 check_callers() {
     local pinging before_kib
     before_kib=$(memory_kib athens)
@@ -108,7 +124,10 @@ for node in "${nodes[@]}"; do kill_hard $node; done
 install -m 666 /dev/null "$work/script.out"
 sed -i "s|\"port\": 12025}|\"port\": 12025, \"updown\": \"grep -E '^(Uid\|CapEff\|NoNewPrivs\|Seccomp):' /proc/self/status >$work/script.out\"}|" \
     "${config_of[athens]}"
-start_prepared athens
+python3 "$root/tests/notify_socket.py" "$work/notify" >"$work/notified" &
+mkdir -p "$work/pids" && echo $! >"$work/pids/notify"  # to be ended with all the rest
+wait_for 5 test -S "$work/notify"
+NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=1000000 start_prepared athens
 start_from_store cairo
 check 'after kill -9 and restart of both the mesh works again' wait_for 60 all_reach 4 6 || show_logs
 script_has() { [ "$(awk '{ printf "%s ", $2 }' "$work/script.out")" = "$user 0000000000001000 1 2 " ] || { cat "$work/script.out"; return 1; }; }
@@ -116,6 +135,7 @@ check "a script has the daemon's user, its capability and its filter" wait_for 5
 check_control_permissions athens maple/cairo
 check_callers
 check_descriptors
+check_watchdog
 
 for node in "${nodes[@]}"; do
     check "$node stops with exit status 0" stop $node
