@@ -99,7 +99,7 @@ check_exit() {  # MODE DATAPATH
     check '1 MB of IPv6 from the internet to the host behind berlin' \
         transfer internet berlin-host "${host_v6_of[berlin]}" 1000000
     check 'cairo, which lets in only that of IPv6, has it' wait_for 5 has_default6 cairo fd10:2::/64
-    check '56: a default route that cairo does not let in it has not' eval '! has_default4 cairo'
+    check 'row 56: a default route that cairo does not let in it has not' eval '! has_default4 cairo'
     check 'the host behind cairo does not reach the internet by IPv4' eval "! reaches cairo-host $internet4"
     check 'nor by IPv6, since its source is another' eval "! reaches cairo-host $internet6"
     check 'with default routes the mesh works as before' wait_for 10 all_reach 4 6

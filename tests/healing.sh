@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2016,SC2317,SC2086
 # What somebody does to the kernel behind a node's back, and how soon it is as it was. To be sourced after four_nodes.sh.
-# Numbers are those of the faults that docs/testing.md names.
+# Rows are those of docs/faults.md.
 
 # Where the overlay of NODE is: ip and what comes before its commands, and the table of its routes.
 inside_of() {
@@ -46,7 +46,6 @@ healed() {
     local seconds=$1 name=$2
     shift 2
     check "$name is made good within $seconds s" heals "$seconds" "$@"
-    echo "# $(tail -n 1 "$work/said")"
     sleep 1
 }
 
@@ -57,24 +56,24 @@ check_healing() {
     tunnel=$(in_host "$node" "${inside[@]}" -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
     route=$(in_host "$node" "${inside[@]}" -6 route show table $table proto 140 metric 32 | head -n 1 | cut -d' ' -f1)
     own=$(in_host "$node" ip -6 route show table main proto 140 | grep -m 1 ^fd10 | cut -d' ' -f1)
-    silent=yes healed "$seconds" "1: $node: a route of Babel that is deleted" "$node" "${inside[@]}" -6 route del "$route" table $table metric 32
-    healed "$seconds" "1: $node: a route into the overlay that is deleted" "$node" ip -6 route del "$own" table main proto 140
-    silent=yes healed "$seconds" "1: $node: a route that is replaced" "$node" \
+    silent=yes healed "$seconds" "row 1: $node: a route of Babel that is deleted" "$node" "${inside[@]}" -6 route del "$route" table $table metric 32
+    healed "$seconds" "row 1: $node: a route into the overlay that is deleted" "$node" ip -6 route del "$own" table main proto 140
+    silent=yes healed "$seconds" "row 1: $node: a route that is replaced" "$node" \
         "${inside[@]}" -6 route replace unreachable "$route" table $table metric 32
     check "and the other one is gone" eval \
         '! in_host "$node" "${inside[@]}" -6 route show "$route" table $table metric 32 | grep -q unreachable'
-    healed $((seconds * 2)) "2: $node: a table that is flushed" "$node" "${inside[@]}" -6 route flush table $table proto 140
+    healed $((seconds * 2)) "row 2: $node: a table that is flushed" "$node" "${inside[@]}" -6 route flush table $table proto 140
     in_host "$node" "${inside[@]}" -6 route add fd99::/64 dev "$tunnel" table $table proto static
     sleep 2
-    check "3: $node: a route of somebody else in our table is left alone" \
+    check "row 3: $node: a route of somebody else in our table is left alone" \
         eval 'in_host "$node" "${inside[@]}" -6 route show fd99::/64 table $table | grep -q static'
     in_host "$node" "${inside[@]}" -6 route del fd99::/64 table $table
-    healed "$seconds" "1: $node: an address that is deleted" "$node" ip addr del "${v4_of[$node]}/32" dev aronet
-    healed "$seconds" "7: $node: the MTU of a tunnel that is changed" "$node" "${inside[@]}" link set "$tunnel" mtu 1300
-    healed $((seconds * 3)) "7: $node: a tunnel interface that is set down" "$node" "${inside[@]}" link set "$tunnel" down
+    healed "$seconds" "row 1: $node: an address that is deleted" "$node" ip addr del "${v4_of[$node]}/32" dev aronet
+    healed "$seconds" "row 7: $node: the MTU of a tunnel that is changed" "$node" "${inside[@]}" link set "$tunnel" mtu 1300
+    healed $((seconds * 3)) "row 7: $node: a tunnel interface that is set down" "$node" "${inside[@]}" link set "$tunnel" down
     index=$(index_of "$node" "$tunnel")
     printf 'link set %s down\nlink set %s name other\n' "$tunnel" "$tunnel" >"$work/renames"
-    healed $((seconds * 3)) "7: $node: a tunnel interface that is renamed" "$node" "${inside[@]}" -batch "$work/renames"
+    healed $((seconds * 3)) "row 7: $node: a tunnel interface that is renamed" "$node" "${inside[@]}" -batch "$work/renames"
     check "it is another one by that name, and nothing is left under the other" \
         eval '[ "$(index_of "$node" "$tunnel")" != "$index" ] && [ -z "$(index_of "$node" other)" ]'
     check "everybody is reached after all of that" wait_for 30 all_reach 4 6

@@ -71,12 +71,12 @@ check_moving() {
     sleep 4  # whoever initiated twice has settled it
     for node in athens berlin; do before[$node]=$(identity_of $node maple/dakar); done
     states=$(states_of athens)
-    moves 'another port' '192.0.2.4:45[0-9]*' nat_from 192.0.2.4 45000-45999
+    moves 'row 33: another port' '192.0.2.4:45[0-9]*' nat_from 192.0.2.4 45000-45999
     moves 'another address' '192.0.2.44:46[0-9]*' nat_from 192.0.2.44 46000-46999
     moves 'and back' '192.0.2.4:47[0-9]*' nat_from 192.0.2.4 47000-47999
-    moves 'another address of its own' '192.0.2.4:' dakar_roams
+    moves 'row 34: another address of its own' '192.0.2.4:' dakar_roams
     check 'dakar knows where it is' own_address_is 172.16.0.22
-    moves 'another router' '192.0.2.5:' dakar_changes_router
+    moves 'row 34: another router' '192.0.2.5:' dakar_changes_router
     check 'dakar knows where that is' own_address_is 172.17.0.2
     check 'nothing was closed or taken down' never_closed
     check 'no SA is left over' test "$(states_of athens)" = "$states"

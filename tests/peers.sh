@@ -29,12 +29,14 @@ lost_at_most() { [ "$(packets_lost "$2")" -le "$1" ] || { packets_lost "$2"; ret
 
 # check NAME COMMAND...: passes if the command succeeds; what it said last is the reason otherwise.
 check() {
-    local name=$1
+    local name=$1 began=${EPOCHREALTIME/./}
     shift
     if "$@" >"$work/said" 2>&1; then ok "$name"; else
         not_ok "$name" "$(tail -n 3 "$work/said" | tr '\n' ' ')"
         return 1
     fi
+    # How long it took, for the table of faults.
+    [[ $name != "row "* ]] || echo "# ${name%%:*}: $(((${EPOCHREALTIME/./} - began) / 1000)) ms"
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
@@ -229,8 +231,8 @@ check_clean_stop() {
         if [ -n "${was_killed[$node]:-}" ]; then
             head -n -3 "$work/$node.clean" >"$work/without-sysctls" && mv "$work/without-sysctls" "$work/$node.clean"
         fi
-        if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "$node leaves the kernel as it was"
-        else not_ok "$node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
+        if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "row 16: $node leaves the kernel as it was"
+        else not_ok "row 16: $node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
     done
 }
 

@@ -38,7 +38,7 @@ check_silence() {
     wait $ping || true
     echo "# $(packets_lost "$work/ping") of 240 packets, one each 50 ms, were lost"
     check "a silent cut under traffic costs at most $3 of them" lost_at_most "$3" "$work/ping"
-    check 'traffic goes round' direct athens 10.10.3.0/24 olive/berlin
+    check 'row 36: traffic goes round' direct athens 10.10.3.0/24 olive/berlin
     check 'the SAs have stayed' tunnel athens maple/cairo '.came_up == 1 and .state == "routed"'
     find_again athens
     find_again cairo

@@ -133,7 +133,9 @@ TEST_CASE("a rule asks for a range of metrics and for a table") {
     CHECK_FALSE(of_table.accepts({.about = about}));
 }
 
-TEST_CASE("56: beyond the registry only a rule that says so lets anything in, and others have no say there") {
+TEST_CASE(
+    "row 56: beyond the registry only a rule that says so lets anything in, and others have no say there"
+) {
     Desk desk;
     InterfaceConfig config = Desk::link();
     Rule<Metric> exits = rule("::/0", 5), all{{}, 7};

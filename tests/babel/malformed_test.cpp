@@ -154,7 +154,7 @@ TEST_CASE("a hundred and eighty Hellos in a packet are one neighbour and one ans
     still_works(desk);
 }
 
-TEST_CASE("every TLV of every short length, every encoding, prefix length and omission is survived") {
+TEST_CASE("row 58: every TLV of every short length, every encoding, prefix length and omission is survived") {
     Router desk;
     for (unsigned type = 0; type < 24; ++type) {
         for (unsigned length = 0; length <= 24; ++length) {

@@ -82,7 +82,9 @@ TEST_CASE("a neighbour that is no next hop is not asked") {
     CHECK(desk.said<AckRequest>(2, kB).empty());
 }
 
-TEST_CASE("a next hop that answers no more is given up within two seconds, and all else follows at once") {
+TEST_CASE(
+    "row 60: a next hop that answers no more is given up within two seconds, and all else follows at once"
+) {
     Busy desk;
     desk.carry(3s, 100, 0);
     desk.silence(kB);

@@ -107,7 +107,7 @@ TEST_CASE("a neighbour that says too much is heard up to its limit, and the regi
     CHECK(desk.dropped("too many routes") == 50);
 }
 
-TEST_CASE("56: a hundred thousand prefixes within the registry's are not all taken") {
+TEST_CASE("row 56: a hundred thousand prefixes within the registry's are not all taken") {
     Desk desk;
     desk.plug(1, Desk::link());
     desk.befriend(1, kA);

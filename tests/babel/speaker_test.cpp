@@ -117,7 +117,7 @@ TEST_CASE("a tick before the deadline does nothing") {
     }
 }
 
-TEST_CASE("a packet from another port, another scope or to another address is refused") {  // T39, T40
+TEST_CASE("row 53: a packet from another port, another scope or to another address is refused") {  // T39, T40
     Desk desk;
     desk.plug(1, Desk::link());
     desk.befriend(1, kA);

@@ -86,7 +86,7 @@ TEST_CASE("a configuration is checked, and its registry entry passes the check o
     CHECK(run("check-config --strict -c " + config + " -r " + registry).status == status::ok);
 }
 
-TEST_CASE("a key that everybody may read is warned of, in a file and in the configuration") {
+TEST_CASE("row 68: a key that everybody may read is warned of, in a file and in the configuration") {
     const Folder folder;
     REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
     const std::string config = folder.write("config.json", config_text(folder));

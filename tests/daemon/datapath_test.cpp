@@ -252,7 +252,7 @@ TEST_CASE("a tunnel without an SA keeps its link up, and drops and counts", "[na
     CHECK(ends.a.drops("no outbound SA") >= 1);
 }
 
-TEST_CASE("replayed, forged and unknown packets are dropped and counted", "[native]") {
+TEST_CASE("row 30: replayed, forged and unknown packets are dropped and counted", "[native]") {
     TwoEnds ends;
     ends.key(endpoint("192.0.2.1"), endpoint("192.0.2.2"));
     const auto packet = sealed_for_b(1000);

@@ -63,7 +63,7 @@ TEST_CASE("what cannot be written leaves the old file, and says why") {
     CHECK(folder.size() == 1);
 }
 
-TEST_CASE("a full disk leaves the old file", "[native]") {
+TEST_CASE("row 20: a full disk leaves the old file", "[native]") {
     if (geteuid() != 0) return;
     const Folder folder;
     if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) return;

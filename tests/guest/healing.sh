@@ -40,19 +40,19 @@ check_sas() {  # NAME FILTER: of the SAs towards berlin
     check "berlin is reached again" wait_for 10 reaches athens 10.10.2.1
     sleep 6
 }
-check_sas '4: an outbound SA that is deleted' '^192.0.2.1 192.0.2.2 '
-check_sas '5: an inbound SA that is deleted' '^192.0.2.2 192.0.2.1 '
-healed $seconds '6: all policies that are flushed' athens ip xfrm policy flush
+check_sas 'row 4: an outbound SA that is deleted' '^192.0.2.1 192.0.2.2 '
+check_sas 'row 5: an inbound SA that is deleted' '^192.0.2.2 192.0.2.1 '
+healed $seconds 'row 6: all policies that are flushed' athens ip xfrm policy flush
 kill -INT $pinging && wait $pinging
 echo "# $(tail -n 2 "$work/pinged" | head -n 1)"
 kill -INT "${daemon_pid[tcpdump]}" && wait "${daemon_pid[tcpdump]}"
 check 'the underlay was watched' eval '[ "$(tcpdump -n -r "$work/plain.pcap" host 192.0.2.2 2>/dev/null | wc -l)" -ge 2 ]'
 check 'nothing left in the clear meanwhile' eval '[ -z "$(tcpdump -n -r "$work/plain.pcap" not host 192.0.2.2 2>/dev/null)" ]'
-healed $((seconds * 4)) '8: the VRF that is deleted' athens ip link del aronet
+healed $((seconds * 4)) 'row 8: the VRF that is deleted' athens ip link del aronet
 check 'everybody is reached after that' wait_for 30 all_reach 4 6
 
 picture athens >"$work/athens.picture"
-check '10: more happens than the kernel remembers' overflows athens
+check 'row 10: more happens than the kernel remembers' overflows athens
 is_as_before() { picture athens | cmp -s "$work/athens.picture"; }
 check 'all of it is looked at again and put right' wait_for 20 is_as_before
 check 'the overflow is in the log' grep -q 'notices overflowed' "$work/athens.log"

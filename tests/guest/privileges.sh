@@ -52,5 +52,5 @@ for node in athens cairo; do check "$node stops with exit status 0" stop $node; 
 check 'dakar stops with exit status 0' stop dakar
 check 'until root removes it, the namespace stays' in_host dakar "$aronet" netns remove -c "${config_of[dakar]}"
 left_nothing() { kernel_of "$1" | head -n -3 >"$work/left"; head -n -3 "$work/$1.clean" | diff - "$work/left"; }
-for node in dakar cairo; do check "$node leaves the kernel as it was" left_nothing $node; done
+for node in dakar cairo; do check "row 16: $node leaves the kernel as it was" left_nothing $node; done
 [ "$failures" = 0 ] || { show_logs; exit 1; }

@@ -34,7 +34,7 @@ flood=$!
 sleep 3
 began=$(milliseconds)
 start berlin
-check 'a peer that is started in a flood has its tunnels' wait_for 10 tunnel berlin olive/athens 2
+check 'row 45: a peer that is started in a flood has its tunnels' wait_for 10 tunnel berlin olive/athens 2
 took=$(($(established berlin athens) - began))
 echo "# after $took ms"
 between() { less_than "$1" "$2" && less_than "$2" "$3"; }

@@ -16,7 +16,7 @@ in_host athens ip link set aronet up
 in_host athens ip addr add 198.51.100.1/24 dev aronet
 sleep 1
 picture >"$work/before"
-check '13: a node whose main interface has the name of a bridge does not start, and says why' gives_up
+check 'row 13: a node whose main interface has the name of a bridge does not start, and says why' gives_up
 check 'the bridge is as it was' is_untouched
 in_host athens ip link del aronet
 

@@ -59,9 +59,9 @@ refuses() { ! wait "${daemon_pid[cairo]}" && grep -q "already running with pid" 
 check_alone() {
     local cairo=${daemon_pid[cairo]}
     start cairo
-    check 'a second daemon of the same node refuses to run' refuses
+    check 'row 19: a second daemon of the same node refuses to run' refuses
     daemon_pid[cairo]=$cairo
-    check 'and the first has not noticed' ask cairo status
+    check 'row 19: and the first has not noticed' ask cairo status
 }
 
 # berlin logs in JSON, whatever happens to it.

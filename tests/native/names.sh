@@ -37,7 +37,7 @@ jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.j
 name_is fail
 ask_own_name_server
 for node in "${nodes[@]}"; do start $node; done
-check 'the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
+check 'row 35: the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
 check 'SERVFAIL is told of' wait_for 5 logged
 check 'and the tunnel says why it is not there' to_cairo '.state == "wanted" and .remote == null and .reason != ""'
 nsenter -t "${holder[athens]}" -n -m ping -n -i 0.05 "${v4_of[berlin]}" >"$work/ping.txt" &
@@ -63,7 +63,7 @@ check 'a name that is gone leaves a tunnel that is up alone' to_cairo '.state ==
 
 name_is 192.0.2.33
 move_cairo 192.0.2.33
-check 'cairo is found again at its new address' wait_for 40 reach_each_other cairo || show_logs
+check 'row 35: cairo is found again at its new address' wait_for 40 reach_each_other cairo || show_logs
 check 'which the tunnel shows' to_cairo '.remote == "192.0.2.33:12025"'
 
 before=$(asked)

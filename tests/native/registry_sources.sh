@@ -106,10 +106,10 @@ check_storms() {
         pids+=($!)
     done
     wait "${pids[@]}"
-    check 'of a hundred loads at once all are answered' test "$(cat "$work"/status.* | grep -c -e 200 -e 409)" = 100
+    check 'row 65: of a hundred loads at once all are answered' test "$(cat "$work"/status.* | grep -c -e 200 -e 409)" = 100
     check 'some of them that another one came' grep -q 'another registry came' "$work"/load.*
     ask athens load -r "$work/three.json" >/dev/null
-    check 'the last one is in use' version_is "$work/three.json"
+    check 'row 65: the last one is in use' version_is "$work/three.json"
     check 'and status knows that it was loaded' is .registry.from '"load"'
     hang_up
     soon 'SIGHUP brings back the one of the file' version_is "$work/numbered.7.json"
@@ -269,7 +269,7 @@ check_disk() {
     check 'in an empty state directory the copy is made again' wait_for 5 $inside test -s "$state/aronet.registry.json"
     $inside dd if=/dev/zero of="$state/rest" bs=4k 2>/dev/null
     replace "$work/two.json" "$web/registry.json"
-    check 'on a full disk another registry is used' wait_for 10 peers_are "$two"
+    check 'row 20: on a full disk another registry is used' wait_for 10 peers_are "$two"
     check 'status says that there is no copy of it' is '.registry.copy_error | test("No space left")' true
     check 'and the log' logged 'no copy of the registry can be kept: .*No space left'
     check 'the old copy is whole' $inside sh -c "tail -n +2 '$state/aronet.registry.json' | cmp - '$work/three.json'"
@@ -279,7 +279,7 @@ check_disk() {
     check 'as it is' $inside sh -c "tail -n +2 '$state/aronet.registry.json' | cmp - '$work/two.json'"
     $inside mount -o remount,ro "$state"
     replace "$work/three.json" "$web/registry.json"
-    check 'on a disk that can only be read another registry is used' wait_for 10 peers_are "$three"
+    check 'row 20: on a disk that can only be read another registry is used' wait_for 10 peers_are "$three"
     check 'and that is told of' is '.registry.copy_error | test("Read-only file system")' true
     in_host athens umount "$state"
 }

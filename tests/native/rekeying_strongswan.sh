@@ -63,5 +63,5 @@ charon_key+=$'\n  receive_delay = 400\n  receive_delay_type = 36'  # what it hea
 keeps_flowing 'both at once' aes256gcm16-x25519 AES_GCM_16-256/CURVE_25519 both
 for kind in CHILD IKE; do check "both at once: rekeyings of the $kind SA collided" collided $kind; done
 kernel_of athens >"$work/athens.left"
-check 'athens leaves the kernel as it was' diff "$work/athens.clean" "$work/athens.left"
+check 'row 16: athens leaves the kernel as it was' diff "$work/athens.clean" "$work/athens.left"
 [ "$failures" = 0 ] || { show_logs 40; exit 1; }

@@ -29,7 +29,7 @@ check_sighup() {
     check 'the old registry is still in use' test "$(version)" = "$version"
     echo '[{"organization": "olive",' >"$work/registry.json"
     hang_up
-    check 'half a file is told of, too' wait_for 5 logged "$work/registry.json:2:1: "
+    check 'row 67: half a file is told of, too' wait_for 5 logged "$work/registry.json:2:1: "
     rm "$work/registry.json"
     hang_up
     check 'a missing file is told of' wait_for 5 logged "$work/registry.json: cannot be read: No such file"

@@ -51,8 +51,8 @@ check 'cairo has its one tunnel' peers_of cairo '["olive/athens"]'
 configure cairo '.daemon.prefixes += ["10.10.4.0/24"]'
 restart cairo
 check 'it is heard beside that of dakar' wait_for 20 knows berlin 10.10.4.0/24
-check '55: athens names who announces the prefix of dakar' wait_for 60 warns athens 'maple/cairo announces 10.10.4.0/24 of maple/dakar'
-check '55: berlin, which hears it through athens, tells that one router has prefixes of both' wait_for 60 \
+check 'row 55: athens names who announces the prefix of dakar' wait_for 60 warns athens 'maple/cairo announces 10.10.4.0/24 of maple/dakar'
+check 'row 55: berlin, which hears it through athens, tells that one router has prefixes of both' wait_for 60 \
     warns berlin 'the router [0-9a-f:]* announces prefixes of maple/cairo and maple/dakar'
 check 'the log has it' grep -q 'maple/cairo announces 10.10.4.0/24' "$work/athens.log"
 configure cairo '.daemon.prefixes -= ["10.10.4.0/24"]'
@@ -70,8 +70,8 @@ restart athens
 wait_for 10 in_host athens ip -n aronet link show aronet >/dev/null
 in_host athens ip netns exec aronet sh -c \
     'for i in $(seq 100 199); do echo "route add 10.10.1.$i/32 dev aronet proto static"; done | ip -batch -'
-check '56: a hundred routes of athens are too many for berlin' wait_for 60 warns berlin 'olive/athens announces more than 8 routes'
-check '56: the nodes of the registry are reached all the same' wait_for 20 reaches berlin "${v4_of[dakar]}"
+check 'row 56: a hundred routes of athens are too many for berlin' wait_for 60 warns berlin 'olive/athens announces more than 8 routes'
+check 'row 56: the nodes of the registry are reached all the same' wait_for 20 reaches berlin "${v4_of[dakar]}"
 check 'cairo has them all' wait_for 20 knows cairo 10.10.1.177/32
 
 # A hub that is no transit.

@@ -45,8 +45,8 @@ check 'both nodes reach each other' wait_for 30 all_reach 6 || { show_logs; exit
 ask athens rekey maple/cairo
 ask athens rekey maple/cairo --ike
 sleep 1
-check 'of a key in the configuration nothing is outside the vault' kept athens "$work/olive.key"
-check 'of a key in a file nothing is outside the vault' kept cairo "$work/maple.key"
+check 'row 69: of a key in the configuration nothing is outside the vault' kept athens "$work/olive.key"
+check 'row 69: of a key in a file nothing is outside the vault' kept cairo "$work/maple.key"
 check 'what is locked is little' locks_little athens
 
 # Core files lie in a daemon's folder here. The limit is raised from outside: the process itself must not be dumpable either.
@@ -73,7 +73,7 @@ else
         wait_for 10 ask athens daemon info >/dev/null 2>&1
         check "a daemon crashes, core dumps allowed: $allowed" crash
         if [ $allowed = true ]; then check 'it leaves a core file' test "$(core_files)" = 1
-        else check 'it leaves none' test "$(core_files)" = 0; fi
+        else check 'row 69: it leaves none' test "$(core_files)" = 0; fi
         sed -i "s/\"core_dumps\": $allowed,//" "${config_of[athens]}"
     done
     check 'that it may is said in the log' grep -q 'core dumps are allowed' "$work/athens.log"

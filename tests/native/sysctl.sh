@@ -35,6 +35,8 @@ in_host berlin sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 in_host berlin ip netns exec aronet sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 check 'with these set by hand the two reach each other' wait_for 20 all_reach 4 6 || show_logs
 
+in_host athens sysctl -qw net.ipv4.ip_forward=0
+check 'row 9: forwarding that somebody switches off is on again' wait_for 12 are athens '1 1'
 check 'athens stops' stop athens
 check 'what it had set is as before' are athens '0 0'
 start athens

@@ -374,7 +374,7 @@ TEST_CASE("a registry is read, sorted and versioned, with one key or two") {
     CHECK(two->nodes.at(0).keys.size() == 2);
 }
 
-TEST_CASE("a registry that would break the mesh is refused with the reason") {
+TEST_CASE("row 63: a registry that would break the mesh is refused with the reason") {
     const std::string a = node_text("a", "fd66::/64");
     const std::vector<std::pair<std::string, std::string>> cases{
         {registry_text(a + "," + node_text("A", "fd67::/64")), "has this identity already"},

@@ -223,7 +223,7 @@ TEST_CASE("where it may, an exit has its host forward again") {
     CHECK(world.is_used(1, true, true));
 }
 
-TEST_CASE("55: a member that announces another member's prefix is heard, and told of by name") {
+TEST_CASE("row 55: a member that announces another member's prefix is heard, and told of by name") {
     auto hosts = plans(4);
     hosts[1].configure = [](Config& config) {
         config.prefixes.push_back(*base::Prefix::parse("10.10.3.0/24"));
