@@ -76,6 +76,8 @@ check_healing() {
     healed $((seconds * 3)) "row 7: $node: a tunnel interface that is renamed" "$node" "${inside[@]}" -batch "$work/renames"
     check "it is another one by that name, and nothing is left under the other" \
         eval '[ "$(index_of "$node" "$tunnel")" != "$index" ] && [ -z "$(index_of "$node" other)" ]'
+    [ "$table" = main ] ||
+        healed $((seconds * 3)) "row 7: $node: a tunnel interface that is taken out of its VRF" "$node" ip link set "$tunnel" nomaster
     check "everybody is reached after all of that" wait_for 30 all_reach 4 6
 }
 

@@ -130,6 +130,7 @@ struct LinkUp {
     std::string name;
     std::uint32_t index;
     std::uint32_t mtu;
+    bool was_down = false;  // for a moment, unsaid, while we changed it: the routes over it are gone
 };
 struct LinkDown {
     Space space;

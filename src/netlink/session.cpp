@@ -67,7 +67,7 @@ struct Session::State {
     void learn_route(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
     void collect(Task& task, Channel channel, const nlmsghdr* message);
-    bool is_being_made(Space space, const std::string& name) const;
+    void tell_of_link(Space space, const std::string& name, Notice notice, SessionOutput& out);
     std::string name_of(Space space, std::uint32_t index) const;
 };
 
@@ -244,7 +244,7 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
         const auto& [space, name] = *task->announces;
         const LinkState* link = links.find(space, name);
         if (link != nullptr && link->up) {
-            out.notices.push_back(LinkUp{space, name, link->index, link->link.mtu});
+            out.notices.push_back(LinkUp{space, name, link->index, link->link.mtu, task->was_down});
         } else if (link != nullptr && !link->link.up) {  // somebody was quick
             out.notices.push_back(LinkDown{space, name});
         }
@@ -382,18 +382,19 @@ void Session::State::learn_link(Channel channel, const nlmsghdr* message, bool i
     const Space space = space_of(channel);
     if (message->nlmsg_type == RTM_DELLINK) {
         const auto gone = links.forget(space, link->index);
-        if (gone && !is_being_made(space, link->link.name)) out.notices.push_back(*gone);
+        if (gone) tell_of_link(space, link->link.name, *gone, out);
         return;
     }
-    for (Notice& notice : links.learn(space, *link, in_dump)) {
-        if (!is_being_made(space, link->link.name)) out.notices.push_back(std::move(notice));
-    }
+    for (Notice& notice : links.learn(space, *link, in_dump))
+        tell_of_link(space, link->link.name, std::move(notice), out);
 }
 
-bool Session::State::is_being_made(Space space, const std::string& name) const {
-    return std::any_of(running.begin(), running.end(), [&](const Task& task) {
+void Session::State::tell_of_link(Space space, const std::string& name, Notice notice, SessionOutput& out) {
+    const auto maker = std::ranges::find_if(running, [&](const Task& task) {
         return task.announces == std::pair(space, name);
     });
+    if (maker == running.end()) return out.notices.push_back(std::move(notice));
+    if (std::holds_alternative<LinkDown>(notice)) maker->was_down = true;
 }
 
 std::string Session::State::name_of(Space space, std::uint32_t index) const {

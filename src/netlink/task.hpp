@@ -74,6 +74,7 @@ struct Task {
     std::string link_prefix;                                 // of the snapshot
     std::set<std::uint32_t> watched_tables;                  // from the snapshot on
     std::optional<std::pair<Space, std::string>> announces;  // a link whose LinkUp is due when all is done
+    bool was_down = false;                                   // that link, meanwhile
     bool is_exclusive = false;
 
     bool is_all_sent() const { return next_phase == phases.size(); }

@@ -146,8 +146,10 @@ void Node::State::notice(const netlink::LinkUp& up) {
     Tunnel* tunnel = up.space == overlay_space(config) ? find(up.name) : nullptr;
     const bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
     // They come and go with it.
-    if ((is_back || is_new) && phase == Phase::running) want_sysctls(link_sysctls(config, up.name));
+    if ((is_back || is_new || up.was_down) && phase == Phase::running)
+        want_sysctls(link_sysctls(config, up.name));
     if (tunnel == nullptr) return;
+    if (up.was_down) routes_lost(tunnel->pairing.if_id);
     update_routing(*tunnel);
 }
 

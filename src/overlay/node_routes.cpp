@@ -129,6 +129,13 @@ bool Node::State::route_lost(const netlink::RouteKey& key) {
     return true;
 }
 
+// All over a link that was down for a moment: those of IPv4 went without a word.
+void Node::State::routes_lost(babel::InterfaceId on) {
+    speaker.for_each_installed([&](const Destination& about, Kind kind) {
+        if (kind == Kind::route && speaker.installed(about).on == on) route_changed(about, Kind::nothing);
+    });
+}
+
 netlink::RouteKey Node::State::usual_key(const Destination& about) const {
     netlink::RouteKey key{
         overlay_space(config), overlay_table(config), about.prefix, std::nullopt, kBabelMetric};

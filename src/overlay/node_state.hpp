@@ -111,6 +111,7 @@ struct Node::State {
     void change_route(const babel::Destination& about, netlink::Wish wish, bool for_good = false);
     bool route_answered(const netlink::Done& done);
     bool route_lost(const netlink::RouteKey& key);
+    void routes_lost(babel::InterfaceId on);
     void tell_routes_again(Instant until);  // those whose time has come by then
     bool is_babels(const netlink::RouteKey& key) const;
     void compare_routes(Objects& found);

@@ -2,6 +2,7 @@
 
 #include "netlink/session.hpp"
 
+#include "netlink/codec.hpp"
 #include "netlink/wire.hpp"
 
 #include <catch2/catch.hpp>
@@ -10,9 +11,11 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 using namespace aronet;
 using namespace aronet::netlink;
@@ -193,6 +196,45 @@ TEST_CASE("a link that was asked for is learned from the answer alone") {
     session.handle(Channel::underlay_route, message(NLMSG_ERROR, asked[0].nlmsg_seq, nlmsgerr{}), {}, out);
     REQUIRE(out.send.size() == 1);
     CHECK(headers(out.send[0].bytes).at(0).nlmsg_type == RTM_NEWADDR);
+}
+
+TEST_CASE("a link that goes down for a moment while we change it is told to have been") {
+    Link link;
+    link.name = "tunnel";
+    link.kind = Tunnel{42};
+    base::Bytes shown = create_link(link, -1);
+    const auto show = [&](std::uint32_t sequence, unsigned flags) {
+        auto* header = reinterpret_cast<nlmsghdr*>(shown.data());
+        header->nlmsg_seq = sequence;
+        auto* body = static_cast<ifinfomsg*>(NLMSG_DATA(header));
+        body->ifi_index = 7;
+        body->ifi_flags = flags;
+        return shown;
+    };
+    for (const bool goes_down : {false, true}) {
+        Session session;
+        SessionOutput out;
+        const auto hear = [&](const base::Bytes& bytes) {
+            session.handle(Channel::underlay_route, bytes, {}, out);
+        };
+        hear(show(0, IFF_UP | IFF_RUNNING));
+        out.clear();
+        session.handle(Change{1, AddLink{link}}, {}, out);
+        if (goes_down) hear(show(0, 0));
+        while (!out.send.empty()) {
+            const SessionOutput asked = std::exchange(out, {});
+            for (const Notice& notice : asked.notices) out.notices.push_back(notice);
+            for (const nlmsghdr& request : headers(asked.send[0].bytes)) {
+                if (request.nlmsg_type == RTM_GETLINK) hear(show(request.nlmsg_seq, IFF_UP | IFF_RUNNING));
+                hear(message(NLMSG_ERROR, request.nlmsg_seq, nlmsgerr{}));
+            }
+        }
+        REQUIRE(out.notices.size() == 2);
+        const auto* up = std::get_if<LinkUp>(&out.notices[0]);
+        REQUIRE(up != nullptr);
+        CHECK(up->was_down == goes_down);
+        CHECK(std::holds_alternative<Done>(out.notices[1]));
+    }
 }
 
 TEST_CASE("an SA whose peer has another port only is told of it, and stays") {
