@@ -21,7 +21,8 @@ enum class Due : std::uint8_t {
     news,
     outbox,
     neighbour_outbox,
-    challenge
+    challenge,
+    resumed
 };
 
 class Calendar {

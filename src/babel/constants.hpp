@@ -34,6 +34,8 @@ inline constexpr std::uint8_t kInitialHopCount = 64;
 inline constexpr unsigned kHistoryBits = 16;
 inline constexpr int kSeqnoTolerance = 16;          // hello seqnos further off mean a restarted peer (A.1)
 inline constexpr Duration kNeighbourSilence = 60s;  // for one that did not yet promise a Hello
+// For neighbours to tell again what an earlier process had learned from them.
+inline constexpr Duration kResumption = std::chrono::seconds(20);
 inline constexpr Duration kSourceLifetime = 180s;
 inline constexpr Duration kRequestTimeout = 2s;  // doubled with each resend
 inline constexpr unsigned kRequestResends = 3;
@@ -95,6 +97,10 @@ inline constexpr Duration kProbeGap = 30ms;   // between probes once one was not
 inline constexpr unsigned kProbesMax = 20;    // unanswered: a link that loses 30 % either way answers one
 inline constexpr Duration kProbeMemory = 2s;  // an answer may take so long
 inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighbour, at first
+// A neighbour whose process is away, while its host answers for it.
+inline constexpr Duration kVacancyMax = 60s;  // it is waited for so long in all, and
+inline constexpr Duration kVacancyLife = 3s;  // for so long since its host last answered
+inline constexpr Duration kVacancyGap = 1s;   // between probes; hosts send few errors a second
 
 inline constexpr Duration kEarlierLifeMax = 10s;    // after which nobody speaks to it any more
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3

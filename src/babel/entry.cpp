@@ -29,16 +29,19 @@ const Source* Entry::source(RouterId router_id) const {
     return nullptr;
 }
 
-void Entry::sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires) {
+bool Entry::sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires) {
     auto* s = const_cast<Source*>(source(router_id));
-    if (s == nullptr) s = &sources.emplace_front(Source{router_id, Tick(expires), seqno, metric});
-    if (newer(seqno, s->seqno)) {
+    if (s == nullptr) {
+        sources.emplace_front(Source{router_id, Tick(expires), seqno, metric});
+        return true;
+    }
+    const bool better = newer(seqno, s->seqno) || (seqno == s->seqno && metric < s->metric);
+    if (better) {
         s->seqno = seqno;
         s->metric = metric;
-    } else if (seqno == s->seqno) {
-        s->metric = std::min(s->metric, metric);
     }
     if (s->expires.before(Tick(expires))) s->expires = Tick(expires);
+    return better;
 }
 
 // ---- what is rare ----

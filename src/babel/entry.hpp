@@ -71,7 +71,8 @@ struct Entry {  // in an order that leaves no gaps
 
     const Route* selected_route() const { return selected == kNobody ? nullptr : routes.by(selected); }
     const Source* source(RouterId router_id) const;
-    void sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires);  // section 3.7.3
+    // Section 3.7.3. False: the feasibility distance stays what it was.
+    bool sent(RouterId router_id, SeqNo seqno, Metric metric, Instant expires);
 
     bool is_own() const { return own != kInfinity; }
     bool told_reachable() const { return told_metric != kInfinity; }

@@ -81,6 +81,7 @@ void Speaker::State::receive_hello(
         want_hello(*from.interface, turn.now);
         if (known && !hello.unicast) forget_earlier_life(from, turn);
     }
+    from.probing.vacant_since = from.probing.vacant_at = std::nullopt;
     if (hello.timestamp) from.rtt.heard(*hello.timestamp, received_at);
 
     // An unscheduled Hello promises nothing, so the promise of the one before stands (section 3.4.1).
@@ -133,6 +134,8 @@ void Speaker::State::hello_missed(
     NeighbourId id, HelloHistory Neighbour::*history, Duration interval, Due timer, const Turn& turn
 ) {
     Neighbour& n = *neighbours[id];
+    if (waits_for(n, turn))
+        return timers.set({timer, id}, turn.now + std::min<Duration>(interval, kVacancyGap));
     (n.*history).missed();
     if (n.multicast.empty() && n.unicast.empty()) return remove_neighbour(id, turn);
     if (!(n.*history).empty()) timers.set({timer, id}, turn.now + interval);
@@ -140,8 +143,10 @@ void Speaker::State::hello_missed(
 }
 
 void Speaker::State::ihu_expired(NeighbourId id, const Turn& turn) {
-    neighbours[id]->txcost = kInfinity;
-    update_cost(*neighbours[id], turn);
+    Neighbour& n = *neighbours[id];
+    if (waits_for(n, turn)) return timers.set({Due::ihu, id}, turn.now + kVacancyGap);
+    n.txcost = kInfinity;
+    update_cost(n, turn);
 }
 
 // ---- costs ----
@@ -282,12 +287,18 @@ Ihu Speaker::State::ihu_for(Neighbour& n) {
         .interval = Interval::of(n.interface->hello_interval * 3)};
 }
 
+SeqNo Speaker::State::next_hello(Interface& interface, const Turn& turn) {
+    const SeqNo next = interface.hello_seqno++;
+    if (config.remembers) turn.out.emplace_back(HelloSaid{interface.id, interface.hello_seqno});
+    return next;
+}
+
 // A time stamp in an IHU counts only beside one in a Hello that stands before it (RFC 9616 3.2). Where
 // nothing is sent and the round trip time does not change, it need not be known more often than IHUs are due.
 void Speaker::State::write_hello(Interface& interface, Sender& sender, const Turn& turn) {
     const bool with_rtt = interface.config.type == LinkType::tunnel;
     const auto hello = [&] {
-        Hello tlv{.seqno = interface.hello_seqno++, .interval = Interval::of(interface.hello_interval)};
+        Hello tlv{.seqno = next_hello(interface, turn), .interval = Interval::of(interface.hello_interval)};
         if (with_rtt) tlv.timestamp = timestamp(turn.now);
         return Tlv(tlv);
     };

@@ -67,6 +67,10 @@ struct Probing {
     Instant last, next;
     Duration revival{};  // dead: the pause between probes
     bool dead = false;
+    std::optional<Instant> vacant_since, vacant_at;  // its host said that nobody listens: first, and last
+    bool vacant(Instant now) const {
+        return vacant_at && now - *vacant_at < kVacancyLife && now - *vacant_since < kVacancyMax;
+    }
 };
 
 struct Interface;

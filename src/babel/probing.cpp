@@ -6,6 +6,9 @@
 #include "babel/sending.hpp"
 
 namespace aronet::babel {
+namespace {
+constexpr Duration kVacantGap = 400ms;  // hosts tell of four errors a second, and some more at first
+}  // namespace
 
 bool Speaker::State::traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn) {
     const auto before = std::exchange(interface.traffic, counters);
@@ -59,6 +62,26 @@ void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
     n.probing.next = turn.now + kRevivalMin;
     timers.set({Due::probe, id}, n.probing.next);
     update_cost(n, turn);
+}
+
+// The next process may take a while to come. Should the host die, too, probes find that out as ever.
+void Speaker::State::nobody_listens(Neighbour& n, const Turn& turn) {
+    Probing& p = n.probing;
+    if (p.dead || !n.reachable()) return;
+    if (!p.vacant_since) p.vacant_since = turn.now;
+    p.vacant_at = turn.now;
+    if (!p.vacant(turn.now)) return;
+    p.unanswered = 0;
+    p.next = turn.now + kVacantGap;
+    timers.set({Due::probe, n.id}, p.next);
+}
+
+// Instead of taking its silence for its end.
+bool Speaker::State::waits_for(Neighbour& n, const Turn& turn) {
+    if (n.probing.vacant(turn.now)) return true;
+    const bool is_tunnel = n.interface->config.type == LinkType::tunnel;
+    if (is_tunnel && n.reachable() && n.delivery.has_answered() && n.probing.unanswered == 0) probe(n, turn);
+    return false;
 }
 
 void Speaker::State::proven_alive(Neighbour& n, const Turn& turn) {

@@ -12,6 +12,10 @@ void Speaker::State::receive_route_request(Neighbour& from, const RouteRequest& 
         owe(from, *request.about, turn);
     else if (from.reachable())
         start_dump(from, turn);  // else it is told everything once it can be reached
+    if (request.about) return;
+    // Whoever asks for everything may have been started anew, and know nothing of us.
+    from.ihu_wanted = true;
+    want_hello(*from.interface, turn.now);
 }
 
 // Section 3.8.1.2.
@@ -22,7 +26,7 @@ void Speaker::State::receive_seqno_request(Neighbour& from, const SeqnoRequest& 
     const Route* route = entry.selected_route();
     if (entry.is_own()) {
         if (request.router_id == config.router_id && newer(request.seqno, seqno)) {
-            ++seqno;  // by one, however much was asked for
+            raise_seqno(turn);  // by one, however much was asked for
             owe(*from.interface, request.about, turn);
         } else {
             owe(from, request.about, turn);

@@ -153,7 +153,11 @@ void Speaker::State::tend(Entry& entry, const Turn& turn) {
     const Instant now = turn.now;
     bool changed = expire_routes(entry, turn);
     // What was unfeasible may be so no longer.
-    const auto expired = [&](const Source& s) { return s.expires.near(now) <= now; };
+    const auto expired = [&](const Source& s) {
+        const bool is_over = s.expires.near(now) <= now;
+        if (is_over && config.remembers) turn.out.emplace_back(ForgetDistance{entry.about(), s.router_id});
+        return is_over;
+    };
     changed = std::erase_if(entry.sources, expired) > 0 || changed;
     const auto take = [&](Entry::Time which) {
         const auto at = entry.time(which);
@@ -189,9 +193,12 @@ bool Speaker::State::expire_routes(Entry& entry, const Turn& turn) {
     bool changed = false;
     for (std::size_t i = entry.routes.size(); i-- > 0;) {
         Route& route = entry.routes[i];
-        if (route.expires.near(turn.now) <= turn.now && route.received == kInfinity) {
+        const bool is_over = route.expires.near(turn.now) <= turn.now;
+        if (is_over && route.received == kInfinity) {
             remove_route(entry, route.neighbour);
-        } else if (route.expires.near(turn.now) <= turn.now) {
+        } else if (is_over && waits_for(*neighbours[route.neighbour], turn)) {
+            route.expires = Tick(turn.now + kVacancyLife);
+        } else if (is_over) {
             settle(route, turn.now);
             route.received = kInfinity;
             route.expires = Tick(turn.now + route.hold());

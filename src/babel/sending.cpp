@@ -217,7 +217,11 @@ void Speaker::State::write_updates(
         sender.add(item);
         const Announcement& update = item.update;
         if (update.metric == kInfinity || update.router_id == config.router_id) continue;
-        item.entry->sent(update.router_id, update.seqno, update.metric, turn.now + lifetime);
+        const bool is_other =
+            item.entry->sent(update.router_id, update.seqno, update.metric, turn.now + lifetime);
+        if (is_other && config.remembers)
+            turn.out.emplace_back(KeepDistance{
+                {item.entry->about(), update.router_id, update.seqno, update.metric}});
         arm(*item.entry, turn.now + lifetime);
     }
 }

@@ -19,6 +19,35 @@ Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
 
 Speaker::~Speaker() = default;
 
+void Speaker::resume(const std::vector<Distance>& distances, Instant now) {
+    State& s = *state_;
+    s.began = now - kSourceLifetime;
+    for (const Distance& distance : distances) {
+        Entry& entry = s.table.find_or_add(distance.destination);
+        entry.sent(distance.router_id, distance.seqno, distance.metric, now + kSourceLifetime);
+        s.arm(entry, now + kSourceLifetime);
+        entry.told_router_id = distance.router_id;
+        entry.told_metric = distance.metric;
+        s.resumed.push_back(distance.destination);
+    }
+    s.timers.set({Due::resumed, 0}, now + kResumption);
+}
+
+void Speaker::State::raise_seqno(const Turn& turn) {
+    ++seqno;
+    if (config.remembers) turn.out.emplace_back(SeqnoRaised{seqno});
+}
+
+void Speaker::State::resumption_over(const Turn& turn) {
+    for (const Destination& about : std::exchange(resumed, {})) {
+        Entry* entry = table.find(about);
+        if (entry == nullptr || entry->selected != kNobody || entry->is_own() || !entry->told_reachable())
+            continue;
+        entry->told_metric = kInfinity;
+        publish(*entry, News::loss, turn);
+    }
+}
+
 // A start is told at once: those who knew us before forget it, and send what they know (section 3.8.2.1
 // and 4.6.9).
 void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out) {
@@ -31,11 +60,11 @@ void Speaker::add_interface(InterfaceId id, const InterfaceConfig& config, Insta
     added.config = config;
     added.config.mac = {};  // the keys are where they are used, and nowhere else
     state_->set_mac(added, config.mac);
-    added.hello_seqno = static_cast<SeqNo>(state_->random.u32());
+    added.hello_seqno = config.next_hello.value_or(static_cast<SeqNo>(state_->random.u32()));
     added.hello_interval = state_->hello_interval(added);
     added.update_interval = state_->update_interval(added);
     added.told = added.whole = state_->journal.head();
-    added.outbox.add(Tlv(Update{.interval = Interval::of(added.update_interval)}));
+    if (!config.next_hello) added.outbox.add(Tlv(Update{.interval = Interval::of(added.update_interval)}));
     added.outbox.add(Tlv(RouteRequest{}));
     state_->start_quick_hellos(added, now);
     state_->timers.set({Due::periodic, id}, now + state_->random.jitter(added.update_interval, 50));
@@ -60,7 +89,7 @@ void Speaker::announce(const Destination& own, Metric metric, Instant now, Actio
     const Turn turn{now, out};
     Entry& entry = state_->table.find_or_add(own);
     if (entry.own == metric) return;
-    if (entry.own < metric) ++state_->seqno;
+    if (entry.own < metric) state_->raise_seqno(turn);
     entry.own = metric;
     state_->reselect(entry, turn);
     state_->run_due(turn);
@@ -184,6 +213,16 @@ bool Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Acti
     return true;
 }
 
+void Speaker::vacant(InterfaceId id, const Address& there, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    const auto neighbour = it->second.neighbours.find(there);
+    if (neighbour == it->second.neighbours.end()) return;
+    const Turn turn{now, out};
+    state_->nobody_listens(*state_->neighbours[neighbour->second], turn);
+    state_->run_due(turn);
+}
+
 // Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the
 // neighbours miss us soon, should both get lost.
 void Speaker::stop(Instant now, Actions& out) {
@@ -192,7 +231,7 @@ void Speaker::stop(Instant now, Actions& out) {
     for (auto& [id, interface] : state_->interfaces) {
         for (int copy = 0; copy < 2; ++copy) {
             Sender sender(interface, multicast_group(), turn);
-            sender.add(Tlv(Hello{.seqno = interface.hello_seqno++, .interval = {10}}));
+            sender.add(Tlv(Hello{.seqno = state_->next_hello(interface, turn), .interval = {10}}));
             sender.add(Tlv(Update{.interval = Interval::of(interface.update_interval)}));
             sender.finish();
         }
@@ -316,6 +355,7 @@ void Speaker::for_each_installed(const std::function<void(const Destination&, In
 std::size_t Speaker::installed_count() const { return state_->installed_count; }
 
 SeqNo Speaker::seqno() const { return state_->seqno; }
+RouterId Speaker::router_id() const { return state_->config.router_id; }
 
 const base::Drops& Speaker::drops() const { return state_->drops; }
 
@@ -416,6 +456,8 @@ void Speaker::State::fire(Due what, std::uint32_t id, const Turn& turn) {
             return flush(*neighbours[id], turn);
         case Due::challenge:
             return challenge(interfaces.at(id), turn);
+        case Due::resumed:
+            return resumption_over(turn);
     }
 }
 

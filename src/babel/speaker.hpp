@@ -23,6 +23,7 @@ namespace aronet::babel {
 struct SpeakerConfig {
     RouterId router_id = 0;  // neither all zeros nor all ones
     SeqNo seqno = 0;
+    bool remembers = false;  // tells what a process that goes on in its place has to know
     std::size_t neighbours_per_interface_max = 256;  // a LAN has many; a stranger may pretend to be more
     bool transit = true;  // false: announces its own alone, so that nobody goes anywhere else through it
 };
@@ -49,6 +50,7 @@ struct InterfaceConfig {
     // names are learned in any case.
     std::optional<std::size_t> routes_max;
     MetricRules imports, exports;
+    std::optional<SeqNo> next_hello;  // where an earlier process of ours was, and has not said goodbye
 
     bool operator==(const InterfaceConfig&) const = default;
 };
@@ -81,7 +83,39 @@ struct RemoveRoute {
     Destination destination;
     Installed::Kind before;
 };
-using Action = std::variant<Send, InstallRoute, InstallUnreachable, RemoveRoute, base::Note>;
+// Only where SpeakerConfig::remembers: a feasibility distance, and how far Hellos and the own seqno have
+// come.
+struct Distance {
+    Destination destination;
+    RouterId router_id;
+    SeqNo seqno;
+    Metric metric;
+    bool operator==(const Distance&) const = default;
+};
+struct KeepDistance {
+    Distance distance;
+};
+struct ForgetDistance {
+    Destination destination;
+    RouterId router_id;
+};
+struct HelloSaid {
+    InterfaceId on;
+    SeqNo next;
+};
+struct SeqnoRaised {
+    SeqNo seqno;
+};
+using Action = std::variant<
+    Send,
+    InstallRoute,
+    InstallUnreachable,
+    RemoveRoute,
+    KeepDistance,
+    ForgetDistance,
+    HelloSaid,
+    SeqnoRaised,
+    base::Note>;
 using Actions = std::vector<Action>;
 
 struct Traffic {  // the counters of an interface, from whatever start
@@ -97,7 +131,7 @@ struct NeighbourView {
     bool reachable;
     Instant since;
     std::size_t routes, routes_max, refused;  // refused: updates beyond that, since there was room
-    bool dead;  // it answers no probes; see Speaker::traffic
+    bool dead;                                // it answers no probes; see Speaker::traffic
 };
 struct RouteView {
     Destination destination;
@@ -122,6 +156,9 @@ public:
     Speaker(const SpeakerConfig& config, base::Random& random);  // `random` outlives the speaker
     ~Speaker();
 
+    // Goes on in the place of an earlier process, of whose end nobody was told: what that has announced
+    // counts as told. What has no route some time later is retracted. Before any interface is added.
+    void resume(const std::vector<Distance>& distances, Instant now);
     void add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
     void remove_interface(InterfaceId id, Instant now, Actions& out);  // its neighbours and routes go at once
     // What the kernel may change under a running interface: its MTU, and its IPv4 address.
@@ -140,6 +177,9 @@ public:
     // What the interface carried: while it sends, its next hops are asked whether they are still there. True
     // if it sends more than this protocol: worth a look several times a second.
     bool traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out);
+    // The host there answers what we sent to the neighbour by saying that nobody listens: the way there and
+    // back works, its routing process is away. It is waited for, within bounds, for another to go on.
+    void vacant(InterfaceId id, const Address& there, Instant now, Actions& out);
     void stop(
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)
@@ -160,6 +200,7 @@ public:
     void for_each_installed(const std::function<void(const Destination&, Installed::Kind)>& each) const;
     std::size_t installed_count() const;
     SeqNo seqno() const;
+    RouterId router_id() const;
     const base::Drops& drops() const;
 
 private:

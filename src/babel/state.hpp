@@ -80,6 +80,7 @@ struct Speaker::State {
     SeqNo seqno;
     std::optional<Instant> began;  // with the first interface
     bool stopped = false;
+    std::vector<Destination> resumed;  // that an earlier process announced
     std::map<InterfaceId, Interface> interfaces;
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
     std::size_t neighbour_count = 0, away = 0;           // of these
@@ -103,6 +104,9 @@ struct Speaker::State {
     void replace_v4(Interface& on, const std::optional<Address>& v4, const Turn& turn);
     void tell_again_by_holder(const Turn& turn);
     void fire(Due what, std::uint32_t id, const Turn& turn);
+    void resumption_over(const Turn& turn);
+    SeqNo next_hello(Interface& interface, const Turn& turn);
+    void raise_seqno(const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
     void take(const Event& event, Neighbour& from, const Turn& turn);
     void drop(std::string_view reason, InterfaceId on, const Address& from, const Turn& turn);
@@ -138,6 +142,8 @@ struct Speaker::State {
 
     // probing.cpp
     bool traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn);
+    void nobody_listens(Neighbour& n, const Turn& turn);
+    bool waits_for(Neighbour& n, const Turn& turn);
     void probe(Neighbour& neighbour, const Turn& turn);
     void probe_due(NeighbourId id, const Turn& turn);
     void proven_alive(Neighbour& neighbour, const Turn& turn);

@@ -112,8 +112,13 @@ Ports ports_of(
 int run_until_stopped(
     overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Event> first
 ) {
+    StateFile state(runtime_directory(config) + "/" + config.ifname + ".state");
+    if (!state.why().empty())
+        write_log({base::Level::warning, state.why() + ": a restart will not be able to go on from here"});
+    host.remembers = true;
+    host.remembered = state.contents();
     boost::asio::io_context io{1};
-    Runtime runtime(io, std::move(config), std::move(host), std::move(ports));
+    Runtime runtime(io, std::move(config), std::move(host), std::move(ports), state);
     std::exception_ptr failure;
     boost::asio::co_spawn(io, runtime.run(std::move(first)), [&](std::exception_ptr error) {
         failure = error;

@@ -50,9 +50,12 @@ awaitable<void> forever() {
 
 }  // namespace
 
-Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports)
+Runtime::Runtime(
+    boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports, StateFile& state
+)
     : io_(io),
       ports_(std::move(ports)),
+      state_(state),
       random_(entropy().view()),
       node_(std::move(config), std::move(host), random_),
       datapath_(ports_.kernel_datapath ? nullptr : std::make_unique<Datapath>()),
@@ -130,6 +133,10 @@ void Runtime::tell_if_unlocked() {
 
 void Runtime::perform() {
     overlay::Actions actions = std::exchange(actions_, {});
+    for (const overlay::Action& action : actions) {  // what follows must not be known to others only
+        if (const auto* kept = std::get_if<overlay::Remember>(&action)) state_.keep(*kept);
+    }
+    state_.flush(now());
     for (overlay::Action& action : actions) {
         std::visit([this](auto& wanted) { perform(wanted); }, action);
     }
@@ -231,8 +238,11 @@ void Runtime::perform([[maybe_unused]] overlay::TellKeys& action) {
 #endif
 }
 
+void Runtime::perform(overlay::Remember&) {}  // done before the others
+
 void Runtime::perform(overlay::Stopped& action) {
     is_stopped_ = true;
+    state_.remove();
     failure_ = std::move(action.failure);
     updown_.hurry(now() + kLastScripts);
     leave_if_done();

@@ -10,6 +10,7 @@
 #include "daemon/latest.hpp"
 #include "daemon/registry_port.hpp"
 #include "daemon/resolver.hpp"
+#include "daemon/state_file.hpp"
 #include "daemon/updown.hpp"
 #include "overlay/node.hpp"
 
@@ -39,7 +40,10 @@ struct Ports {
 
 class Runtime {
 public:
-    Runtime(boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports);
+    // `state`: where Remember goes; it outlives the runtime.
+    Runtime(
+        boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports, StateFile& state
+    );
     ~Runtime();
 
     // Until the Node has stopped. `first` is what is known of the registry before anything runs, if anything
@@ -65,6 +69,7 @@ private:
     void perform(overlay::LookAtRegistry& action);
     void perform(overlay::RunUpdown& action);
     void perform(overlay::TellKeys& action);
+    void perform(overlay::Remember& action);
     void perform(overlay::Stopped& action);
     void perform(base::Note& action);
 
@@ -88,6 +93,7 @@ private:
 
     boost::asio::io_context& io_;
     Ports ports_;
+    StateFile& state_;
     base::Random random_;
     overlay::Node node_;
     std::unique_ptr<Datapath> datapath_;  // only where the kernel has no ESP

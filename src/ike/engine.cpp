@@ -65,6 +65,13 @@ void Engine::rekey(ChildId child, Instant now, Actions& out) {
     state_->with_owner(child, turn, [&](Session& session) { session.rekey(child, turn); });
 }
 
+void Engine::carried(PeerId id, std::uint32_t spi_in) {
+    state_->pursuits[id].carried = true;
+    state_->ground.esp_spis.insert(spi_in);
+}
+
+void Engine::released(std::uint32_t spi_in) { state_->ground.esp_spis.erase(spi_in); }
+
 void Engine::renew(PeerId id, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
     state_->with_each(state_->established(id), turn, [&](Session& each) { each.renew(turn); });

@@ -122,6 +122,7 @@ void Engine::State::on(const Established& event, Turn& turn) {
     const PeerId id = *it->second->peer();
     Pursuit& pursuit = pursuits[id];
     pursuit.failures = 0;
+    pursuit.carried = false;
     pursuit.beside_at.reset();
     pursuit.beside_again = false;
     attempts.stop(id);
@@ -279,15 +280,20 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     const Session* winner = best(able, *ground.peer(id));
     if (is_alive(winner)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
+    // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
+    // traffic goes on doing so until then, or for as long as an answer takes.
+    const bool unproven = !chosen->initiator() && chosen->heard_ike_at() <= chosen->established_at();
+    const bool carried = std::ranges::any_of(able, [&](const Session* each) {
+        return each != chosen && each->has_child(pursuit.sending);
+    });
+    if (unproven && carried && turn.now < chosen->established_at() + kSecondLook) return;
     if (pursuit.sending != *chosen->sending_child()) {
         const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
         if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
         turn.out.emplace_back(Switch{id, pursuit.sending});
     }
-    // What is worn goes once both sides have the other one: who answered IKE_AUTH learns that by what
-    // follows.
-    if (chosen->worn() || (!chosen->initiator() && chosen->heard_ike_at() <= chosen->established_at()))
-        return;
+    // What is worn goes once both sides have the other one.
+    if (chosen->worn() || unproven) return;
     std::vector<Session*> worn = established(id);
     std::erase_if(worn, [&](const Session* each) { return !each->worn() || each == chosen; });
     with_each(worn, turn, [&](Session& each) { each.close("another has taken its place", turn); });

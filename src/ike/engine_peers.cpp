@@ -110,7 +110,7 @@ void Engine::State::attempt_beside(PeerId id, Turn& turn) {
 void Engine::State::begin(const Peer& peer, bool beside, Turn& turn) {
     Pursuit& pursuit = pursuits[peer.id];
     ++pursuit.attempts;
-    auto session = Session::initiate(peer, {pursuit.wide, beside}, turn);
+    auto session = Session::initiate(peer, {pursuit.wide, beside || pursuit.carried}, turn);
     const SessionKey key = session->key();
     sessions.emplace(key, std::move(session));
     pursuit.sessions.push_back(key);

@@ -207,9 +207,10 @@ struct Snapshot {
         base::SaId id;
         Address source;
         std::uint32_t reqid, if_id;
+        std::uint16_t port = 0;  // UDP's, of its destination
     };
-    std::vector<KnownSa> sas;  // without keys
-    std::vector<std::uint32_t> policy_if_ids;
+    std::vector<KnownSa> sas;        // without keys
+    std::vector<Policies> policies;  // of which at least one is there; all of it is known of an `out` alone
 };
 struct Lost {};  // notices were dropped (ENOBUFS): what we believe may be wrong, resynchronise
 

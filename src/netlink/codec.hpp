@@ -87,7 +87,8 @@ std::optional<RuleState> read_rule(const nlmsghdr* message);
 std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message);
 std::optional<Counters::Sa> read_counters(const nlmsghdr* message);
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
-std::optional<SaLost> read_lost_sa(const nlmsghdr* message);  // DELSA, FLUSHSA
+std::optional<Policies> read_policy(const nlmsghdr* message);  // the SPI only of one that is outbound
+std::optional<SaLost> read_lost_sa(const nlmsghdr* message);   // DELSA, FLUSHSA
 std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message
 );  // DELPOLICY, FLUSHPOLICY, a changed one
 std::optional<SaExpiring> read_expire(const nlmsghdr* message);

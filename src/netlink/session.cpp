@@ -457,9 +457,14 @@ void Session::State::collect(Task& task, Channel channel, const nlmsghdr* messag
             const auto sa = read_sa(message);
             if (sa && sa->if_id != 0) snapshot.sas.push_back(*sa);
         } else if (message->nlmsg_type == XFRM_MSG_NEWPOLICY) {
-            const auto if_id = read_policy_if_id(message);
-            auto& ids = snapshot.policy_if_ids;
-            if (if_id && std::find(ids.begin(), ids.end(), *if_id) == ids.end()) ids.push_back(*if_id);
+            const auto policy = read_policy(message);
+            if (!policy) return;
+            const auto known = std::ranges::find(snapshot.policies, policy->if_id, &Policies::if_id);
+            if (known == snapshot.policies.end()) {
+                snapshot.policies.push_back(*policy);
+            } else if (policy->spi_out != 0) {
+                *known = *policy;
+            }
         }
     } else if (message->nlmsg_type == RTM_NEWLINK) {
         auto found = read_link(message);

@@ -352,6 +352,11 @@ std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
     sa.source = address_of(info->saddr, info->family);
     sa.reqid = info->reqid;
     sa.if_id = attributes.u32(XFRMA_IF_ID).value_or(0);
+    if (const auto bytes = attributes.find(XFRMA_ENCAP); bytes && bytes->size() >= sizeof(xfrm_encap_tmpl)) {
+        xfrm_encap_tmpl encap;
+        std::memcpy(&encap, bytes->data(), sizeof encap);
+        sa.port = ntohs(encap.encap_dport);
+    }
     return sa;
 }
 
@@ -368,6 +373,27 @@ std::optional<Counters::Sa> read_counters(const nlmsghdr* message) {
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message) {
     if (!fixed_header<xfrm_userpolicy_info>(message)) return std::nullopt;
     return Attributes(message, sizeof(xfrm_userpolicy_info)).u32(XFRMA_IF_ID);
+}
+
+std::optional<Policies> read_policy(const nlmsghdr* message) {
+    const auto info = fixed_header<xfrm_userpolicy_info>(message);
+    if (!info) return std::nullopt;
+    const Attributes attributes(message, sizeof(xfrm_userpolicy_info));
+    Policies policies{attributes.u32(XFRMA_IF_ID).value_or(0), 0, {}, {}, 0};
+    const auto bytes = attributes.find(XFRMA_TMPL);
+    if (policies.if_id == 0 || !bytes || bytes->size() < sizeof(xfrm_user_tmpl)) return std::nullopt;
+    xfrm_user_tmpl tmpl;
+    std::memcpy(&tmpl, bytes->data(), sizeof tmpl);
+    if (tmpl.family != AF_INET && tmpl.family != AF_INET6) return std::nullopt;
+    policies.reqid = tmpl.reqid;
+    policies.local = address_of(tmpl.saddr, tmpl.family);
+    policies.remote = address_of(tmpl.id.daddr, tmpl.family);
+    if (info->dir != XFRM_POLICY_OUT) {
+        std::swap(policies.local, policies.remote);
+    } else {
+        policies.spi_out = ntohl(tmpl.id.spi);
+    }
+    return policies;
 }
 
 std::optional<SaLost> read_lost_sa(const nlmsghdr* message) {

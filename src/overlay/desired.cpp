@@ -239,8 +239,35 @@ Objects found(const Snapshot& snapshot, const Config& config) {
     return out;
 }
 
+// A tunnel is whole where its policies name an outbound SA that is there, and there is one to receive by.
+std::map<std::uint32_t, Legacy> legacies(const Snapshot& snapshot, const std::vector<Pairing>& pairings) {
+    std::set<std::uint32_t> planned;
+    for (const Pairing& pairing : pairings) planned.insert(pairing.if_id);
+    std::map<std::uint32_t, std::vector<Snapshot::KnownSa>> sas;
+    for (const auto& sa : snapshot.sas) sas[sa.if_id].push_back(sa);
+    std::map<std::uint32_t, Legacy> found;
+    for (const netlink::Policies& policies : snapshot.policies) {
+        if (!planned.contains(policies.if_id) || policies.spi_out == 0) continue;
+        Legacy legacy{policies, {policies.remote, policies.spi_out}, 0, {}};
+        bool sends = false;
+        for (const auto& sa : sas[policies.if_id]) {
+            if (sa.id == legacy.out) {
+                sends = true;
+                legacy.port = sa.port;
+            }
+            if (sa.id.destination == policies.local && sa.source == policies.remote)
+                legacy.in.push_back(sa.id);
+        }
+        if (sends && !legacy.in.empty()) found.emplace(policies.if_id, std::move(legacy));
+    }
+    return found;
+}
+
 std::vector<Wish> clean_up(
-    const Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings
+    const Snapshot& snapshot,
+    const Config& config,
+    const std::vector<Pairing>& pairings,
+    const std::map<std::uint32_t, Legacy>& kept
 ) {
     std::set<std::uint32_t> ours;
     for (const Pairing& pairing : pairings) ours.insert(pairing.if_id);
@@ -249,11 +276,16 @@ std::vector<Wish> clean_up(
         if (tunnel != nullptr && is_ours(config, link.name)) ours.insert(tunnel->if_id);
     }
     std::vector<Wish> out;
-    for (const std::uint32_t if_id : snapshot.policy_if_ids) {
-        if (ours.contains(if_id)) out.push_back(netlink::RemovePolicies{if_id});
+    for (const netlink::Policies& policies : snapshot.policies) {
+        if (ours.contains(policies.if_id) && !kept.contains(policies.if_id))
+            out.push_back(netlink::RemovePolicies{policies.if_id});
     }
     for (const Snapshot::KnownSa& sa : snapshot.sas) {
-        if (ours.contains(sa.if_id)) out.push_back(netlink::RemoveSa{sa.id, sa.source});
+        const auto legacy = kept.find(sa.if_id);
+        const bool stays =
+            legacy != kept.end() && (legacy->second.out == sa.id ||
+                                     std::ranges::find(legacy->second.in, sa.id) != legacy->second.in.end());
+        if (ours.contains(sa.if_id) && !stays) out.push_back(netlink::RemoveSa{sa.id, sa.source});
     }
     return out;
 }

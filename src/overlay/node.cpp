@@ -2,6 +2,8 @@
 
 #include "overlay/node_state.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 
 namespace aronet::overlay {
@@ -10,7 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kLifetimeMin = 5s, kLifetimeMax = 1h;  // of what a name resolved to
-constexpr Duration kGoodbye = 5s;  // for DELETEs, retractions and the kernel's answers on a stop
+constexpr Duration kInheritance = 20s;  // until routes of an earlier process have to be Babel's again
+constexpr Duration kGoodbye = 5s;       // for DELETEs, retractions and the kernel's answers on a stop
 
 ike::EngineConfig engine_config(const Config& config) {
     ike::EngineConfig out;
@@ -26,11 +29,19 @@ ike::EngineConfig engine_config(const Config& config) {
     return out;
 }
 
-// A new router-id each start: our announcements need not be newer than those of an earlier run (RFC
-// 8966 3.2.1).
-babel::SpeakerConfig speaker_config(const Config& config, base::Random& random) {
+// A new router-id each start, but where an earlier process is followed that nobody has missed: our
+// announcements need not be newer than those of an earlier run (RFC 8966 3.2.1).
+babel::SpeakerConfig speaker_config(
+    const Config& config, const Memory& memory, bool remembers, base::Random& random
+) {
     babel::SpeakerConfig out;
     out.transit = config.babel.transit;
+    out.remembers = remembers;
+    if (memory.router_id) {
+        out.router_id = *memory.router_id;
+        out.seqno = memory.seqno;
+        return out;
+    }
     do {
         out.router_id = random.u64();
     } while (out.router_id == 0 || out.router_id == UINT64_MAX);
@@ -49,7 +60,8 @@ Node::State::State(Config config_, Host host_, base::Random& random_)
       host(std::move(host_)),
       random(random_),
       engine(engine_config(config), random),
-      speaker(speaker_config(config, random), random),
+      memory(recall(host.remembered)),
+      speaker(speaker_config(config, memory, host.remembers, random), random),
       source(host.registry_source, config.registry, random),
       sightings(overlay_space(config), config.babel.redistribute),
       way_out(config) {}
@@ -63,6 +75,15 @@ void Node::start(Instant now, Actions& out) {
     s.out = &out;
     s.now = s.started = now;
     s.source.start(now);
+    s.old_sysctls = s.memory.sysctls;
+    if (s.memory.router_id) {
+        s.speaker.resume(s.memory.distances, now);
+        s.inherits_until = now + kInheritance;
+    } else if (s.host.remembers) {
+        out.push_back(Remember{});
+        out.push_back(remember_router_id(s.speaker.router_id()));
+        out.push_back(remember_seqno(s.speaker.seqno()));
+    }
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
     if (s.config.mode == Mode::netns) s.want_space();
     s.looked_as = s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
@@ -95,6 +116,8 @@ void Node::tick(Instant now, Actions& out) {
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     s.set_policies_again();
     s.change_lost_keys();
+    s.drop_adopted();
+    if (s.inherits_until && *s.inherits_until <= now) s.drop_inherited();
     s.tell_routes_again(now);
     s.look_at_source();
     while (const auto name = s.names.expired(now)) {
@@ -132,6 +155,8 @@ std::optional<base::Deadline> Node::deadline() const {
     timer(s.keeper.next(), "the kernel is asked again");
     timer(s.policies_due.next(), "policies are set again");
     timer(s.keys_due.next(), "lost keys are changed");
+    timer(s.adopted_until.next(), "SAs of an earlier process go");
+    timer(s.inherits_until, "routes of an earlier process go");
     timer(s.sysctls_due, "sysctls are looked at");
     timer(s.forwarding.again.next(), "a route is told again");
     timer(s.look_again_at, "the kernel is looked at again");
@@ -154,16 +179,22 @@ void Node::State::handle(BabelDatagram& event) {
     speaker.handle(packet, now, babel_actions);
 }
 
+void Node::State::handle(NobodyListens& event) {
+    const auto in = babel_interface(event.link);
+    if (!in || phase != Phase::running) return;
+    speaker.vacant(*in, event.there, now, babel_actions);
+    const auto tunnel = tunnels.find(*in);
+    if (tunnel == tunnels.end()) return;
+    tunnel->second.unanswered_since.reset();
+    engine.traffic_seen(*in, now);
+}
+
 void Node::State::handle(netlink::Notice& event) {
     std::visit([&](const auto& happened) { notice(happened); }, event);
 }
 
 void Node::State::handle(Request& event) {
-    if (event.verb == "stop") {
-        awaiting_stop.insert(event.id);
-        Stop stop;
-        return handle(stop);
-    }
+    if (event.verb == "stop") return stop_asked(event);
     if (event.verb == "rekey") return rekey(event);
     const bool counts_drops = event.verb == "status" && !host.kernel_datapath;
     if (event.verb == "tunnels" || counts_drops) return answer_with_counters(std::move(event));
@@ -191,11 +222,37 @@ void Node::State::handle(Resolved& event) {
     names.set(name, now + (failed ? random.between(4s, 6s) : lifetime));
 }
 
-void Node::State::handle(Stop&) {
+void Node::State::stop_asked(const Request& request) {
+    const auto body = nlohmann::json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
+    const auto keep = body.is_object() ? body.find("keep") : body.end();
+    const auto refuse = [&](int status, const char* why) {
+        out->push_back(Answer{request.id, status, nlohmann::json{{"error", why}}.dump()});
+    };
+    if (!body.is_object() || (keep != body.end() && !keep->is_boolean()))
+        return refuse(400, R"(expected {"keep": true or false})");
+    Stop stop{keep != body.end() && keep->get<bool>()};
+    if (stop.keep && !host.kernel_datapath)
+        return refuse(409, "the data plane is the daemon's own, and ends with it: nothing can be kept");
+    awaiting_stop.insert(request.id);
+    handle(stop);
+}
+
+// As if it were killed, but for those who wait to hear of it.
+void Node::State::leave_all() {
+    say(base::Level::info, "stopping; traffic flows on");
+    phase = Phase::stopped;
+    for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
+    for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
+    out->push_back(Stopped{{}, true});
+}
+
+void Node::State::handle(Stop& event) {
     if (phase == Phase::saying_goodbye || phase == Phase::cleaning_up) return;
+    if (event.keep && host.kernel_datapath && phase == Phase::running) return leave_all();
     say(base::Level::info, "stopping");
     phase = Phase::saying_goodbye;
     give_up_at = now + kGoodbye;
+    if (host.remembers) out->push_back(Remember{});  // everybody is told that this is the end
     speaker.stop(now, babel_actions);
     engine.stop(now, ike_actions);
     drain();

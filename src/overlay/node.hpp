@@ -7,6 +7,7 @@
 #include "base/random.hpp"
 #include "netlink/change.hpp"
 #include "overlay/config.hpp"
+#include "overlay/memory.hpp"
 #include "overlay/registry_source.hpp"
 
 #include <map>
@@ -32,6 +33,11 @@ struct BabelDatagram {
     std::uint16_t from_port;
     Instant received_at;
 };
+// The peer's host says so of what Babel sent there: its kernel is well, and its daemon is away.
+struct NobodyListens {
+    std::string link;
+    Address there;
+};
 using RequestId = std::uint64_t;
 struct Request {
     RequestId id;
@@ -51,10 +57,13 @@ struct Resolved {
     std::vector<Address> addresses;  // empty: failed
     Duration lifetime{};             // of the answer (TTL)
 };
-struct Stop {};
+struct Stop {
+    bool keep = false;  // what the kernel has goes on carrying traffic, and nobody is told
+};
 using Event = std::variant<
     IkeDatagram,
     BabelDatagram,
+    NobodyListens,
     netlink::Notice,
     Request,
     RegistryChanged,
@@ -98,8 +107,11 @@ struct TellKeys {
     Table table;
     std::string row;
 };
+// Remember (overlay/memory.hpp): to be kept, in this order and before anything behind it leaves the host, for
+// a process that goes on in this one's place.
 struct Stopped {
     std::string failure = {};  // why it could not go on; empty: it was asked to stop
+    bool keeps = false;        // somebody is to go on in its place
 };
 using Action = std::variant<
     SendIke,
@@ -111,6 +123,7 @@ using Action = std::variant<
     LookAtRegistry,
     RunUpdown,
     TellKeys,
+    Remember,
     Stopped,
     base::Note>;
 using Actions = std::vector<Action>;
@@ -121,7 +134,9 @@ struct Host {
     std::vector<Address> local_addresses;  // of the underlay, for endpoints given as a range
     std::string version;
     int pid = 0;
-    std::string registry_source = {};  // a file or a URL; empty: none
+    std::string registry_source = {};                    // a file or a URL; empty: none
+    bool remembers = false;                              // performs Remember
+    std::map<std::string, std::string> remembered = {};  // by an earlier process that was not stopped
     bool operator==(const Host&) const = default;
 };
 

@@ -128,6 +128,7 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
         return policies_due.set(purpose.if_id, now + pause_after(tunnel.policy_refusals));
     }
     tunnel.policy_refusals = 0;
+    outgrow_adopted(tunnel);
     const bool is_new = !std::exchange(tunnel.carries, true);
     if (is_new) {
         ++tunnel.came_up;
@@ -190,7 +191,7 @@ void Node::State::change_lost_keys() {
         const auto tunnel = tunnels.find(*if_id);
         if (phase != Phase::running || tunnel == tunnels.end()) continue;
         for (auto& [id, child] : tunnel->second.children) {
-            if (std::exchange(child.lost, false)) engine.rekey(id, now, ike_actions);
+            if (std::exchange(child.lost, false) && !is_adopted(id)) engine.rekey(id, now, ike_actions);
         }
     }
 }
@@ -265,7 +266,8 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
     const auto planned = pairings(config, registry, host.local_addresses);
-    for (netlink::Wish& wish : clean_up(snapshot, config, planned))
+    if (host.kernel_datapath) left = legacies(snapshot, planned);
+    for (netlink::Wish& wish : clean_up(snapshot, config, planned, left))
         change(std::move(wish), {Purpose::Kind::clean_up});
     keeper.want(desired(config, registry, planned), now);
     Objects there = found(snapshot, config);
@@ -280,6 +282,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     announce_own();
     follow_all();
     apply_registry(std::exchange(registry, {}));
+    left.clear();
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
@@ -301,7 +304,8 @@ void Node::State::compare(const netlink::Snapshot& snapshot) {
 void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
     std::set<base::SaId> there;
     for (const auto& sa : snapshot.sas) there.insert(sa.id);
-    const std::set<std::uint32_t> policies(snapshot.policy_if_ids.begin(), snapshot.policy_if_ids.end());
+    std::set<std::uint32_t> policies;
+    for (const netlink::Policies& each : snapshot.policies) policies.insert(each.if_id);
     std::set<base::SaId> known;
     for (auto& [if_id, tunnel] : tunnels) {
         for (auto& [id, child] : tunnel.children) {
@@ -363,8 +367,14 @@ void Node::State::notice(const netlink::SysctlValue& value) {
             value.key + " is " + value.value + where + ", this overlay needs " + wanted->second.value
         );
     }
-    old_sysctls.emplace(key, value.value);
+    keep_old(value);
     change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl});
+}
+
+// Also for a process that goes on in our place: it is the last one that puts it back.
+void Node::State::keep_old(const netlink::SysctlValue& value) {
+    const bool is_new = old_sysctls.emplace(std::pair(value.space, value.key), value.value).second;
+    if (is_new && host.remembers) out->push_back(remember_sysctl(value.space, value.key, value.value));
 }
 
 void Node::State::begin_clean_up() {
@@ -379,6 +389,7 @@ void Node::State::begin_clean_up() {
     }
     tell_routes_again(Instant::max());
     tell_all_routes();  // that they are gone: the speaker has stopped
+    drop_inherited();
     keeper.want({}, now);
     keep();
     // Those of our links went with them, those of the namespace go with it.

@@ -60,7 +60,7 @@ void Node::State::follow(const std::string& name) {
         return;
     }
     if (running) {
-        speaker.remove_interface(at->second.id, now, babel_actions);
+        leave_link(at->second.id, name);
         drain();
         ordinary_names.erase(at->second.id);
         ordinary.erase(at);
@@ -77,6 +77,7 @@ void Node::State::run_on(const std::string& name, const InterfaceRule& rule, bab
     ordinary.emplace(name, Ordinary{id, wanted, now});
     wanted.imports = filter_of(rule.as.imports, config.babel.imports, name);
     wanted.exports = filter_of(rule.as.exports, config.babel.exports, name);
+    wanted.next_hello = next_hello(name);
     want_sysctls({rp_filter_of(config, name)});
     out->push_back(ListenBabel{name});
     say(base::Level::info, "Babel runs on " + name + " as " + wanted.link_local.to_string());

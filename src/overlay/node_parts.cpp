@@ -79,18 +79,22 @@ void Node::State::translate(ike::ChildDown& action) {
     Tunnel& tunnel = found->second;
     tunnel.children.erase(action.child);
     if (tunnel.current != action.child) return;
+    goes_down(tunnel);
+    // It may have gone because the peer is elsewhere now.
+    resolve_soon(action.peer);
+    run_updown(tunnel, false, action.in.destination, action.in_source);
+}
+
+void Node::State::goes_down(Tunnel& tunnel) {
     tunnel.current.reset();
     tunnel.carries = false;
     tunnel.since = now;
     tunnel.trust = ike::Trust::full;  // Babel forgets the link, and with it what was held against it
     tunnel.unanswered_since.reset();
-    change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up});
+    change(netlink::RemovePolicies{tunnel.pairing.if_id}, {Purpose::Kind::clean_up});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
-    // It may have gone because the peer is elsewhere now.
-    resolve_soon(action.peer);
-    run_updown(tunnel, false, action.in.destination, action.in_source);
 }
 
 // The tunnel and all that Babel knows of it stay. Traffic goes over the old SAs until the policies name the
@@ -156,6 +160,23 @@ void Node::State::translate(babel::Send& action) {
     out->push_back(SendBabel{overlay_space(config), link, action.from, action.to, std::move(action.bytes)});
 }
 
+void Node::State::translate(const babel::HelloSaid& action) {
+    const std::string link = link_of(action.on);
+    if (!link.empty()) out->push_back(remember_hello(link, action.next));
+}
+
+// Of a link on which an earlier process spoke until its end.
+std::optional<babel::SeqNo> Node::State::next_hello(const std::string& link) {
+    const auto known = memory.hellos.extract(link);
+    return known.empty() ? std::nullopt : std::optional(known.mapped());
+}
+
+// Its neighbours will miss us, and are not to take what follows for the same.
+void Node::State::leave_link(babel::InterfaceId id, const std::string& link) {
+    speaker.remove_interface(id, now, babel_actions);
+    if (host.remembers) out->push_back(forget_hello(link));
+}
+
 // Babel runs on a tunnel exactly while it can carry packets: its routes leave the moment it cannot.
 void Node::State::update_routing(Tunnel& tunnel) {
     const bool wanted = tunnel.may_route() && phase == Phase::running;
@@ -164,7 +185,7 @@ void Node::State::update_routing(Tunnel& tunnel) {
     tunnel.since = now;
     if (!wanted) {
         // While saying goodbye the retractions are still on their way.
-        if (phase == Phase::running) speaker.remove_interface(tunnel.pairing.if_id, now, babel_actions);
+        if (phase == Phase::running) leave_link(tunnel.pairing.if_id, tunnel.pairing.interface);
         return;
     }
     babel::InterfaceConfig interface;
@@ -178,6 +199,7 @@ void Node::State::update_routing(Tunnel& tunnel) {
     interface.rtt_min = config.babel.rtt_min;
     interface.rtt_max = config.babel.rtt_max;
     interface.mtu = config.mtu;
+    interface.next_hello = next_hello(tunnel.pairing.interface);
     interface.bounded = config.babel.only_registered_prefixes;
     interface.routes_max = config.babel.max_routes;
     const std::string peer = tunnel.peer_name();

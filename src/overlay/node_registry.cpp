@@ -133,7 +133,10 @@ void Node::State::apply_registry(Registry next) {
             tunnel.since = now;
             by_interface[tunnel.pairing.interface] = if_id;
         }
+        const auto legacy = is_new ? left.find(if_id) : left.end();
+        if (legacy != left.end()) take_over(tunnel, legacy->second);
         connect(tunnel);
+        if (legacy != left.end()) find_again(tunnel, legacy->second);
     }
     resolve_names();
     drain();
@@ -146,12 +149,14 @@ void Node::State::forget(std::uint32_t if_id) {
     tunnel.pairing.hostname.clear();  // nobody needs it any more
     engine.drop(if_id, now, ike_actions);
     drain();
-    if (tunnel.on_babel) speaker.remove_interface(if_id, now, babel_actions);
+    drop_adopted(tunnel);
+    if (tunnel.on_babel) leave_link(if_id, tunnel.pairing.interface);
     drain();
     const netlink::Space space = overlay_space(config);
     for (const Sysctl& sysctl : link_sysctls(config, tunnel.pairing.interface)) {
         wanted_sysctls.erase({space, sysctl.key});
-        old_sysctls.erase({space, sysctl.key});
+        if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
+            out->push_back(forget_sysctl(space, sysctl.key));
     }
     by_interface.erase(tunnel.pairing.interface);
     policies_due.stop(if_id);

@@ -9,6 +9,10 @@ namespace {
 using babel::Destination;
 using Kind = babel::Installed::Kind;
 
+Kind kind_of(const netlink::Route& route) {
+    return route.kind == netlink::RouteKind::unreachable ? Kind::unreachable : Kind::route;
+}
+
 constexpr unsigned kRefusalsTold = 3;  // of a route whose link has gone there is one
 
 }  // namespace
@@ -33,7 +37,11 @@ void Node::State::tell_all_routes() {
 
 // Replacing in place keeps traffic flowing, but not between the kinds of route of IPv6.
 void Node::State::tell_route(const Destination& about, Kind had) {
-    const auto told = told_key(about, had);
+    auto told = told_key(about, had);
+    if (const auto left = inherited.extract(about); !left.empty()) {
+        had = kind_of(left.mapped());
+        told = left.mapped().key;
+    }
     auto route = wanted_route(about, told);
     const Kind wanted = !route                                           ? Kind::nothing
                         : route->kind == netlink::RouteKind::unreachable ? Kind::unreachable
@@ -81,6 +89,13 @@ void Node::State::tell_routes_again(Instant until) {
     }
 }
 
+// Babel has had the time to learn anew what still leads somewhere.
+void Node::State::drop_inherited() {
+    inherits_until.reset();
+    for (const auto& [about, route] : std::exchange(inherited, {}))
+        change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
+}
+
 // By where Babel's routes are put.
 bool Node::State::is_babels(const netlink::RouteKey& key) const {
     if (key == usual_key(destination_of(key))) return true;
@@ -104,12 +119,12 @@ void Node::State::compare_routes(Objects& found) {
         if (!is_babels(route.key)) return false;
         const Destination about = destination_of(route.key);
         const auto key = told_key(about, speaker.installed(about).kind);
-        const bool is_unreachable = route.kind == netlink::RouteKind::unreachable;
         if (key == route.key) {
             there.insert(route.key);
-            if (wanted_route(about, key) != route)
-                put_right(about, is_unreachable ? Kind::unreachable : Kind::route);
-        } else if (!under_way.contains(about)) {
+            if (wanted_route(about, key) != route) put_right(about, kind_of(route));
+        } else if (phase == Phase::starting && memory.router_id) {
+            inherited.emplace(about, route);
+        } else if (!under_way.contains(about) && !inherited.contains(about)) {
             change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
         }
         return true;
@@ -123,6 +138,10 @@ void Node::State::compare_routes(Objects& found) {
 // True if it was Babel's.
 bool Node::State::route_lost(const netlink::RouteKey& key) {
     const Destination about = destination_of(key);
+    if (const auto left = inherited.find(about); left != inherited.end() && left->second.key == key) {
+        inherited.erase(left);
+        return true;
+    }
     const Kind kind = speaker.installed(about).kind;
     if (kind == Kind::nothing || told_key(about, kind) != key) return false;
     forwarding.again.set(about, now + forwarding.losses[about].pause(now));

@@ -63,6 +63,8 @@ struct Forwarding {
     bool idle() const { return untold.empty() && in_flight.empty() && again.size() == 0; }
 };
 
+bool is_adopted(ike::ChildId id);
+
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
 
 struct Node::State {
@@ -71,6 +73,7 @@ struct Node::State {
     // --- events (node.cpp)
     void handle(IkeDatagram& event);
     void handle(BabelDatagram& event);
+    void handle(NobodyListens& event);
     void handle(netlink::Notice& event);
     void handle(Request& event);
     void handle(RegistryChanged& event);
@@ -79,6 +82,8 @@ struct Node::State {
     void handle(RegistryLooked& event);
     void handle(Resolved& event);
     void handle(Stop& event);
+    void stop_asked(const Request& request);
+    void leave_all();
 
     // --- the parts' actions, translated (node_parts.cpp)
     void drain();
@@ -99,8 +104,17 @@ struct Node::State {
         route_changed(action.destination, action.before);
     }
     void translate(const babel::RemoveRoute& action) { route_changed(action.destination, action.before); }
+    void translate(const babel::KeepDistance& action) { out->push_back(remember(action.distance)); }
+    void translate(const babel::ForgetDistance& action) {
+        out->push_back(forget_distance(action.destination, action.router_id));
+    }
+    void translate(const babel::HelloSaid& action);
+    void translate(const babel::SeqnoRaised& action) { out->push_back(remember_seqno(action.seqno)); }
     void translate(base::Note& action);
     void update_routing(Tunnel& tunnel);
+    std::optional<babel::SeqNo> next_hello(const std::string& link);
+    void leave_link(babel::InterfaceId id, const std::string& link);
+    void goes_down(Tunnel& tunnel);
     void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
 
     // --- Babel's routes on their way to the kernel (node_routes.cpp)
@@ -113,6 +127,7 @@ struct Node::State {
     bool route_lost(const netlink::RouteKey& key);
     void routes_lost(babel::InterfaceId on);
     void tell_routes_again(Instant until);  // those whose time has come by then
+    void drop_inherited();
     bool is_babels(const netlink::RouteKey& key) const;
     void compare_routes(Objects& found);
     netlink::RouteKey usual_key(const babel::Destination& about) const;
@@ -159,6 +174,7 @@ struct Node::State {
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
     void want_sysctls(const std::vector<Sysctl>& list);
+    void keep_old(const netlink::SysctlValue& value);
     void begin_clean_up();
     void end_if_clean();
 
@@ -166,6 +182,13 @@ struct Node::State {
     bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
     void gained(const netlink::AddressAppeared& appeared);
     void lost(const netlink::AddressVanished& vanished);
+
+    // --- SAs of an earlier process (node_adoption.cpp)
+    void take_over(Tunnel& tunnel, const Legacy& legacy);
+    void find_again(const Tunnel& tunnel, const Legacy& legacy);
+    void outgrow_adopted(const Tunnel& tunnel);
+    void drop_adopted();
+    void drop_adopted(Tunnel& tunnel);
 
     // --- registry (node_registry.cpp)
     bool takes_registries() const { return phase == Phase::starting || phase == Phase::running; }
@@ -232,6 +255,7 @@ struct Node::State {
     Host host;
     base::Random& random;
     ike::Engine engine;
+    Memory memory;  // of an earlier process
     babel::Speaker speaker;
     Registry registry;
     babel::Holders holders;  // by the registry
@@ -244,6 +268,8 @@ struct Node::State {
     std::set<std::string> lost_links;                              // to somebody else; asked for again
     Keeper keeper;
     Forwarding forwarding;
+    std::map<babel::Destination, netlink::Route> inherited;  // routes of an earlier process, as they are
+    std::optional<Instant> inherits_until;
     Sightings sightings;
     std::optional<Sightings> relearned;    // while everything is looked at again
     bool look_once_more = false;           // what was looked at has changed meanwhile
@@ -259,6 +285,9 @@ struct Node::State {
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;  // as they were before us
+
+    std::map<std::uint32_t, Legacy> left;       // by an earlier process, until the tunnels are made
+    base::Timers<std::uint32_t> adopted_until;  // by if_id
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;

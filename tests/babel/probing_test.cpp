@@ -82,6 +82,37 @@ TEST_CASE("a neighbour that is no next hop is not asked") {
     CHECK(desk.said<AckRequest>(2, kB).empty());
 }
 
+// The host there answers each probe for its daemon, which is away.
+void vacate(Busy& desk, Duration d) {
+    desk.silence(kB);
+    std::size_t seen = desk.said<AckRequest>(2, kB).size();
+    for (const Instant end = desk.now + d; desk.now < end;) {
+        desk.carry(250ms, 100, 0);
+        const std::size_t probes = desk.said<AckRequest>(2, kB).size();
+        if (probes != seen) desk.speaker.vacant(2, kB, desk.now, desk.actions);
+        seen = probes;
+    }
+}
+
+TEST_CASE("a neighbour whose daemon is away while its host answers is waited for, a minute and no longer") {
+    Busy desk;
+    desk.carry(3s, 100, 0);
+    vacate(desk, 55s);
+    CHECK(desk.forwarding.reaches(kD, kB));
+    CHECK(desk.said<AckRequest>(2, kB).size() <= 200);
+    vacate(desk, 10s);
+    CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+}
+
+TEST_CASE("a host that stops answering for its daemon is given up as any other") {
+    Busy desk;
+    desk.carry(3s, 100, 0);
+    vacate(desk, 10s);
+    REQUIRE(desk.forwarding.reaches(kD, kB));
+    desk.carry(4s, 100, 0);
+    CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+}
+
 TEST_CASE(
     "row 60: a next hop that answers no more is given up within two seconds, and all else follows at once"
 ) {

@@ -205,7 +205,9 @@ TEST_CASE("SAs and policies of an earlier run are cleaned up, those of others ar
     netlink::Snapshot snapshot;
     const Address peer = *Address::parse("192.0.2.2");
     snapshot.sas = {{{peer, 0x1000}, peer, 1, planned.at(0).if_id}, {{peer, 0x2000}, peer, 9, 9}};
-    snapshot.policy_if_ids = {planned.at(0).if_id, 9};
+    snapshot.policies.resize(2);
+    snapshot.policies[0].if_id = planned.at(0).if_id;
+    snapshot.policies[1].if_id = 9;
     CHECK(clean_up(snapshot, config(Mode::vrf), planned).size() == 2);
     netlink::Link old;
     old.name = "aronet-9";

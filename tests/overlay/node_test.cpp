@@ -49,9 +49,9 @@ Registry registry() {
 // A node whose kernel does what it is asked, at once, and can be made to wait with its answers.
 class Desk {
 public:
-    explicit Desk(const std::string& source = "")
+    explicit Desk(const std::string& source = "", bool kernel_datapath = true)
         : random_(base::Random::from_number(1)),
-          node_(config(), Host{true, {}, "test", 1, source}, random_) {}
+          node_(config(), Host{kernel_datapath, {}, "test", 1, source}, random_) {}
 
     void start() {
         turn([&](Actions& out) { node_.start(now_, out); });
@@ -296,4 +296,24 @@ TEST_CASE("without a source who asks for the registry to be read again is told t
     desk.wait(1s);
     CHECK(desk.looks.empty());
     CHECK(desk.registry_status().at("source").is_null());
+}
+
+TEST_CASE("row 15: who is to keep all asks the kernel for nothing; where the ESP is our own it is refused") {
+    for (const bool kernel_datapath : {true, false}) {
+        Desk desk("", kernel_datapath);
+        desk.start();
+        desk.tell(RegistryChanged{registry(), 0});
+        desk.answer_all();
+        desk.wait();
+        desk.answer_all();
+        desk.forget();
+        for (const char* nonsense : {"[]", R"({"keep": 1})", "{"}) {
+            desk.tell(Request{1, "stop", nonsense});
+            CHECK(desk.answers.back().status == 400);
+        }
+        desk.tell(Request{1, "stop", R"({"keep": true})"});
+        CHECK(desk.answers.back().status == (kernel_datapath ? 200 : 409));
+        CHECK(desk.stopped == kernel_datapath);
+        CHECK(desk.wishes.empty());
+    }
 }

@@ -25,6 +25,7 @@ struct World::Host {
     std::optional<Instant> tick_at;
     std::set<std::size_t> members;
     std::string answer;
+    std::map<std::string, std::string> remembered;
     // What the kernel's generation was when the invariants last held; nothing has to hold anew until it
     // grows.
     std::optional<std::uint64_t> links_checked, loops_checked;

@@ -36,6 +36,12 @@ World::Walk World::walk(const Host& from, const Address& to) const {
     return Walk::loop;  // more hops than hosts
 }
 
+bool World::reaches(std::size_t from, std::size_t to) const {
+    const Host& target = *hosts_[to];
+    return walk(*hosts_[from], within(target.network)) == Walk::reached &&
+           walk(*hosts_[from], within(target.prefix)) == Walk::reached;
+}
+
 template <class Visit>
 void World::visit_unreached(Visit visit) const {
     for (const auto& from : hosts_) {

@@ -336,7 +336,7 @@ int Kernel::apply(netlink::TakeSnapshot& wish, Notices& out) {
     for (const auto& [key, route] : fib_.all()) snapshot.routes.push_back(route);
     snapshot.rules.assign(rules_.begin(), rules_.end());
     for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source.address, sa.if_id, sa.if_id});
-    for (const auto& [if_id, policies] : policies_) snapshot.policy_if_ids.push_back(if_id);
+    for (const auto& [if_id, policies] : policies_) snapshot.policies.push_back(policies);
     out.push_back(std::move(snapshot));
     return 0;
 }

@@ -77,7 +77,7 @@ void World::start(std::size_t number) {
     base::Random::Seed seed;
     random_.fill(seed);
     host.random = std::make_unique<base::Random>(seed);
-    overlay::Host facts{true, {}, "sim", 1};
+    overlay::Host facts{true, {}, "sim", 1, {}, true, host.remembered};
     host.node = std::make_unique<overlay::Node>(host.config(), facts, *host.random);
     host.node->start(now_, host.actions);
     netlink::Notice own = netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address};
@@ -90,9 +90,9 @@ void World::start_all() {
     for (std::size_t i = 0; i < hosts_.size(); ++i) start(i);
 }
 
-void World::stop(std::size_t number) {
+void World::stop(std::size_t number, bool keep) {
     Host& host = *hosts_[number];
-    host.node->handle(overlay::Stop{}, now_, host.actions);
+    host.node->handle(overlay::Stop{keep}, now_, host.actions);
     settle(host);
 }
 
@@ -211,12 +211,21 @@ void World::perform(Host& host, overlay::Action& action) {
         if (note->level == base::Level::error && !errors_allowed) violate(host.plan.name + ": " + note->text);
     } else if (auto* answer = std::get_if<overlay::Answer>(&action)) {
         host.answer = answer->body;
-    } else if (std::holds_alternative<overlay::Stopped>(action)) {
+    } else if (auto* kept = std::get_if<overlay::Remember>(&action)) {
+        if (kept->key.empty()) {
+            host.remembered.clear();
+        } else if (kept->value.empty()) {
+            host.remembered.erase(kept->key);
+        } else {
+            host.remembered[kept->key] = kept->value;
+        }
+    } else if (const auto* stopped = std::get_if<overlay::Stopped>(&action)) {
         host.stopped = true;
         host.alive = false;
         disturb();
         ++host.life;
-        if (!host.kernel.is_empty()) violate(host.plan.name + " left behind: " + host.kernel.what_is_left());
+        if (!stopped->keeps && !host.kernel.is_empty())
+            violate(host.plan.name + " left behind: " + host.kernel.what_is_left());
     }
 }
 
@@ -263,12 +272,34 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
                 Host& arrived
             ) {
                 const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
-                if (!arrived.alive || !link) return;
-                if (const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen))
-                    arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
+                if (!link) return;
+                const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen);
+                if (!arrived.alive) return to.is_multicast() ? void() : refuse(arrived, *link, to);
+                if (news) arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
                 arrived.node->handle(
                     overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions
                 );
+            }
+        );
+    });
+}
+
+// A kernel whose daemon is away answers for it (ICMPv6: port unreachable).
+void World::refuse(Host& host, const std::string& link, const Address& there) {
+    const auto sa = host.kernel.outbound(link);
+    Host* target = sa ? owner_of(sa->destination) : nullptr;
+    if (target == nullptr || !host.kernel.link_is_up(link)) return;
+    host.kernel.count_outbound(sa->id, 100);
+    carry(host, *target, [&] {
+        schedule(
+            now_ + weather.delay,
+            target->number,
+            [sa = *sa, there, seen = host.outside, this](Host& told) {
+                const auto in = told.kernel.inbound(sa.id.spi, sa.key);
+                if (!in || !told.alive) return;
+                if (const auto news = told.kernel.count_inbound(sa.id.spi, sa.key, 100, seen))
+                    told.node->handle(overlay::Event(netlink::Notice(*news)), now_, told.actions);
+                told.node->handle(overlay::NobodyListens{*in, there}, now_, told.actions);
             }
         );
     });

@@ -43,9 +43,9 @@ public:
     Weather weather;
     void start(std::size_t host);
     void start_all();
-    void stop(std::size_t host);             // says goodbye
-    void kill(std::size_t host);             // its kernel keeps what it has
-    void cut(std::size_t a, std::size_t b);  // nothing passes between the two
+    void stop(std::size_t host, bool keep = false);  // says goodbye, or leaves its kernel as it is
+    void kill(std::size_t host);                     // its kernel keeps what it has
+    void cut(std::size_t a, std::size_t b);          // nothing passes between the two
     void mend(std::size_t a, std::size_t b);
     bool is_cut(std::size_t a, std::size_t b) const { return cuts_.contains(std::minmax(a, b)); }
     void rebind(std::size_t host);  // its NAT forgets and maps anew
@@ -60,7 +60,8 @@ public:
     void run_for(Duration duration);
     // Runs until every living node reaches every prefix of every other, or the time is over.
     bool converge(Duration limit);
-    std::vector<std::string> unreached() const;  // "a cannot reach b", for living nodes
+    bool reaches(std::size_t from, std::size_t to) const;  // whether or not they live
+    std::vector<std::string> unreached() const;            // "a cannot reach b", for living nodes
 
     Kernel& kernel(std::size_t host);
     Instant now() const { return now_; }
@@ -87,6 +88,7 @@ private:
     void perform(Host& host, overlay::Action& action);
     void send_ike(Host& host, overlay::SendIke& send);
     void send_babel(Host& host, overlay::SendBabel& send);
+    void refuse(Host& host, const std::string& link, const base::Address& there);
     void carry(const Host& from, const Host& to, const std::function<void()>& deliver);
     Host* owner_of(const base::Endpoint& endpoint) const;
     overlay::Registry registry_of(const std::set<std::size_t>& members) const;

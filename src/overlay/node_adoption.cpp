@@ -1,0 +1,76 @@
+// SAs that an earlier process of ours left in the kernel. They carry traffic, so they stay until IKE has made
+// others: nobody can rekey them, as their IKE SA went with that process, and a stranger's key may be theirs
+// no longer than it takes.
+
+#include "overlay/node_state.hpp"
+
+#include <algorithm>
+
+namespace aronet::overlay {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kOverlap = 3s;      // the peer may still send on them behind the change
+constexpr Duration kUnattended = 50s;  // without any IKE
+
+// Behind all that the engine ever uses.
+constexpr ike::ChildId kFirstAdopted = ~ike::ChildId(0) - 1000;
+
+}  // namespace
+
+bool is_adopted(ike::ChildId id) { return id >= kFirstAdopted; }
+
+void Node::State::take_over(Tunnel& tunnel, const Legacy& legacy) {
+    const std::uint32_t if_id = tunnel.pairing.if_id;
+    for (std::size_t i = 0; i < legacy.in.size(); ++i) {
+        const ike::ChildId id = kFirstAdopted + i;
+        tunnel.children[id] = {legacy.in[i], legacy.out, legacy.policies.remote, legacy.policies.local};
+        metering.begins(legacy.in[i], if_id, base::Direction::in);
+        engine.carried(if_id, legacy.in[i].spi);
+    }
+    metering.begins(legacy.out, if_id, base::Direction::out);
+    tunnel.current = kFirstAdopted;
+    tunnel.carries = true;
+    ++tunnel.came_up;
+    adopted_until.set(if_id, now + kUnattended);
+    say(base::Level::info, tunnel.pairing.interface + " is taken over with its SAs");
+}
+
+// Who is nowhere by the registry knows nothing of our start, and would not come by itself.
+void Node::State::find_again(const Tunnel& tunnel, const Legacy& legacy) {
+    if (tunnel.pairing.peer.remote_endpoint || legacy.port == 0) return;
+    engine.resolved(tunnel.pairing.if_id, {{legacy.out.destination, legacy.port}}, now, ike_actions);
+}
+
+// Another child carries the traffic now.
+void Node::State::outgrow_adopted(const Tunnel& tunnel) {
+    const std::uint32_t if_id = tunnel.pairing.if_id;
+    const bool has_any = adopted_until.at(if_id).has_value();
+    if (has_any && !is_adopted(*tunnel.current)) adopted_until.set(if_id, now + kOverlap);
+}
+
+void Node::State::drop_adopted() {
+    while (const auto if_id = adopted_until.expired(now)) {
+        const auto tunnel = tunnels.find(*if_id);
+        if (tunnel != tunnels.end()) drop_adopted(tunnel->second);
+    }
+}
+
+void Node::State::drop_adopted(Tunnel& tunnel) {
+    adopted_until.stop(tunnel.pairing.if_id);
+    const auto first = tunnel.children.lower_bound(kFirstAdopted);
+    for (auto it = first; it != tunnel.children.end(); ++it) {
+        const Child& child = it->second;
+        change(netlink::RemoveSa{child.in, child.in_source}, {Purpose::Kind::clean_up});
+        change(netlink::RemoveSa{child.out, child.out_source}, {Purpose::Kind::clean_up});
+        metering.ends(child.in);
+        metering.ends(child.out);
+        engine.released(child.in.spi);
+    }
+    tunnel.children.erase(first, tunnel.children.end());
+    if (!tunnel.current || !is_adopted(*tunnel.current)) return;
+    goes_down(tunnel);
+}
+
+}  // namespace aronet::overlay

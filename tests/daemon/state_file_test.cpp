@@ -1,0 +1,112 @@
+// The file one process leaves to the next.
+
+#include "daemon/state_file.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace aronet;
+using namespace aronet::daemon;
+
+namespace {
+
+struct Folder {
+    Folder() : path(std::filesystem::temp_directory_path() / ("state-" + std::to_string(getpid()))) {
+        std::filesystem::create_directories(path);
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::string file() const { return path / "aronet.state"; }
+    std::filesystem::path path;
+};
+
+std::string text_of(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+using Contents = std::map<std::string, std::string>;
+
+}  // namespace
+
+TEST_CASE("the next process reads what the last one kept, to the last change") {
+    const Folder folder;
+    {
+        StateFile state(folder.file());
+        CHECK(state.contents().empty());
+        for (int i = 0; i < 3; ++i) {
+            state.keep({"hello aronet-1", std::to_string(i)});
+            state.keep({"seqno", "1"});
+            state.flush({});
+        }
+        state.keep({"seqno", ""});
+        state.flush({});
+        state.keep({"lost", "not written"});  // killed before
+    }
+    struct stat status {};
+    REQUIRE(stat(folder.file().c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    CHECK(StateFile(folder.file()).contents() == Contents{{"hello aronet-1", "2"}});
+    std::ofstream(folder.file(), std::ios::app) << "seqno\t5";  // cut off
+    CHECK(StateFile(folder.file()).contents() == Contents{{"hello aronet-1", "2"}});
+    StateFile last(folder.file());
+    last.keep({"", ""});
+    last.keep({"router-id", "1"});
+    last.flush({});
+    CHECK(StateFile(folder.file()).contents() == Contents{{"router-id", "1"}});
+    last.remove();
+    CHECK(StateFile(folder.file()).contents().empty());
+}
+
+TEST_CASE("of another start of the machine, and where others can write, nothing is believed") {
+    const Folder folder;
+    {
+        StateFile state(folder.file());
+        state.keep({"seqno", "1"});
+        state.flush({});
+    }
+    const std::string text = text_of(folder.file());
+    chmod(folder.file().c_str(), 0620);
+    CHECK(StateFile(folder.file()).contents().empty());
+    const auto with = [&](const std::string& changed) {
+        std::ofstream(folder.file(), std::ios::trunc) << changed;
+        chmod(folder.file().c_str(), 0600);
+        return StateFile(folder.file()).contents();
+    };
+    CHECK(with(text).size() == 1);
+    std::string other = text;
+    other[other.find('-')] = '+';  // of the machine's start
+    CHECK(with(other).empty());
+}
+
+TEST_CASE("the file does not grow with what was changed a thousand times") {
+    const Folder folder;
+    StateFile state(folder.file());
+    for (int i = 0; i < 20'000; ++i) {
+        state.keep({"hello aronet-1", std::to_string(i)});
+        state.flush({});
+    }
+    CHECK(std::filesystem::file_size(folder.file()) < (66u << 10));
+    CHECK(StateFile(folder.file()).contents().at("hello aronet-1") == "19999");
+}
+
+TEST_CASE("row 20: where nothing can be written it is said, and goes on without") {
+    const Folder folder;
+    StateFile state(folder.path / "no" / "such");
+    CHECK_FALSE(state.why().empty());
+    state.keep({"seqno", "1"});
+    state.flush({});
+    CHECK_FALSE(state.why().empty());
+    CHECK(state.contents().at("seqno") == "1");
+    std::filesystem::create_directories(folder.path / "no");
+    state.keep({"seqno", "2"});
+    state.flush(aronet::base::Instant() + std::chrono::minutes(1));
+    CHECK(state.why().empty());
+    CHECK(StateFile(folder.path / "no" / "such").contents().at("seqno") == "2");
+}

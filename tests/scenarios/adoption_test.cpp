@@ -1,0 +1,135 @@
+// A daemon that ends without a word, and another one that goes on in its place: what their kernel carries it
+// carries all the while.
+
+#include "sim/story.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace aronet;
+using namespace aronet::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+enum class End { killed, asked_to_keep };
+
+nlohmann::json tunnels(World& world, std::size_t host) {
+    return nlohmann::json::parse(world.ask(host, "tunnels")).at("tunnels");
+}
+
+// The three are in a line, and the second is in the midst of it: what passes through it counts, too.
+struct Line {
+    explicit Line(std::uint64_t seed) : world(seed, plans(3)) {
+        world.cut(0, 2);
+        world.start_all();
+        REQUIRE(world.converge(30s));
+        world.run_for(20s);
+    }
+
+    // Everybody sends to everybody.
+    void flow(Duration duration) {
+        for (const Instant end = world.now() + duration; world.now() < end; world.run_for(20ms)) {
+            for (std::size_t from = 0; from < 3; ++from) {
+                for (const auto& [id, sa] : std::map(world.kernel(from).sas())) {
+                    if (sa.direction == base::Direction::out) world.kernel(from).count_outbound(id, 1000);
+                }
+                for (std::size_t to = 0; to < 3; ++to) {
+                    if (from == to || world.reaches(from, to)) continue;
+                    if (lost++ == 0) first_lost = report(world);
+                }
+            }
+        }
+    }
+    void end(std::size_t host, End how) {
+        if (how == End::killed) world.kill(host);
+        if (how == End::asked_to_keep) world.stop(host, true);
+    }
+    std::set<base::SaId> sas(std::size_t host) {
+        std::set<base::SaId> all;
+        for (const auto& [id, sa] : world.kernel(host).sas()) all.insert(id);
+        return all;
+    }
+
+    World world;
+    std::size_t lost = 0;
+    std::string first_lost;  // what was said until then
+};
+
+void goes_on(std::uint64_t seed, std::size_t host, End how, Duration away) {
+    INFO("seed " << seed << ", host " << host << ", away for " << away / 1ms << " ms");
+    Line line(seed);
+    World& world = line.world;
+    const std::set<base::SaId> before = line.sas(host);
+    const std::string audit = world.kernel(host).audit();
+    line.flow(2s);
+    line.end(host, how);
+    line.flow(away);
+    CHECK(line.sas(host) == before);
+    world.start(host);
+    line.flow(90s);
+    INFO(line.first_lost);
+    CHECK(line.lost == 0);
+    CHECK(world.violations().empty());
+    CHECK(world.kernel(host).audit() == audit);
+    for (const base::SaId& id : line.sas(host)) CHECK_FALSE(before.contains(id));  // others, and no more
+    for (std::size_t other = 0; other < 3; ++other) {
+        for (const auto& tunnel : tunnels(world, other)) {
+            if (tunnel.at("state") == "routed") CHECK(tunnel.at("came_up") == 1);
+        }
+    }
+    world.stop(host);
+    world.run_for(10s);
+    CHECK(world.kernel(host).is_empty());
+}
+
+}  // namespace
+
+TEST_CASE("row 14: who is killed and started again loses no packet, on the path and in transit") {
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        for (const Duration away : std::initializer_list<Duration>{0ms, 700ms, 5s, 30s})
+            goes_on(seed, seed % 3, End::killed, away);
+    }
+}
+
+TEST_CASE("row 15: who is told to leave everything and started again loses no packet") {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) goes_on(seed, seed % 3, End::asked_to_keep, 3s);
+}
+
+TEST_CASE("who does not come back is waited for, but not for long") {
+    Line line(6);
+    line.world.kill(1);
+    line.flow(50s);
+    INFO(line.first_lost);
+    CHECK(line.lost == 0);
+    line.flow(25s);
+    CHECK_FALSE(line.world.reaches(0, 2));
+}
+
+TEST_CASE("what was left of a tunnel that nobody wants any more goes, and a route that leads nowhere") {
+    Line line(7);
+    World& world = line.world;
+    const std::string to_third = "10.10.3.0/24";
+    const auto knows = [&](std::size_t host) {
+        return std::ranges::any_of(world.kernel(host).routes(), [&](const auto& each) {
+            return each.first.destination.to_string() == to_third && each.second.link.starts_with("aronet-");
+        });
+    };
+    REQUIRE(knows(1));
+    world.kill(1);
+    world.load_registry(1, {1, 2});
+    world.stop(2);
+    world.run_for(6s);
+    REQUIRE(world.is_stopped(2));
+    world.start(1);
+    world.run_for(1s);
+    CHECK(knows(1));
+    CHECK(world.kernel(1).sas().size() == 2);  // of the third, until it does not answer
+    world.run_for(60s);
+    CHECK_FALSE(knows(1));
+    CHECK(world.kernel(1).sas().empty());
+    world.stop(1);
+    world.run_for(6s);
+    CHECK(world.kernel(1).is_empty());
+    CHECK(world.violations().empty());
+}
