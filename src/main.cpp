@@ -1,6 +1,7 @@
 // Arguments to commands. Everything else is in src/daemon.
 
 #include "daemon/client.hpp"
+#include "daemon/custody.hpp"
 #include "daemon/exit_status.hpp"
 #include "daemon/prepare.hpp"
 #include "daemon/run.hpp"
@@ -17,7 +18,7 @@ struct Arguments {
     daemon::ClientOptions client;
     std::string config, registry, key_file, output, keys_to, peer;
     std::vector<std::string> program;
-    bool strict = false, ike = false;
+    bool strict = false, ike = false, keep = false;
     std::function<int()> command;
 };
 
@@ -48,9 +49,12 @@ void add_daemon(CLI::App& app, Arguments& given) {
         return daemon::show(given.client, "info");
     });
     info->add_flag("--json", given.client.json, "as JSON");
-    add(given, *daemon, "stop", "stop it and leave nothing behind", [&given] {
-        return daemon::stop(given.client);
+    CLI::App* stop = add(given, *daemon, "stop", "stop it and leave nothing behind", [&given] {
+        return daemon::stop(given.client, given.keep);
     });
+    stop->add_flag("--keep", given.keep, "leave everything, and traffic flowing, for the next start");
+    // Started by the daemon alone, with the socket it is asked by as descriptor 3.
+    add(given, app, "hold", "hold descriptors over a restart", [] { return daemon::hold(3); })->group("");
 }
 
 void add_netns(CLI::App& app, Arguments& given) {

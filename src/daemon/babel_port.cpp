@@ -123,12 +123,17 @@ bool BabelPort::send_to_group(const std::string& link, const base::Address& from
     return way.socket && ::send(way.socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) >= 0;
 }
 
-boost::asio::awaitable<void> BabelPort::receive(Received received) {
+boost::asio::awaitable<void> BabelPort::receive(Received received, Refused refused) {
     received_ = std::move(received);
+    refused_ = std::move(refused);
     co_await opened_.async_receive(boost::asio::use_awaitable);
     for (;;) {
         const bool is_open = co_await socket_->readable();
         if (!is_open) continue;  // there is another one
+        while (const auto refusal = socket_->refusal()) {
+            const auto name = name_of_.find(refusal->interface_index);
+            if (name != name_of_.end()) refused_(name->second, refusal->there);
+        }
         while (take(kFair)) co_await boost::asio::post(io_, boost::asio::use_awaitable);
     }
 }

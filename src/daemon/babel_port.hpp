@@ -18,6 +18,7 @@ namespace aronet::daemon {
 class BabelPort {
 public:
     using Received = std::function<void(const std::string& link, const Arrival&)>;
+    using Refused = std::function<void(const std::string& link, const base::Address& there)>;
 
     explicit BabelPort(boost::asio::io_context& io);
 
@@ -33,8 +34,8 @@ public:
         const std::string& link, const base::Address& from, const base::Address& to, base::ByteView bytes
     );
 
-    boost::asio::awaitable<void> receive(Received received);  // for ever, from when it is open
-    void take();                                              // what is there by now, within reason
+    boost::asio::awaitable<void> receive(Received received, Refused refused);  // for ever, once it is open
+    void take();  // what is there by now, within reason
 
 private:
     bool take(int most);
@@ -49,6 +50,7 @@ private:
     Netns* space_ = nullptr;
     std::uint32_t vrf_ = 0;  // the index it is bound to
     Received received_;
+    Refused refused_;
     std::vector<Descriptor> holders_;  // each joins as many groups as the kernel lets one socket join
     std::set<std::string> wanted_;
     struct Way {  // to the group

@@ -123,9 +123,10 @@ int show(const ClientOptions& options, const std::string& verb) {
     return degraded ? exit_status::not_ready : exit_status::ok;
 }
 
-int stop(const ClientOptions& options) {
+int stop(const ClientOptions& options, bool keep) {
     const std::string path = find_socket(options.socket);
-    const Reply reply = ask(options, http::verb::post, "/v1/stop");
+    const json wish{{"keep", keep}};
+    const Reply reply = ask(options, http::verb::post, "/v1/stop", keep ? wish.dump() : "");
     if (reply.exit_status != exit_status::ok) return reply.exit_status;
     if (reply.http_status != 200) return refused(reply);
     for (int i = 0; i < 100 && std::filesystem::exists(path); ++i) {

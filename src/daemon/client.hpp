@@ -13,7 +13,8 @@ struct ClientOptions {
 };
 
 int show(const ClientOptions& options, const std::string& verb);  // info, status, tunnels, neighbours, routes
-int stop(const ClientOptions& options);                           // waits until the daemon has stopped
+// Waits until the daemon has stopped. With `keep` the kernel goes on carrying traffic.
+int stop(const ClientOptions& options, bool keep);
 // Asks for new keys of the tunnels to a peer (or of one interface), of its IKE SA with `ike`.
 int rekey(const ClientOptions& options, const std::string& peer, bool ike);
 int load(const ClientOptions& options, const std::string& registry_path);

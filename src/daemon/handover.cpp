@@ -1,12 +1,13 @@
 #include "daemon/handover.hpp"
 
+#include "daemon/fd_message.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -19,7 +20,6 @@ namespace aronet::daemon {
 namespace {
 
 constexpr int kFirst = 3;          // SD_LISTEN_FDS_START
-constexpr int kMost = 253;         // SCM_MAX_FD
 constexpr int kPatience = 10'000;  // ms, with the manager
 
 std::string variable(const char* name) {
@@ -42,25 +42,11 @@ std::string send(const std::string& state, const std::vector<int>& descriptors) 
     path.copy(address.sun_path, path.size());
     if (path.front() == '@') address.sun_path[0] = '\0';
     const Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    iovec text{const_cast<char*>(state.data()), state.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMost)> control{};
-    msghdr message{};
-    message.msg_name = &address;
-    message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-    message.msg_iov = &text;
-    message.msg_iovlen = 1;
-    if (!descriptors.empty()) {
-        const std::size_t size = sizeof(int) * descriptors.size();
-        message.msg_control = control.data();
-        message.msg_controllen = CMSG_SPACE(size);
-        cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(size);
-        std::memcpy(CMSG_DATA(header), descriptors.data(), size);
-    }
-    if (socket && sendmsg(socket.get(), &message, MSG_NOSIGNAL) >= 0) return "";
-    return path + ": " + std::strerror(errno);
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+    if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0)
+        return path + ": " + std::strerror(errno);
+    const int error = send_message(socket.get(), state, descriptors);
+    return error == 0 ? "" : path + ": " + std::strerror(error);
 }
 
 // The manager closes its end once it has read everything before.
@@ -84,7 +70,7 @@ std::vector<Handed> take_handed() {
     int number = 0;
     std::from_chars(count.data(), count.data() + count.size(), number);
     if (pid != std::to_string(getpid())) return all;
-    for (int fd = kFirst; fd < kFirst + std::min(number, kMost); ++fd) {
+    for (int fd = kFirst; fd < kFirst + std::min(number, kDescriptorsMax); ++fd) {
         const std::size_t end = std::min(names.find(':'), names.size());
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) all.push_back({names.substr(0, end), Descriptor(fd)});
         names.erase(0, end + 1);
@@ -105,6 +91,16 @@ std::string give_to_manager(const std::vector<Handed>& all) {
     }
     return wait_for_manager();
 }
+
+bool has_manager() { return !variable("NOTIFY_SOCKET").empty(); }
+
+// Not to be looked after, as above.
+std::string keep_with_manager(const std::string& name, int descriptor) {
+    drop_from_manager(name);
+    return send("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, {descriptor});
+}
+
+void drop_from_manager(const std::string& name) { send("FDSTOREREMOVE=1\nFDNAME=" + name, {}); }
 
 int execute(const std::vector<std::string>& command, const std::vector<Handed>& all) {
     const int end = kFirst + static_cast<int>(all.size());

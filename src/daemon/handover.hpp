@@ -26,6 +26,11 @@ std::vector<Handed> take_handed();
 // the service. Returns when it does: "", or what went wrong.
 std::string give_to_manager(const std::vector<Handed>& all);
 
+// One that is in use, while the service runs; asks nobody whether it is.
+bool has_manager();
+std::string keep_with_manager(const std::string& name, int descriptor);  // "" or what went wrong
+void drop_from_manager(const std::string& name);
+
 // Becomes the program, which is handed them. Returns only where that fails, with an errno.
 int execute(const std::vector<std::string>& command, const std::vector<Handed>& all);
 

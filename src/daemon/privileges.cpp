@@ -104,14 +104,29 @@ constexpr std::array<scmp_datum_t, 7> kNewNamespaces{
     CLONE_NEWPID,
     CLONE_NEWNET,
 };
+// All that is left to a process which holds descriptors.
+constexpr std::array kHolding{
+    "poll",     "ppoll",
+    "accept4",  "recvmsg",
+    "sendmsg",  "getsockopt",
+    "close",    "unlink",
+    "unlinkat", "exit_group",
+    "exit",     "clock_gettime",
+    "brk",      "mmap",
+    "munmap",   "rt_sigreturn",
+    "futex",    "restart_syscall",
+    "geteuid",  "clock_gettime64",
+    "madvise",  "mprotect",
+    "write",
+};
 constexpr std::array<scmp_datum_t, 4> kFamilies{AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};  // rising
 
-// Every call but those that are refused. The first error is kept.
+// Every call but those that are refused, or none but those that are allowed. The first error is kept.
 class Filter {
 public:
-    explicit Filter(SeccompChoice choice)
+    explicit Filter(SeccompChoice choice, bool only_what_is_allowed = false)
         : action_(choice == SeccompChoice::log ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(EPERM)),
-          context_(seccomp_init(SCMP_ACT_ALLOW)) {
+          context_(seccomp_init(only_what_is_allowed ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW)) {
         if (!context_) error_ = ENOMEM;
         keep(seccomp_attr_set(context_.get(), SCMP_FLTATR_ACT_BADARCH, action_));
     }
@@ -129,6 +144,11 @@ public:
         const int number = seccomp_syscall_resolve_name(call);
         if (action_ != SCMP_ACT_LOG)
             keep(seccomp_rule_add(context_.get(), SCMP_ACT_ERRNO(ENOSYS), number, 0));
+    }
+
+    void allow(const char* call) {
+        const int number = seccomp_syscall_resolve_name(call);
+        if (number != __NR_SCMP_ERROR) keep(seccomp_rule_add(context_.get(), SCMP_ACT_ALLOW, number, 0));
     }
 
     // 0 or an errno. Whether new privileges are possible is not for the filter to say.
@@ -229,6 +249,17 @@ std::string give_up_all_but(const Privileges& needed, SeccompChoice seccomp) {
     if (const int error = needed.is_unlimited ? 0 : drop_capabilities(needed))
         return std::string("capabilities cannot be given up: ") + std::strerror(error);
     return "";
+}
+
+std::string give_up_everything() {
+    const auto failed = [](const char* what, int error) { return std::string(what) + std::strerror(error); };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("new privileges: ", errno);
+    capng_clear(CAPNG_SELECT_BOTH);
+    if (capng_apply(CAPNG_SELECT_CAPS) != 0) return failed("capabilities: ", errno);
+    Filter filter(SeccompChoice::enforce, true);
+    for (const char* call : kHolding) filter.allow(call);
+    const int error = filter.load();
+    return error == 0 ? "" : failed("calls of the kernel: ", error);
 }
 
 }  // namespace aronet::daemon

@@ -26,4 +26,7 @@ bool has_capability(int capability);  // CAP_*, and effective
 // To be called before there are threads: they have what their maker has. "" or what went wrong.
 std::string give_up_all_but(const Privileges& needed, overlay::SeccompChoice seccomp);
 
+// For a process that only waits, and passes descriptors on.
+std::string give_up_everything();
+
 }  // namespace aronet::daemon

@@ -109,8 +109,21 @@ Ports ports_of(
     return ports;
 }
 
+// Of sockets that the kernel's ESP needs open.
+Custody custody_for(const overlay::Config& config, std::vector<Handed> handed, bool kernel_datapath) {
+    const bool wanted = kernel_datapath && !config.endpoints.empty();
+    Custody custody(runtime_directory(config) + "/" + config.ifname + ".held", std::move(handed), wanted);
+    if (!custody.why().empty())
+        write_log({base::Level::warning, custody.why() + ": traffic will stop while the daemon restarts"});
+    return custody;
+}
+
 int run_until_stopped(
-    overlay::Config config, overlay::Host host, Ports ports, std::optional<overlay::Event> first
+    overlay::Config config,
+    overlay::Host host,
+    Ports ports,
+    Custody& custody,
+    std::optional<overlay::Event> first
 ) {
     StateFile state(runtime_directory(config) + "/" + config.ifname + ".state");
     if (!state.why().empty())
@@ -118,7 +131,7 @@ int run_until_stopped(
     host.remembers = true;
     host.remembered = state.contents();
     boost::asio::io_context io{1};
-    Runtime runtime(io, std::move(config), std::move(host), std::move(ports), state);
+    Runtime runtime(io, std::move(config), std::move(host), std::move(ports), state, custody);
     std::exception_ptr failure;
     boost::asio::co_spawn(io, runtime.run(std::move(first)), [&](std::exception_ptr error) {
         failure = error;
@@ -283,11 +296,14 @@ int run(const RunOptions& options) {
     overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid(), place.source};
     Ports ports = ports_of(*config, options, *kernel_datapath, std::move(space));
     ports.registry = std::move(place);
+    Custody custody = custody_for(*config, std::move(handed), *kernel_datapath);
     if (const std::string why_not = give_up_all_but(privileges, config->seccomp); !why_not.empty())
         return complain(exit_status::failure, why_not);
     tell_privileges(*config, privileges);
     try {
-        return run_until_stopped(std::move(*config), std::move(host), std::move(ports), std::move(first));
+        return run_until_stopped(
+            std::move(*config), std::move(host), std::move(ports), custody, std::move(first)
+        );
     } catch (const std::exception& failure) {
         return complain(exit_status::failure, failure.what());
     }

@@ -51,11 +51,17 @@ awaitable<void> forever() {
 }  // namespace
 
 Runtime::Runtime(
-    boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports, StateFile& state
+    boost::asio::io_context& io,
+    overlay::Config config,
+    overlay::Host host,
+    Ports ports,
+    StateFile& state,
+    Custody& custody
 )
     : io_(io),
       ports_(std::move(ports)),
       state_(state),
+      custody_(custody),
       random_(entropy().view()),
       node_(std::move(config), std::move(host), random_),
       datapath_(ports_.kernel_datapath ? nullptr : std::make_unique<Datapath>()),
@@ -76,6 +82,7 @@ Runtime::Runtime(
       registry_(io, reader_, ports_.registry, [this](overlay::Event event) { feed(std::move(event)); }),
       loads_(io) {
     signals_.add(SIGCHLD);
+    signals_.add(SIGUSR1);
     open_ike_sockets();
     if (ports_.babel_link.empty()) open_babel("");
 }
@@ -88,13 +95,8 @@ awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
     if (first) events_.push_back(std::move(*first));
     settle();
     co_await (
-        receive_datagrams() || babel_.receive([this](const auto& link, const auto& arrival) {
-            feed(overlay::BabelDatagram{
-                arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at}
-            );
-        }) ||
-        receive_netlink() || resolver_.serve() || registry_.serve() || control_.serve() || keep_time() ||
-        wait_for_signals() || reassure() || finished()
+        receive_datagrams() || receive_babel() || receive_netlink() || resolver_.serve() ||
+        registry_.serve() || control_.serve() || keep_time() || wait_for_signals() || reassure() || finished()
     );
 }
 
@@ -242,7 +244,10 @@ void Runtime::perform(overlay::Remember&) {}  // done before the others
 
 void Runtime::perform(overlay::Stopped& action) {
     is_stopped_ = true;
-    state_.remove();
+    if (!action.keeps) {
+        state_.remove();
+        custody_.end();
+    }
     failure_ = std::move(action.failure);
     updown_.hurry(now() + kLastScripts);
     leave_if_done();
@@ -265,26 +270,38 @@ awaitable<void> Runtime::wait_for_signals() {
             leave_if_done();
         } else if (signal == SIGHUP) {
             feed(overlay::RereadRegistry{});
+        } else if (signal == SIGUSR1) {
+            feed(overlay::Stop{true});
         } else {
             feed(overlay::Stop{});
         }
     }
 }
 
-// Where the kernel does the ESP the sockets are ours; else the data plane reads them and hands on what is
-// IKE.
+// Where the kernel does the ESP the sockets are ours, or were another process's of ours; else the data plane
+// reads them and hands on what is IKE.
 void Runtime::open_ike_sockets() {
+    if (!ports_.kernel_datapath) custody_.end();  // the ports would not be free
     for (const auto& [family, port] : ports_.ike) {
-        UdpOptions options;
-        options.family = family;
-        options.port = port;
-        options.esp_in_udp = ports_.kernel_datapath;
-        options.past_policies = true;
-        auto descriptor = open_udp(kernel_.space(netlink::Space::underlay), options);
-        if (!descriptor) throw std::runtime_error(descriptor.error().text);
-        if (datapath_) datapath_->add_socket(descriptor->get(), port, family);
-        ike_.try_emplace({family, port}, io_, std::move(*descriptor), port);
+        Descriptor descriptor = open_ike_socket(family, port);
+        if (datapath_) datapath_->add_socket(descriptor.get(), port, family);
+        ike_.try_emplace({family, port}, io_, std::move(descriptor), port);
     }
+    custody_.drop_others();
+}
+
+Descriptor Runtime::open_ike_socket(base::Family family, std::uint16_t port) {
+    const std::string name = (family == base::Family::v4 ? "ike-ipv4-" : "ike-ipv6-") + std::to_string(port);
+    if (Descriptor kept = ports_.kernel_datapath ? custody_.take(name) : Descriptor()) return kept;
+    UdpOptions options;
+    options.family = family;
+    options.port = port;
+    options.esp_in_udp = ports_.kernel_datapath;
+    options.past_policies = true;
+    auto descriptor = open_udp(kernel_.space(netlink::Space::underlay), options);
+    if (!descriptor) throw std::runtime_error(descriptor.error().text);
+    if (ports_.kernel_datapath) custody_.keep(name, descriptor->get());
+    return std::move(*descriptor);
 }
 
 awaitable<void> Runtime::receive_ike() {
@@ -325,6 +342,18 @@ awaitable<void> Runtime::receive_from_datapath() {
             if (++taken % kFair == 0) co_await boost::asio::post(io_, use_awaitable);
         }
     }
+}
+
+awaitable<void> Runtime::receive_babel() {
+    BabelPort::Received received = [this](const std::string& link, const Arrival& arrival) {
+        feed(overlay::BabelDatagram{
+            arrival.bytes, link, arrival.from.address, arrival.to.address, arrival.from.port, arrival.at});
+    };
+    BabelPort::Refused refused = [this](const std::string& link, const base::Address& there) {
+        feed(overlay::NobodyListens{link, there});
+    };
+    awaitable<void> received_for_ever = babel_.receive(std::move(received), std::move(refused));
+    co_await std::move(received_for_ever);
 }
 
 awaitable<void> Runtime::receive_datagrams() {

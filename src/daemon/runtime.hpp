@@ -5,6 +5,7 @@
 #include "daemon/babel_port.hpp"
 #include "daemon/clock.hpp"
 #include "daemon/control.hpp"
+#include "daemon/custody.hpp"
 #include "daemon/datapath.hpp"
 #include "daemon/kernel.hpp"
 #include "daemon/latest.hpp"
@@ -40,9 +41,14 @@ struct Ports {
 
 class Runtime {
 public:
-    // `state`: where Remember goes; it outlives the runtime.
+    // `state`: where Remember goes; `custody`: with whom the sockets are. Both outlive the runtime.
     Runtime(
-        boost::asio::io_context& io, overlay::Config config, overlay::Host host, Ports ports, StateFile& state
+        boost::asio::io_context& io,
+        overlay::Config config,
+        overlay::Host host,
+        Ports ports,
+        StateFile& state,
+        Custody& custody
     );
     ~Runtime();
 
@@ -75,8 +81,10 @@ private:
 
     void observe(const netlink::Notice& notice);
     void open_ike_sockets();
+    Descriptor open_ike_socket(base::Family family, std::uint16_t port);
     void open_babel(const std::string& vrf);
     boost::asio::awaitable<void> receive_datagrams();
+    boost::asio::awaitable<void> receive_babel();
     boost::asio::awaitable<void> receive_ike();
     boost::asio::awaitable<void> receive_ike(UdpSocket& socket);
     boost::asio::awaitable<void> receive_from_datapath();
@@ -94,6 +102,7 @@ private:
     boost::asio::io_context& io_;
     Ports ports_;
     StateFile& state_;
+    Custody& custody_;
     base::Random random_;
     overlay::Node node_;
     std::unique_ptr<Datapath> datapath_;  // only where the kernel has no ESP

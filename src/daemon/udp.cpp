@@ -5,6 +5,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <linux/errqueue.h>
 #include <linux/udp.h>
 #include <linux/xfrm.h>
 #include <net/if.h>
@@ -78,6 +79,7 @@ void set_link_scope(int fd) {
     set(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 1);
     set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0);
     set(fd, IPPROTO_IPV6, IPV6_TCLASS, 0xc0);
+    set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 }
 
 void set_family_options(int fd, const UdpOptions& options) {
@@ -267,6 +269,27 @@ std::optional<Arrival> UdpSocket::receive() {
     return arrival;
 }
 
+std::optional<Refusal> UdpSocket::refusal() {
+    for (;;) {
+        sockaddr_storage name{};
+        Control control;
+        msghdr message{};
+        message.msg_name = &name;
+        message.msg_namelen = sizeof name;
+        message.msg_control = control.space.data();
+        message.msg_controllen = control.space.size();
+        if (recvmsg(socket_.native_handle(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return std::nullopt;
+        for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+            if (c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_RECVERR) continue;
+            sock_extended_err error;
+            std::memcpy(&error, CMSG_DATA(c), sizeof error);
+            if (error.ee_origin != SO_EE_ORIGIN_ICMP6 || error.ee_errno != ECONNREFUSED) continue;
+            const auto& to = reinterpret_cast<const sockaddr_in6&>(name);
+            return Refusal{from_sockaddr(name).address, to.sin6_scope_id};
+        }
+    }
+}
+
 bool UdpSocket::send(
     const Address& from, const Endpoint& to, std::uint32_t interface_index, base::ByteView bytes
 ) {
@@ -279,7 +302,10 @@ bool UdpSocket::send(
     message.msg_iovlen = 1;
     Control control;
     if (!from.is_any() || interface_index != 0) pin_source(message, control, from, interface_index);
-    return sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+    ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    // What became of an earlier one is told once, instead of sending.
+    if (sent < 0 && errno == ECONNREFUSED) sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    return sent == static_cast<ssize_t>(bytes.size());
 }
 
 int join_group(int descriptor, const Address& group, std::uint32_t interface_index) {

@@ -31,12 +31,19 @@ struct UdpOptions {
     std::string device;          // SO_BINDTODEVICE, or empty
     bool esp_in_udp = false;     // the kernel takes the ESP packets out (RFC 3948)
     bool past_policies = false;  // no IPsec policy of anybody applies to this socket (needs CAP_NET_ADMIN)
-    bool link_scope = false;     // hop limit 1, traffic class CS6, no multicast loop: routing protocols
+    // Hop limit 1, traffic class CS6, no multicast loop, told of refusals: routing protocols.
+    bool link_scope = false;
     int receive_buffer = 4 << 20;
 };
 
 // An open and bound descriptor; also for sockets that somebody else reads.
 base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options);
+
+// Where nobody listens, says the host there.
+struct Refusal {
+    base::Address there;
+    std::uint32_t interface_index = 0;
+};
 
 class UdpSocket {
 public:
@@ -45,6 +52,7 @@ public:
 
     boost::asio::awaitable<bool> readable();  // false: it was closed meanwhile
     std::optional<Arrival> receive();         // nullopt: nothing more for now
+    std::optional<Refusal> refusal();         // likewise; only with UdpOptions::link_scope
     // from any(): the route decides. Interface 0: likewise. False when it was not sent; UDP may lose.
     bool send(
         const base::Address& from,
