@@ -97,7 +97,7 @@ struct NeighbourView {
     bool reachable;
     Instant since;
     std::size_t routes, routes_max, refused;  // refused: updates beyond that, since there was room
-    bool dead;  // it answers no probes; see Speaker::traffic
+    bool dead;                                // it answers no probes; see Speaker::traffic
 };
 struct RouteView {
     Destination destination;
@@ -128,6 +128,10 @@ public:
     void change_interface(
         InterfaceId id, std::size_t mtu, const std::optional<Address>& v4, Instant now, Actions& out
     );
+    // Another configuration of a running interface, with the address and the type that it has: neighbours
+    // stay, and of their routes what its rules let in.
+    void configure(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
+    void set_transit(bool transit, Instant now, Actions& out);  // see SpeakerConfig
     void announce(const Destination& own, Metric metric, Instant now, Actions& out);
     void withdraw(const Destination& own, Instant now, Actions& out);
     // Prefixes that may be learned on bounded interfaces: each update must lie within one. nullopt:

@@ -4,7 +4,7 @@
 // links.cpp: Hellos, IHUs, costs. probing.cpp: neighbours that fall silent under traffic. routes.cpp: updates
 // and expiry. selection.cpp: the choice, and what follows from it. requests.cpp: requests of both kinds.
 // news.cpp: what waits to be told. sending.cpp: packets, dumps, acknowledgments. authentication.cpp: MACs and
-// challenges. speaker.cpp: the door, packets in, time.
+// challenges. configuration.cpp: another one of what runs. speaker.cpp: the door, packets in, time.
 
 #include "babel/alarms.hpp"
 #include "babel/calendar.hpp"
@@ -109,6 +109,11 @@ struct Speaker::State {
     void arm(Due what, std::uint32_t id, Instant at);  // the earlier of this and what is set
     void arm(const Entry& entry, Instant at) { alarms.set_if_earlier(entry.id, at); }
     void arm(Entry& entry, Entry::Time which, Instant at);
+
+    // configuration.cpp
+    void configure(Interface& on, const InterfaceConfig& wanted, const Turn& turn);
+    void judge_again(Interface& on, const Turn& turn);
+    void learn_again(Interface& on, const Turn& turn);
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);
