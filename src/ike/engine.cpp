@@ -18,6 +18,16 @@ Engine::~Engine() = default;
 Engine::State::State(EngineConfig config, base::Random& random)
     : ground(std::move(config), random), queue(ground.config.concurrent_per_endpoint) {}
 
+void Engine::configure(EngineConfig config) {
+    config.private_key = std::move(state_->ground.config.private_key);
+    state_->ground.config = std::move(config);
+    for (const auto& [key, session] : state_->sessions) {
+        session->configure(state_->ground.config);
+        state_->session_timers.stop(key);
+        if (const auto at = session->deadline()) state_->session_timers.set(key, *at);
+    }
+}
+
 void Engine::connect(const Peer& peer, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
     state_->connect(peer, turn);

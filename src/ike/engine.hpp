@@ -78,6 +78,7 @@ struct Peer {
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
     ChildTerms child;
+    bool operator==(const Peer&) const = default;
 };
 
 struct Datagram {
@@ -162,6 +163,9 @@ public:
     Engine(EngineConfig config, base::Random& random);  // `random` outlives the engine
     ~Engine();
 
+    // Other times and limits, with the same private key: intervals and the size of fragments at once,
+    // lifetimes of SAs from their next keys on.
+    void configure(EngineConfig config);
     void connect(const Peer& peer, Instant now, Actions& out);  // adds or updates; an SA that fits stays
     void drop(PeerId id, Instant now, Actions& out);            // DELETE, then forgets the peer
     // Where the peer may be, best first; what is being tried goes on while it is among them.

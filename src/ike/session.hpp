@@ -90,6 +90,7 @@ public:
     void renew(Turn& turn);                           // rekeys the IKE SA as soon as that is possible
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
+    void configure(const EngineConfig& config);       // its intervals
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
     void follow(const Endpoint& remote, Turn& turn);  // authentic ESP came from there
     void roam(Turn& turn);                            // our endpoint may be another
