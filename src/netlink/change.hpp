@@ -119,6 +119,9 @@ inline constexpr std::size_t kBurst = 256;
 
 // One line in the words of `ip` and `sysctl`, for logs and plans. Never shows keys.
 std::string describe(const Wish& wish);
+// Commands for a shell that do the same, with the overlay in the namespace `netns`; a comment where keys
+// would have to be shown, nothing for what only asks.
+std::vector<std::string> commands(const Wish& wish, const std::string& netns);
 
 struct Done {
     ChangeId id = 0;

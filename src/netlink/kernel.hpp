@@ -24,6 +24,8 @@ using base::Prefix;
 // another.
 inline constexpr std::uint8_t kProtocol = 140;
 inline constexpr std::uint32_t kMainTable = 254;
+// What others on the same host use for policies of everything: any constant would do.
+inline constexpr std::uint32_t kPolicyPriority = 399999;
 // The alias (IFLA_IFALIAS) of a link of ours: under a name that we want, others may have one of theirs. It
 // stays with the link when somebody gives that another name.
 std::string mark_of(const std::string& link);

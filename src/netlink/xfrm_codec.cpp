@@ -20,8 +20,6 @@ using base::EspSuite;
 using base::Sa;
 
 constexpr std::uint8_t kEsp = 50;
-constexpr std::uint32_t kPriority =
-    399999;  // what others on the same host use for 0/0 policies: any constant would do
 constexpr unsigned kIcvAead = 128;  // bits
 constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kHalfOfTheNumbers = std::uint64_t{1} << 31;
@@ -228,7 +226,7 @@ Bytes set_policy(const Policies& policies, std::uint8_t direction, Family family
     auto& info = out.header<xfrm_userpolicy_info>();
     info.sel.family = af(family);
     set_no_limits(info.lft);
-    info.priority = kPriority;
+    info.priority = kPolicyPriority;
     info.dir = direction;
     info.action = XFRM_POLICY_ALLOW;
     info.share = XFRM_SHARE_ANY;
