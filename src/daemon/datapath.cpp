@@ -97,6 +97,17 @@ int Datapath::add_socket(int descriptor, std::uint16_t port, base::Family family
     return worker_.watch_socket(port, family, number);
 }
 
+void Datapath::remove_socket(std::uint16_t port, base::Family family) {
+    const auto it =
+        std::ranges::find_if(sockets_, [&](const Socket& s) { return s.port == port && s.family == family; });
+    if (it == sockets_.end()) return;
+    const Socket gone = std::move(*it);
+    sockets_.erase(it);
+    worker_.forget(gone.descriptor.get());
+    publish();
+    worker_.wait_until_adopted(epoch_);
+}
+
 void Datapath::publish() {
     auto plan = std::make_unique<DatapathPlan>();
     plan->epoch = ++epoch_;

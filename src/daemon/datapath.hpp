@@ -49,6 +49,9 @@ public:
     // Reads this bound UDP socket from now on (and only the Datapath may); the caller keeps its descriptor
     // for sending.
     int add_socket(int descriptor, std::uint16_t port, base::Family family);
+    void remove_socket(
+        std::uint16_t port, base::Family family
+    );  // nobody reads it on return; absent: nothing
 
     using Datagram = DatapathQueue::Datagram;
     using Message = DatapathQueue::Message;

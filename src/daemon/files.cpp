@@ -130,6 +130,12 @@ void print(const overlay::Problems& problems) {
 }
 
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems) {
+    auto config = read_config(path, problems);
+    print(problems);
+    return config;
+}
+
+std::optional<overlay::Config> read_config(const std::string& path, overlay::Problems& problems) {
     const auto text = read_secret(path);  // it may hold the private key
     std::optional<overlay::Config> config;
     if (text) {
@@ -138,7 +144,6 @@ std::optional<overlay::Config> load_config(const std::string& path, overlay::Pro
     } else {
         cannot_read(path, text.error(), problems);
     }
-    print(problems);
     return config;
 }
 

@@ -22,6 +22,9 @@ void print(const overlay::Problems& problems);  // to standard error, one a line
 
 // Reads, parses and prints what was wrong.
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems);
+std::optional<overlay::Config> read_config(
+    const std::string& path, overlay::Problems& problems
+);  // prints not
 std::optional<overlay::Registry> load_registry(const std::string& path, overlay::Problems& problems);
 std::optional<overlay::Registry> read_registry(
     const std::string& path, overlay::Problems& problems

@@ -7,9 +7,11 @@
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
 #include "daemon/safekeeping.hpp"
+#include "daemon/sysctl.hpp"
 #include "daemon/tun.hpp"
 #include "ike/known_answers.hpp"
 #include "overlay/desired.hpp"
+#include "overlay/plan.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -99,9 +101,8 @@ Ports ports_of(
     Ports ports;
     ports.overlay = std::move(overlay);
     ports.kernel_datapath = kernel_datapath;
-    std::set<std::pair<base::Family, std::uint16_t>> distinct;
-    for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
-    ports.ike.assign(distinct.begin(), distinct.end());
+    ports.ike = config.ike_ports();
+    ports.config_path = options.config_path;
     ports.babel_space = overlay::overlay_space(config);
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
@@ -228,6 +229,40 @@ void raise_descriptor_limit() {
 }
 
 }  // namespace
+
+int plan(const std::string& config_path, const std::string& registry_path) {
+    overlay::Problems problems, registry_problems;
+    const auto config = load_config(config_path, problems);
+    if (!config) return exit_status::bad_config;
+    const auto registry = load_registry(registry_path, registry_problems);
+    if (!registry) return exit_status::bad_registry;
+    if (!has_capability(CAP_NET_ADMIN))
+        return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    start_log("warning", overlay::LogFormat::text);
+    const auto kernel_datapath = choose_datapath(*config);
+    if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
+    Netns here, space;
+    overlay::Present present;
+    if (config->mode == overlay::Mode::netns) {
+        auto found = Netns::of(config->netns_name);
+        if (!found && found.error() != ENOENT) return refused(config->netns_name, found.error());
+        present.has_namespace = bool(found);
+        if (found) space = std::move(*found);
+    }
+    auto snapshot = take_snapshot(config->ifname, present.has_namespace ? &space : nullptr);
+    if (!snapshot) return complain(exit_status::failure, snapshot.error().text);
+    present.snapshot = std::move(*snapshot);
+    present.value_of = [&](const overlay::Sysctl& sysctl) -> std::optional<std::string> {
+        const bool is_inside = sysctl.space == netlink::Space::overlay;
+        if (is_inside && !present.has_namespace) return std::nullopt;
+        const auto value = read_sysctl(is_inside ? space : here, sysctl.key);
+        return value ? std::optional(*value) : std::nullopt;
+    };
+    const overlay::Host host{*kernel_datapath, local_addresses(), "", 0};
+    const auto lines = overlay::plan_start(*config, *registry, host, present);
+    for (const std::string& line : lines) std::cout << line << "\n";
+    return exit_status::ok;
+}
 
 int run(const RunOptions& options) {
     std::vector<Handed> handed = take_handed();

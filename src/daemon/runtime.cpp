@@ -41,6 +41,19 @@ awaitable<Reading> read_registry(std::string text) {
     co_return reading;
 }
 
+struct ConfigReading {
+    std::optional<overlay::Config> config;
+    overlay::Problems problems;
+};
+
+awaitable<ConfigReading> read_config_there(std::string path) {
+    ConfigReading reading;
+    reading.config = read_config(path, reading.problems);
+    if (reading.config && reading.config->private_key.empty() && !reading.config->endpoints.empty())
+        reading.problems.add({path, 0, 0, "private_key", "is missing", false});
+    co_return reading;
+}
+
 // Until it is cancelled.
 awaitable<void> forever() {
     boost::asio::steady_timer never(co_await boost::asio::this_coro::executor);
@@ -70,10 +83,17 @@ Runtime::Runtime(boost::asio::io_context& io, overlay::Config config, overlay::H
       alarm_(io),
       signals_(io, SIGINT, SIGTERM, SIGHUP),
       stopped_(io, 1),
+      hung_up_(io, 1),
+      ports_changed_(io, 1),
       registry_(io, reader_, ports_.registry, [this](overlay::Event event) { feed(std::move(event)); }),
-      loads_(io) {
+      loads_(io),
+      reloads_(io) {
     signals_.add(SIGCHLD);
-    open_ike_sockets();
+    for (const overlay::IkePort& where : ports_.ike) {
+        auto descriptor = open_ike(where);
+        if (!descriptor) throw std::runtime_error(descriptor.error().text);
+        use_ike(where, std::move(*descriptor));
+    }
     if (ports_.babel_link.empty()) open_babel("");
 }
 
@@ -91,7 +111,7 @@ awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
             );
         }) ||
         receive_netlink() || resolver_.serve() || registry_.serve() || control_.serve() || keep_time() ||
-        wait_for_signals() || reassure() || finished()
+        wait_for_signals() || reassure() || reload_when_told() || finished()
     );
 }
 
@@ -254,30 +274,78 @@ awaitable<void> Runtime::wait_for_signals() {
             settle();
             leave_if_done();
         } else if (signal == SIGHUP) {
-            feed(overlay::RereadRegistry{});
+            hung_up_.try_send(boost::system::error_code());
         } else {
             feed(overlay::Stop{});
         }
     }
 }
 
+base::Result<Descriptor> Runtime::open_ike(const overlay::IkePort& where) {
+    UdpOptions options;
+    options.family = where.first;
+    options.port = where.second;
+    options.esp_in_udp = ports_.kernel_datapath;
+    options.past_policies = true;
+    return open_udp(kernel_.space(netlink::Space::underlay), options);
+}
+
 // Where the kernel does the ESP the sockets are ours; else the data plane reads them and hands on what is
 // IKE.
-void Runtime::open_ike_sockets() {
-    for (const auto& [family, port] : ports_.ike) {
-        UdpOptions options;
-        options.family = family;
-        options.port = port;
-        options.esp_in_udp = ports_.kernel_datapath;
-        options.past_policies = true;
-        auto descriptor = open_udp(kernel_.space(netlink::Space::underlay), options);
-        if (!descriptor) throw std::runtime_error(descriptor.error().text);
-        if (datapath_) datapath_->add_socket(descriptor->get(), port, family);
-        ike_.try_emplace({family, port}, io_, std::move(*descriptor), port);
+void Runtime::use_ike(const overlay::IkePort& where, Descriptor descriptor) {
+    if (datapath_) datapath_->add_socket(descriptor.get(), where.second, where.first);
+    ike_.try_emplace(where, io_, std::move(descriptor), where.second);
+    ports_changed_.try_send(boost::system::error_code());
+}
+
+void Runtime::leave_ike(const overlay::IkePort& where) {
+    if (datapath_) {
+        datapath_->remove_socket(where.second, where.first);
+        ike_.erase(where);
+        return;
+    }
+    ike_.at(where).close();
+    closed_.push_back(ike_.extract(where));
+    ports_changed_.try_send(boost::system::error_code());
+}
+
+// Before anything changes: nothing does where one cannot be opened.
+void Runtime::open_new_ports(const std::set<overlay::IkePort>& wanted, overlay::Problems& problems) {
+    opened_.clear();
+    for (const overlay::IkePort& where : wanted) {
+        if (ike_.contains(where)) continue;
+        auto descriptor = open_ike(where);
+        if (descriptor) {
+            opened_.emplace(where, std::move(*descriptor));
+        } else {
+            problems.add({ports_.config_path, 0, 0, "endpoints", descriptor.error().text, false});
+        }
+    }
+}
+
+void Runtime::perform(overlay::Configured& action) {
+    start_log(action.log_level, action.log_format);
+    std::set<overlay::IkePort> present;
+    for (const auto& [where, socket] : ike_) present.insert(where);
+    for (const overlay::IkePort& where : present) {
+        if (!action.ike.contains(where)) leave_ike(where);
+    }
+    for (const overlay::IkePort& where : action.ike) {
+        const auto found = opened_.find(where);
+        if (present.contains(where) || found == opened_.end()) continue;
+        use_ike(where, std::move(found->second));
+        opened_.erase(found);
     }
 }
 
 awaitable<void> Runtime::receive_ike() {
+    for (;;) {
+        closed_.clear();
+        co_await (receive_ike_everywhere() || ports_changed_.async_receive(use_awaitable));
+    }
+}
+
+awaitable<void> Runtime::receive_ike_everywhere() {
     using Reader =
         decltype(boost::asio::co_spawn(io_, receive_ike(ike_.begin()->second), boost::asio::deferred));
     std::vector<Reader> readers;
@@ -286,11 +354,13 @@ awaitable<void> Runtime::receive_ike() {
     if (readers.empty()) co_return co_await forever();
     co_await boost::asio::experimental::make_parallel_group(std::move(readers))
         .async_wait(boost::asio::experimental::wait_for_all(), use_awaitable);
+    co_await forever();  // all of them are closed
 }
 
 awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
     for (;;) {
-        co_await socket.readable();
+        const bool is_open = co_await socket.readable();
+        if (!is_open) co_return;
         int taken = 0;
         while (const auto arrival = socket.receive()) {
             feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
@@ -337,16 +407,55 @@ awaitable<void> Runtime::receive_netlink() {
 
 // Hands a request to the Node; an answer that needs no Node is given at once.
 awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
-    if (request.verb != "registry") {
+    std::optional<ControlResponse> at_once;
+    const bool is_trial = request.verb.ends_with("/plan");
+    if (request.verb.starts_with("registry")) {
+        at_once = co_await load(id, std::move(request.body), is_trial);
+    } else if (request.verb.starts_with("reload")) {
+        at_once = co_await reload(id, is_trial);
+    } else {
         feed(overlay::Request{id, request.verb, std::move(request.body)});
-        co_return std::nullopt;
     }
-    std::optional<ControlResponse> at_once = co_await load(id, std::move(request.body));
     co_return at_once;
 }
 
+awaitable<void> Runtime::reload_when_told() {
+    for (;;) {
+        co_await hung_up_.async_receive(use_awaitable);
+        co_await reload(0, false);
+    }
+}
+
+// The file may lie anywhere: another thread reads it, like a registry.
+awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id, bool is_trial) {
+    const bool is_last = co_await reloads_.turn();
+    if (!is_last) {
+        ControlResponse outdated{409, R"({"error":"not done: somebody asked for it later"})"};
+        co_return std::optional(std::move(outdated));
+    }
+    const Latest::Turn turn(reloads_);
+    awaitable<ConfigReading> work = read_config_there(ports_.config_path);
+    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    if (!reading.problems.has_errors()) open_new_ports(reading.config->ike_ports(), reading.problems);
+    write_log(reading.problems);
+    if (!reading.problems.has_errors()) {
+        feed(overlay::ConfigChanged{std::move(*reading.config), id, is_trial});
+        if (is_trial) opened_.clear();
+        co_return std::nullopt;
+    }
+    write_log({base::Level::error, ports_.config_path + ": not usable: the old configuration stays"});
+    const nlohmann::json answer{
+        {"error", "the configuration is refused"},
+        {"refused", "configuration"},
+        {"problems", reading.problems.lines()}};
+    ControlResponse response{422, answer.dump()};
+    co_return std::optional(std::move(response));
+}
+
 // A large registry takes seconds to read: another thread does it, while everybody else is served.
-awaitable<std::optional<ControlResponse>> Runtime::load(overlay::RequestId id, std::string text) {
+awaitable<std::optional<ControlResponse>> Runtime::load(
+    overlay::RequestId id, std::string text, bool is_trial
+) {
     const bool is_last = co_await loads_.turn();
     if (!is_last) {
         ControlResponse outdated{409, R"({"error":"not read: another registry came before its turn"})"};
@@ -356,7 +465,7 @@ awaitable<std::optional<ControlResponse>> Runtime::load(overlay::RequestId id, s
     awaitable<Reading> work = read_registry(std::move(text));
     Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
     if (reading.registry) {
-        feed(overlay::RegistryChanged{std::move(*reading.registry), id});
+        feed(overlay::RegistryChanged{std::move(*reading.registry), id, "load", is_trial});
         co_return std::nullopt;
     }
     nlohmann::json list = nlohmann::json::array();

@@ -43,6 +43,8 @@ struct EndpointConfig {                   // of our own config.json
     bool operator==(const EndpointConfig&) const = default;
 };
 
+using IkePort = std::pair<Family, std::uint16_t>;  // that IKE and ESP come in at
+
 // Nodes by their names: shell patterns, as for interfaces.
 struct NodePattern {
     std::string organization = "*", common_name = "*";
@@ -162,6 +164,14 @@ struct Config {
     std::vector<Exit> exits;
     std::optional<ConnectRules> connect;  // absent: with every node that would
     std::vector<EndpointConfig> endpoints;
+    // Where in its file what cannot be changed while the daemon runs stands: file, line and column by key.
+    std::map<std::string, std::string> places;
+
+    std::set<IkePort> ike_ports() const {
+        std::set<IkePort> ports;
+        for (const EndpointConfig& endpoint : endpoints) ports.emplace(endpoint.family, endpoint.port);
+        return ports;
+    }
 };
 
 struct RegistryEndpoint {

@@ -355,6 +355,23 @@ std::vector<std::string> Keeper::troubles() const {
     return out;
 }
 
+Objects Keeper::present() const {
+    Objects out;
+    for (const auto& [name, entry] : entries_) {
+        if (!entry.wanted || entry.state != State::there) continue;
+        std::visit(
+            base::Overloaded{
+                [&](const Link& link) { out.links.push_back(link); },
+                [&](const LinkAddress& address) { out.addresses.push_back(address); },
+                [&](const Route& route) { out.routes.push_back(route); },
+                [&](const Rule& rule) { out.rules.push_back(rule); },
+            },
+            entry.object
+        );
+    }
+    return out;
+}
+
 std::vector<Wish> difference(const Objects& actual, const Objects& wanted) {
     std::vector<Wish> out;
     Keeper keeper;

@@ -53,6 +53,7 @@ public:
     }
     bool all_gone() const { return going_ == 0; }  // nothing is left that is to go
     std::vector<std::string> troubles() const;     // what was refused, and why; a few
+    Objects present() const;                       // what is there of what was asked for
 
 private:
     enum class State : std::uint8_t { missing, asked, there };

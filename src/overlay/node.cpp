@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 constexpr Duration kLifetimeMin = 5s, kLifetimeMax = 1h;  // of what a name resolved to
 constexpr Duration kGoodbye = 5s;  // for DELETEs, retractions and the kernel's answers on a stop
 
+}  // namespace
+
 ike::EngineConfig engine_config(const Config& config) {
     ike::EngineConfig out;
     out.private_key = config.private_key.copy();
@@ -25,6 +27,8 @@ ike::EngineConfig engine_config(const Config& config) {
     out.tells_keys = config.tells_keys;
     return out;
 }
+
+namespace {
 
 // A new router-id each start: our announcements need not be newer than those of an earlier run (RFC
 // 8966 3.2.1).

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -42,6 +43,14 @@ struct RegistryChanged {
     Registry registry;
     RequestId answer_to = 0;    // 0: nobody waits
     const char* from = "load";  // or file, url, copy, stdin: how it came
+    bool is_trial = false;      // nothing is changed: the answer is what would be
+};
+// Another configuration. What lasts (overlay/alteration.hpp) must be as it is, or nothing of it is applied;
+// then the registry's source is read again.
+struct ConfigChanged {
+    Config config;
+    RequestId answer_to = 0;  // 0: nobody waits
+    bool is_trial = false;    // as above
 };
 struct RegistryTouched {};  // its file, by somebody who may not be done
 struct RereadRegistry {};   // somebody wants it
@@ -58,6 +67,7 @@ using Event = std::variant<
     netlink::Notice,
     Request,
     RegistryChanged,
+    ConfigChanged,
     RegistryTouched,
     RereadRegistry,
     RegistryLooked,
@@ -87,6 +97,12 @@ struct Resolve {
     std::string hostname;
     Family family;
 };
+// What the shell has of a configuration that is in use from now on.
+struct Configured {
+    std::string log_level;
+    LogFormat log_format = LogFormat::text;
+    std::set<IkePort> ike;
+};
 struct RunUpdown {
     std::string interface;  // scripts of one tunnel are run one after the other
     std::string script;
@@ -109,6 +125,7 @@ using Action = std::variant<
     Answer,
     Resolve,
     LookAtRegistry,
+    Configured,
     RunUpdown,
     TellKeys,
     Stopped,

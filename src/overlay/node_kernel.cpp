@@ -264,7 +264,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
-    const auto planned = pairings(config, registry, host.local_addresses);
+    std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
         change(std::move(wish), {Purpose::Kind::clean_up});
     keeper.want(desired(config, registry, planned), now);
@@ -279,7 +279,9 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
     follow_all();
-    apply_registry(std::exchange(registry, {}));
+    speaker.accept_only(holders, now, babel_actions);
+    apply(std::exchange(registry, {}), std::move(planned));
+    if (auto next = std::exchange(next_config, {})) handle(*next);
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
@@ -400,6 +402,8 @@ void Node::State::end_if_clean() {
     phase = Phase::stopped;
     give_up_at.reset();
     for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
+    for (const auto& [id, changed] : std::exchange(awaiting_registry, {})) refuse(id, 503, "stopping");
+    if (next_config) refuse(next_config->answer_to, 503, "stopping");
     for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
     out->push_back(Stopped{failure});
 }

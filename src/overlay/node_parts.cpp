@@ -167,6 +167,11 @@ void Node::State::update_routing(Tunnel& tunnel) {
         if (phase == Phase::running) speaker.remove_interface(tunnel.pairing.if_id, now, babel_actions);
         return;
     }
+    out->push_back(ListenBabel{tunnel.pairing.interface});
+    speaker.add_interface(tunnel.pairing.if_id, babel_config(tunnel), now, babel_actions);
+}
+
+babel::InterfaceConfig Node::State::babel_config(const Tunnel& tunnel) const {
     babel::InterfaceConfig interface;
     interface.link_local = tunnel.pairing.link_local;
     constexpr unsigned kCostMax = babel::kInfinity - 1;
@@ -183,8 +188,7 @@ void Node::State::update_routing(Tunnel& tunnel) {
     const std::string peer = tunnel.peer_name();
     interface.imports = babel::rules_for(config.babel.imports, tunnel.pairing.interface, peer);
     interface.exports = babel::rules_for(config.babel.exports, tunnel.pairing.interface, peer);
-    out->push_back(ListenBabel{tunnel.pairing.interface});
-    speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
+    return interface;
 }
 
 // As strongSwan does it for the two pairs of selectors of such a CHILD_SA: once for IPv4, once for IPv6,

@@ -63,6 +63,8 @@ struct Forwarding {
     bool idle() const { return untold.empty() && in_flight.empty() && again.size() == 0; }
 };
 
+ike::EngineConfig engine_config(const Config& config);
+
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
 
 struct Node::State {
@@ -74,6 +76,7 @@ struct Node::State {
     void handle(netlink::Notice& event);
     void handle(Request& event);
     void handle(RegistryChanged& event);
+    void handle(ConfigChanged& event);
     void handle(RegistryTouched&) { source.touched(now); }
     void handle(RereadRegistry&);
     void handle(RegistryLooked& event);
@@ -101,6 +104,7 @@ struct Node::State {
     void translate(const babel::RemoveRoute& action) { route_changed(action.destination, action.before); }
     void translate(base::Note& action);
     void update_routing(Tunnel& tunnel);
+    babel::InterfaceConfig babel_config(const Tunnel& tunnel) const;
     void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
 
     // --- Babel's routes on their way to the kernel (node_routes.cpp)
@@ -170,18 +174,27 @@ struct Node::State {
     // --- registry (node_registry.cpp)
     bool takes_registries() const { return phase == Phase::starting || phase == Phase::running; }
     void look_at_source();
-    void apply_registry(Registry next);
-    void connect(Tunnel& tunnel);
+    std::string change_registry(Registry next, const char* from);
+    void apply(Registry next, std::vector<Pairing> planned);
+    void pair(Tunnel& tunnel, Pairing wanted);
     void forget(std::uint32_t if_id);
     void resolve_names();
     bool is_wanted(const std::pair<std::string, Family>& name) const;
     void resolve_soon(std::uint32_t if_id);
 
+    // --- another configuration (node_config.cpp)
+    void apply(Config next);
+    void change_install_rules(babel::Rules<Installation> next);
+    void want_registry_again(RequestId answer_to, std::vector<std::string> changed);
+    void registry_looked_again(const std::string& difference, const RegistryLooked& looked);
+    void refuse(RequestId answer_to, int status, const std::string& error);
+    std::vector<std::string> plan_for(const Config& wanted, const Registry& next) const;
+
     // --- ordinary interfaces, what is announced (node_links.cpp)
     const InterfaceRule* rule_for(const std::string& link) const;
     void follow(const std::string& name);
     void follow_all();
-    void run_on(const std::string& name, const InterfaceRule& rule, babel::InterfaceConfig wanted);
+    void run_on(const std::string& name, babel::InterfaceConfig wanted);
     babel::MetricRules filter_of(
         const babel::MetricRules& of_interface, const babel::MetricRules& of_all, const std::string& name
     ) const;
@@ -262,6 +275,8 @@ struct Node::State {
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
+    std::optional<ConfigChanged> next_config;                         // that came before the start was done
+    std::map<RequestId, std::vector<std::string>> awaiting_registry;  // and the keys that were changed before
     std::set<RequestId> awaiting_stop;
     // By if_id: policies that were refused, or removed by somebody; tunnels whose SAs were.
     base::Timers<std::uint32_t> policies_due, keys_due;

@@ -1,3 +1,4 @@
+#include "overlay/alteration.hpp"
 #include "overlay/parse.hpp"
 
 #include <algorithm>
@@ -241,6 +242,17 @@ void read_names(const Value& root, bool has_tunnels, Config& config) {
     config.common_name = read_name(find("common_name")).value_or("");
 }
 
+// By its name, with dots.
+std::string place_of(const Value& root, const std::string& name) {
+    Value value = root;
+    for (std::size_t begin = 0; begin < name.size() && value.has_members();) {
+        const std::size_t end = std::min(name.find('.', begin), name.size());
+        value = value.member(name.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return value.place();
+}
+
 // None: a router of Babel without tunnels.
 void read_endpoints(const Value& endpoints, Config& config) {
     if (endpoints.is_absent()) return;
@@ -286,6 +298,7 @@ std::optional<Config> parse_config(
         endpoints.warning("is empty, and so is babel.interfaces: there is nobody to talk to");
     }
     if (problems.has_errors()) return std::nullopt;
+    for (const std::string& name : lasting_keys()) config.places.emplace(name, place_of(root, name));
     return config;
 }
 

@@ -153,31 +153,4 @@ std::vector<Pairing> pairings(
     return list;
 }
 
-bool operator==(const Pairing& a, const Pairing& b) {
-    const auto values = [](const Pairing& p) {
-        return std::tie(
-            p.if_id,
-            p.interface,
-            p.hostname,
-            p.remote_port,
-            p.link_local,
-            p.updown,
-            p.cost,
-            p.peer.local,
-            p.peer.remote,
-            p.peer.remote_keys,
-            p.peer.psk,
-            p.peer.ppk,
-            p.peer.local_port,
-            p.peer.local_address,
-            p.peer.family,
-            p.peer.remote_endpoint,
-            p.peer.initiate_first,
-            p.peer.only_we_initiate,
-            p.peer.mark
-        );
-    };
-    return values(a) == values(b);
-}
-
 }  // namespace aronet::overlay
