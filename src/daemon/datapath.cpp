@@ -41,6 +41,11 @@ int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint
     return worker_.watch_tunnel(if_id, descriptor);
 }
 
+bool Datapath::has_device(std::uint32_t if_id) const {
+    const auto it = tunnels_.find(if_id);
+    return it != tunnels_.end() && is_attached(it->second.tun.get(), it->second.name);
+}
+
 int Datapath::remove_tunnel(std::uint32_t if_id) {
     auto node = tunnels_.extract(if_id);
     if (node.empty()) return 0;

@@ -34,7 +34,8 @@ public:
     // It is up when somebody sets it up, and stays up without an SA. EEXIST: the if_id has another device.
     // EMSGSIZE: no such MTU here.
     int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu);
-    int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
+    bool has_device(std::uint32_t if_id) const;  // that has the name it was made with
+    int remove_tunnel(std::uint32_t if_id);      // the device is gone on return; absent: 0
 
     int add_sa(const base::Sa& sa);  // see esp::Registry::add
     int move_sa(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination);

@@ -3,6 +3,7 @@
 #include "base/overloaded.hpp"
 #include "daemon/clock.hpp"
 #include "daemon/sysctl.hpp"
+#include "netlink/codec.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
@@ -42,7 +43,8 @@ Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath, Netns overlay)
 
 void Kernel::perform(netlink::Change change, base::Instant now) {
     waiting_.push_back(std::move(change));
-    advance(now);
+    // Of those there may be hundreds.
+    if (!is_of_device(waiting_.back().wish)) advance(now);
 }
 
 void Kernel::tick(base::Instant now) {
@@ -51,6 +53,7 @@ void Kernel::tick(base::Instant now) {
 }
 
 std::vector<netlink::Notice> Kernel::take_notices(base::Instant now) {
+    advance(now);
     flush(now);
     return std::exchange(notices_, {});
 }
@@ -76,6 +79,7 @@ void Kernel::advance(base::Instant now) {
     while (!waiting_.empty()) {
         if (is_local(waiting_.front().wish)) {
             if (!session_.idle()) return;
+            remove_devices();
             netlink::Change change = std::move(waiting_.front());
             waiting_.pop_front();
             perform_here(std::move(change), now);
@@ -84,6 +88,28 @@ void Kernel::advance(base::Instant now) {
             waiting_.pop_front();
         }
     }
+}
+
+// Those that are to go now and next, in one go.
+void Kernel::remove_devices() {
+    constexpr std::size_t kTogether = 512;
+    if (devices_gone_ > 0) {
+        --devices_gone_;
+        return;
+    }
+    std::vector<std::string> names;
+    for (const netlink::Change& change : waiting_) {
+        if (!is_of_device(change.wish) || names.size() == kTogether) break;
+        const auto& [space, name] = std::get<netlink::RemoveLink>(change.wish);
+        if (!is_there(space) || !datapath_->has_device(tunnels_.at(name))) break;
+        names.push_back(name);
+    }
+    if (names.size() < 2) return;
+    devices_gone_ = names.size() - 1;
+    const bool is_inside =
+        std::get<netlink::RemoveLink>(waiting_.front().wish).space == netlink::Space::overlay;
+    const Channel channel = is_inside ? Channel::overlay_route : Channel::underlay_route;
+    socket(channel).send(netlink::delete_links(names));
 }
 
 void Kernel::flush(base::Instant now) {
@@ -99,6 +125,11 @@ void Kernel::flush(base::Instant now) {
     }
 }
 
+bool Kernel::is_of_device(const netlink::Wish& wish) const {
+    const auto* remove = std::get_if<netlink::RemoveLink>(&wish);
+    return datapath_ != nullptr && remove != nullptr && tunnels_.contains(remove->name);
+}
+
 bool Kernel::is_local(const netlink::Wish& wish) const {
     using namespace netlink;
     if (holds<AddNamespace>(wish) || holds<RemoveNamespace>(wish) || holds<SetSysctl>(wish) ||
@@ -107,7 +138,7 @@ bool Kernel::is_local(const netlink::Wish& wish) const {
     }
     if (datapath_ == nullptr) return false;
     if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
-    if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
+    if (is_of_device(wish)) return true;
     return holds<AddSa>(wish) || holds<MoveSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
            holds<RemovePolicies>(wish) || holds<ReadCounters>(wish);
 }

@@ -181,6 +181,10 @@ check_large() {
     check 'with a tunnel for each' wait_for 5 has_tunnels 1003
     check 'those that were there stay up' test "$(came_up)" = "$before"
     check_one_of_many
+    ask athens load -r "$work/three.json" >/dev/null
+    begun=$SECONDS
+    check 'a thousand nodes go' wait_for 30 has_tunnels 3
+    check 'and who asks meanwhile waits for 5 s at most' test $((SECONDS - begun)) -le 5
 }
 
 links() { in_host athens ip -n aronet -j link | jq -r '.[] | select(.ifname | startswith("aronet-")) | "\(.ifindex) \(.ifname)"' | sort; }
