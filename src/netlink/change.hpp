@@ -156,6 +156,9 @@ struct AddressVanished {
 struct RouteLost {
     RouteKey key;
 };  // if it was ours: removed, by somebody else or with its link, or replaced by somebody else's
+struct RuleLost {
+    Rule rule;
+};  // one with our number was removed
 struct ForeignRoute {
     Route route;
     std::uint8_t protocol;
@@ -224,6 +227,7 @@ using Notice = std::variant<
     AddressAppeared,
     AddressVanished,
     RouteLost,
+    RuleLost,
     ForeignRoute,
     ForeignRouteGone,
     SaLost,

@@ -90,7 +90,7 @@ std::string route_words(const Route& route) {
 }
 
 std::string rule_words(const Rule& rule) {
-    std::string words = "pref " + std::to_string(rule.priority);
+    std::string words = "pref " + std::to_string(rule.priority) + (rule.unless_fits ? " not" : "");
     if (rule.from) words += " from " + rule.from->to_string();
     if (rule.to) words += " to " + rule.to->to_string();
     if (rule.mark) words += " fwmark " + hex(*rule.mark);

@@ -122,7 +122,8 @@ struct Rule {
     std::uint32_t priority = 0;
     std::optional<Prefix> to, from;
     std::optional<std::uint32_t> mark;
-    std::uint32_t table = 0;  // 0: unreachable
+    std::uint32_t table = 0;   // 0: unreachable
+    bool unless_fits = false;  // "not": for every packet that is not as the above says
     auto operator<=>(const Rule&) const = default;
 };
 

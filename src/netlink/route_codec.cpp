@@ -170,6 +170,7 @@ Builder rule_message(std::uint16_t type, std::uint16_t flags, const Rule& rule) 
     header.src_len = static_cast<__u8>(rule.from ? rule.from->length() : 0);
     header.table = static_cast<__u8>(rule.table < 256 ? rule.table : RT_TABLE_UNSPEC);
     header.action = rule.table != 0 ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
+    header.flags = rule.unless_fits ? FIB_RULE_INVERT : 0;
     if (rule.to) out.put(FRA_DST, rule.to->address().bytes());
     if (rule.from) out.put(FRA_SRC, rule.from->address().bytes());
     out.put_u32(FRA_PRIORITY, rule.priority);
@@ -252,6 +253,7 @@ std::optional<RuleState> read_rule(const nlmsghdr* message) {
     if (header->src_len > 0) rule.from = read_prefix(attributes, FRA_SRC, header->family, header->src_len);
     rule.mark = attributes.u32(FRA_FWMARK);
     rule.table = header->action == FR_ACT_TO_TBL ? attributes.u32(FRA_TABLE).value_or(header->table) : 0;
+    rule.unless_fits = (header->flags & FIB_RULE_INVERT) != 0;
     return state;
 }
 

@@ -366,6 +366,11 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dum
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, in_dump, out);
+    } else if (message->nlmsg_type == RTM_DELRULE) {
+        auto gone = read_rule(message);
+        if (!gone || gone->protocol != kProtocol) return;
+        gone->rule.space = space_of(channel);
+        out.notices.push_back(RuleLost{gone->rule});
     }
 }
 

@@ -182,6 +182,11 @@ void Keeper::lost(const netlink::RouteKey& route, Instant now) {
     if (it != entries_.end()) lose(it, now);
 }
 
+void Keeper::lost(const Rule& rule, Instant now) {
+    const auto it = entries_.find(rule);
+    if (it != entries_.end()) lose(it, now);
+}
+
 void Keeper::lost_address(Space space, const std::string& link, const Address& address, Instant now) {
     const LinkAddress first{space, link, address, 0, std::nullopt};
     for (auto it = entries_.lower_bound(first); it != entries_.end(); ++it) {

@@ -35,6 +35,7 @@ public:
 
     // Notices: somebody took it away. A link takes along what hangs on it.
     void lost(const netlink::RouteKey& route, base::Instant now);
+    void lost(const netlink::Rule& rule, base::Instant now);
     void lost_address(
         netlink::Space space, const std::string& link, const Address& address, base::Instant now
     );

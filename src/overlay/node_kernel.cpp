@@ -174,6 +174,10 @@ void Node::State::notice(const netlink::RouteLost& lost) {
     if (phase == Phase::running && !route_lost(lost.key)) keeper.lost(lost.key, now);
 }
 
+void Node::State::notice(const netlink::RuleLost& lost) {
+    if (phase == Phase::running) keeper.lost(lost.rule, now);
+}
+
 // Its numbers went with it: the same keys may never be used again (RFC 4106 section 3.1), so there have to be
 // others.
 void Node::State::lost_sa(Tunnel& tunnel, Child& child) {

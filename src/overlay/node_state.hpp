@@ -142,6 +142,7 @@ struct Node::State {
     void notice(const netlink::LinkDown& down);
     void notice(const netlink::LinkAltered& altered);
     void notice(const netlink::RouteLost& lost);
+    void notice(const netlink::RuleLost& lost);
     void notice(const netlink::SaLost& lost);
     void notice(const netlink::PoliciesLost& lost);
     void notice(const netlink::SaExpiring& expiring);
