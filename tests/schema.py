@@ -116,7 +116,7 @@ FINE = [
     (("daemon", "datapath"), "user"), (("daemon", "sysctl"), "check"), (("babel", "hello_interval"), "500ms"),
     (("babel", "rxcost"), 65534), (("daemon", "seccomp"), "log"), (("ike", "dpd_interval"), 0), (("ike", "replay_window"), 4096), (("log", "format"), "json"),
     (("ike", "ike_lifetime"), "8h"), (("ike", "child_lifetime"), 0), (("ike", "child_bytes"), 1000000), (("ike", "child_packets"), 0),
-    (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
+    (("daemon", "host_table"), 254), (("daemon", "fwmark"), 0), (("endpoints", 0, "fwmark"), "0x2a"), (("endpoints", 0, "updown"), "/bin/true"), (("endpoints", 0, "port"), 65535),
     (("daemon", "mode"), "none"), (("babel", "interfaces"), ["lan*", {"name": "wg0", "type": "tunnel", "rxcost": 9, "mac": [
         {"algorithm": "blake2s128", "key": "00ff", "sign": False}], "import": [{"neighbour": "fe80::1", "deny": True}]}]),
     (("babel", "redistribute"), [{"protocol": "static", "min_length": 8, "metric": 7}, {"protocol": 250}, {"local": True}]),
@@ -141,7 +141,7 @@ WRONG = [
     (("daemon", "datapath"), "fast"), (("daemon", "sysctl"), True), (("babel", "hello_interval"), "soon"),
     (("babel", "rxcost"), 65535), (("daemon", "seccomp"), "on"), (("ike", "dpd_interval"), -1), (("ike", "replay_window"), 31), (("log", "format"), "xml"),
     (("ike", "ike_lifetime"), -1), (("ike", "child_lifetime"), "soon"), (("ike", "child_bytes"), 999999), (("ike", "child_packets"), 999),
-    (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
+    (("daemon", "host_table"), 0), (("daemon", "fwmark"), "red"), (("endpoints", 0, "fwmark"), "red"), (("endpoints", 0, "port"), 0), (("endpoints", 0, "port"), "12025"),
     (("endpoints",), "none"), (("organization",), "a,b"), (("common_name",), "*"), (("daemon", "ifname"), "much-too-long"),
     (("babel", "interfaces"), [{"type": "wired"}]), (("babel", "interfaces"), ["a/b"]), (("babel", "import"), [{"metric": -1}]),
     (("babel", "redistribute"), [{"protocol": 140}]), (("babel", "install"), [{"neighbour": "fe80::1"}]),

@@ -103,6 +103,7 @@ Ports ports_of(
     ports.kernel_datapath = kernel_datapath;
     ports.ike = config.ike_ports();
     ports.config_path = options.config_path;
+    ports.mark = config.fwmark;
     ports.babel_space = overlay::overlay_space(config);
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);

@@ -287,6 +287,7 @@ base::Result<Descriptor> Runtime::open_ike(const overlay::IkePort& where) {
     options.port = where.second;
     options.esp_in_udp = ports_.kernel_datapath;
     options.past_policies = true;
+    options.mark = ports_.mark;
     return open_udp(kernel_.space(netlink::Space::underlay), options);
 }
 

@@ -30,6 +30,7 @@ namespace aronet::daemon {
 struct Ports {
     bool kernel_datapath = false;  // or no tunnels at all
     std::set<overlay::IkePort> ike;
+    std::uint32_t mark = 0;   // of IKE datagrams; 0: none
     std::string config_path;  // read again when somebody wants that
     netlink::Space babel_space = netlink::Space::underlay;
     // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: at once.

@@ -164,6 +164,10 @@ base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options) {
     set_receive_buffer(fd.get(), options.receive_buffer);
     set(fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, 1);
     set_family_options(fd.get(), options);
+    if (options.mark != 0 &&
+        setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
+        return failed(options, "mark");
+    }
     const std::string& device = options.device;
     if (!device.empty() &&
         setsockopt(

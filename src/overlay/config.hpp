@@ -147,6 +147,9 @@ struct Config {
     std::string ifname = "aronet";
     std::string netns_name = "aronet";
     std::uint32_t route_table = 128;  // the default with a VRF; 254 without
+    // Of the host's routes into the overlay, which all packets look at but the marked ones: the tunnels' own.
+    std::uint32_t host_table = 12025;
+    std::uint32_t fwmark = 0x20a0;  // of those without a mark of their endpoint's; 0: none
     Mode mode = Mode::vrf;
     std::string runtime_dir = "/var/run/aronet";
     std::string state_dir = "/var/lib/aronet";

@@ -128,18 +128,45 @@ bool is_own(const Config& config, const RegistryNode& node) {
     return node.organization == config.organization && node.common_name == config.common_name;
 }
 
-// Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to.
-void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
-    if (!seen.insert(prefix).second) return;
-    if (config.mode != Mode::none) {
-        Route route = device_route(Space::underlay, netlink::kMainTable, prefix, config.ifname);
-        if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
-        out.routes.push_back(route);
-    }
-    Route guard = device_route(overlay_space(config), overlay_table(config), prefix, "");
+void add_guard(Space space, std::uint32_t table, const Prefix& prefix, Objects& out) {
+    Route guard = device_route(space, table, prefix, "");
     guard.kind = RouteKind::unreachable;
     guard.key.metric = kGuardMetric;
     out.routes.push_back(guard);
+}
+
+bool has_host_table(const Config& config) {
+    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
+}
+
+// Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to;
+// an end before it, too, for when there is no main interface: behind it are the host's default routes.
+void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
+    if (!seen.insert(prefix).second) return;
+    if (config.mode != Mode::none) {
+        Route route = device_route(Space::underlay, config.host_table, prefix, config.ifname);
+        if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
+        out.routes.push_back(route);
+    }
+    if (has_host_table(config)) add_guard(Space::underlay, config.host_table, prefix, out);
+    add_guard(overlay_space(config), overlay_table(config), prefix, out);
+}
+
+// The host looks there before its own table. The tunnels' own packets do not, so that they never enter the
+// overlay, not even where its prefixes hold the address of a peer.
+void add_host_rules(const Config& config, Objects& out) {
+    if (!has_host_table(config)) return;
+    for (const Family family : {Family::v6, Family::v4}) {
+        netlink::Rule rule;
+        rule.family = family;
+        rule.priority = kHostRule;
+        rule.table = config.host_table;
+        if (config.fwmark != 0) {
+            rule.mark = config.fwmark;
+            rule.unless_fits = true;
+        }
+        out.rules.push_back(rule);
+    }
 }
 
 void add_destinations(const Config& config, const Registry& registry, Objects& out) {
@@ -178,6 +205,7 @@ bool is_ours(const Config& config, const std::string& name) {
 // In a table of ours, or out of a link of ours: other daemons of our kind may run on this host, too.
 bool is_ours(const Config& config, const Route& route) {
     if (is_ours(config, route.link) || route.key.space == Space::overlay) return true;
+    if (has_host_table(config) && route.key.table == config.host_table) return route.link.empty();
     std::set<std::uint32_t> tables{overlay_table(config)};
     for (const auto& rule : config.babel.install) {
         if (rule.verdict.table) tables.insert(*rule.verdict.table);
@@ -212,6 +240,7 @@ Objects desired(const Config& config, const Registry& registry, const std::vecto
     add_sids(config, out);
     add_ways_out(config, out);
     add_destinations(config, registry, out);
+    add_host_rules(config, out);
     for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
     return out;
 }
@@ -235,7 +264,9 @@ Objects found(const Snapshot& snapshot, const Config& config) {
     for (const Route& route : snapshot.routes) {
         if (is_ours(config, route)) out.routes.push_back(route);
     }
-    out.rules = snapshot.rules;
+    for (const netlink::Rule& rule : snapshot.rules) {
+        if (has_host_table(config) && rule.table == config.host_table) out.rules.push_back(rule);
+    }
     return out;
 }
 

@@ -22,6 +22,8 @@ struct Objects {
 netlink::Space overlay_space(const Config& config);
 std::uint32_t overlay_table(const Config& config);
 inline constexpr const char* kLoopback = "lo";     // carries our addresses where there is no main interface
+// Priority of the rules for the host's table: before "main".
+inline constexpr std::uint32_t kHostRule = 32000;
 inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
 
 Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings);

@@ -145,7 +145,7 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
                             "route_table",  "use_netns", "mode",          "extra_ip",  "netns_name",
                             "runtime_dir",  "state_dir", "charon_path",   "bird_path", "birdc_path",
                             "swanctl_path", "mtu",       "datapath",      "sysctl",    "seccomp",
-                            "core_dumps"});
+                            "core_dumps",   "host_table", "fwmark"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -158,6 +158,11 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     read_mode(daemon, config);
     config.route_table = config.mode == Mode::vrf ? 128 : 254;
     read_number(daemon.member("route_table"), 1, 0xfffffffe, config.route_table);
+    const Value host_table = daemon.member("host_table");
+    read_number(host_table, 1, 0xfffffffe, config.host_table);
+    if (config.mode == Mode::vrf && config.host_table == config.route_table)
+        host_table.error("is the VRF's table: packets would not find the way into it");
+    config.fwmark = read_mark(daemon.member("fwmark")).value_or(config.fwmark);
     read_extra_ip(daemon.member("extra_ip"), config);
     read_runtime(daemon, config);
     read_number(daemon.member("mtu"), 1280, 65535, config.mtu);

@@ -113,6 +113,7 @@ Pairing pair_up(
     peer.only_we_initiate = !reachable;
     peer.initiate_first = !reachable || peer.local.encode() < peer.remote.encode();
     peer.mark = own.fwmark;
+    if (!peer.mark && config.fwmark != 0) peer.mark = config.fwmark;
     pairing.hostname = other.hostname;
     pairing.remote_port = other.port;
     pairing.updown = own.updown;

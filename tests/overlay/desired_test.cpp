@@ -76,6 +76,10 @@ Objects performed(Objects state, const std::vector<netlink::Wish>& wishes) {
             state.addresses.push_back(address->address);
         } else if (const auto* away = std::get_if<netlink::RemoveAddress>(&wish)) {
             std::erase(state.addresses, away->address);
+        } else if (const auto* rule = std::get_if<netlink::AddRule>(&wish)) {
+            state.rules.push_back(rule->rule);
+        } else if (const auto* off = std::get_if<netlink::RemoveRule>(&wish)) {
+            std::erase(state.rules, off->rule);
         }
     }
     return state;
@@ -86,10 +90,11 @@ bool same(Objects a, Objects b) {
     std::sort(a.links.begin(), a.links.end(), by_name);
     std::sort(b.links.begin(), b.links.end(), by_name);
     for (Objects* o : {&a, &b}) {
+        std::sort(o->rules.begin(), o->rules.end());
         std::sort(o->addresses.begin(), o->addresses.end());
         std::sort(o->routes.begin(), o->routes.end());
     }
-    return a.links == b.links && a.addresses == b.addresses && a.routes == b.routes;
+    return a.links == b.links && a.addresses == b.addresses && a.routes == b.routes && a.rules == b.rules;
 }
 
 }  // namespace
@@ -102,8 +107,8 @@ TEST_CASE("with a VRF the kernel looks as the original leaves it") {
     CHECK(says(lines, "fd66::ffff:0:0:a/128 encap seg6local action End dev aronet table 128"));
     CHECK(says(lines, "fd66::ffff:0:0:b/128 encap seg6local action End.DX4 nh4 0.0.0.0 dev aronet table 128")
     );
-    CHECK(says(lines, "ip route replace 10.2.0.0/16 dev aronet table 254"));
-    CHECK(says(lines, "ip -6 route replace fd62::/64 dev aronet table 254"));
+    CHECK(says(lines, "ip route replace 10.2.0.0/16 dev aronet table 12025"));
+    CHECK(says(lines, "ip -6 route replace fd62::/64 dev aronet table 12025"));
     CHECK(says(lines, "mtu 1400 type xfrm if_id 0x"));
     CHECK(says(lines, "multicast on master aronet"));
 }
@@ -116,10 +121,42 @@ TEST_CASE("with a namespace a veth pair leads into it and default routes lead ou
     CHECK(says(lines, "ip -n overlay addr add 192.168.168.168/32 dev aronet"));
     CHECK(says(lines, "ip -n overlay -6 route replace ::/0 via fd66::ffff:0:0:1 dev aronet"));
     CHECK(says(lines, "ip -n overlay route replace 0.0.0.0/0 via inet6 fd66::ffff:0:0:1 dev aronet"));
-    CHECK(says(lines, "ip route replace 10.2.0.0/16 via inet6 fd66::ffff:0:0:2 dev aronet"));
+    CHECK(says(lines, "ip route replace 10.2.0.0/16 via inet6 fd66::ffff:0:0:2 dev aronet table 12025"));
     CHECK(says(
         lines, "ip -n overlay -6 route replace fd66::ffff:0:0:a/128 encap seg6local action End dev aronet"
     ));
+}
+
+TEST_CASE("what is the others' has an end on the host that only the tunnels' own packets do not look at") {
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        const auto lines = words(objects(mode, 1));
+        for (const char* prefix : {"10.2.0.0/16", "-6 route replace unreachable fd62::/64"})
+            CHECK(says(lines, std::string(prefix) + " table 12025 proto 140 metric 4278198272"));
+        for (const char* family : {"ip rule add ", "ip -6 rule add "})
+            CHECK(says(lines, std::string(family) + "pref 32000 not fwmark 0x20a0 lookup 12025"));
+        CHECK(!says(lines, "unreachable 10.1.0.0/16"));
+        // As the original: no guard, no rule.
+        Config original = config(mode);
+        original.host_table = netlink::kMainTable;
+        const Objects in_main = desired(original, registry(1), {});
+        CHECK(says(words(in_main), "ip -6 route replace fd62::/64"));
+        CHECK(in_main.rules.empty());
+        for (const auto& route : in_main.routes) {
+            const bool guards = route.kind == netlink::RouteKind::unreachable;
+            const bool inside =
+                mode == Mode::vrf ? route.key.table == 128 : route.key.space == netlink::Space::overlay;
+            CHECK((!guards || inside));
+        }
+    }
+    CHECK(objects(Mode::none, 1).rules.empty());
+}
+
+TEST_CASE("of the rules in the kernel ours are those for the host's table") {
+    netlink::Snapshot snapshot;
+    for (const std::uint32_t table : {12025u, 12026u, 128u}) snapshot.rules.emplace_back().table = table;
+    const Objects ours = found(snapshot, config(Mode::vrf));
+    REQUIRE(ours.rules.size() == 1);
+    CHECK(ours.rules.front().table == 12025);
 }
 
 TEST_CASE("what is ours leaves the overlay towards this host, also when others claim it, or something wider"
@@ -181,7 +218,7 @@ TEST_CASE("a node that is gone takes its routes, its guards and its interface wi
         links += std::holds_alternative<netlink::RemoveLink>(wish) ? 1 : 0;
         added += netlink::describe(wish).find(" add ") != std::string::npos ? 1 : 0;
     }
-    CHECK(routes == 4);  // network and prefix, each with its guard
+    CHECK(routes == 6);  // network and prefix, each with its guards
     CHECK(links == 1);
     CHECK(added == 0);
 }
