@@ -44,6 +44,9 @@ std::string encap_words(const Encap& encap) {
             [](const Seg6LocalEndDx4& dx4) {
                 return " encap seg6local action End.DX4 nh4 " + dx4.next_hop.to_string();
             },
+            [](const Seg6LocalEndDx6& dx6) {
+                return " encap seg6local action End.DX6 nh6 " + dx6.next_hop.to_string();
+            },
             [](const Seg6LocalEndDt46& dt) {
                 return " encap seg6local action End.DT46 vrftable " + std::to_string(dt.vrf_table);
             },

@@ -80,6 +80,10 @@ struct Seg6LocalEndDx4 {
     Address next_hop = Address::any(Family::v4);
     auto operator<=>(const Seg6LocalEndDx4&) const = default;
 };
+struct Seg6LocalEndDx6 {
+    Address next_hop = Address::any(Family::v6);
+    auto operator<=>(const Seg6LocalEndDx6&) const = default;
+};
 struct Seg6LocalEndDt46 {
     std::uint32_t vrf_table = 0;
     auto operator<=>(const Seg6LocalEndDt46&) const = default;
@@ -89,7 +93,8 @@ struct Seg6Encap {
     bool reduced = true;            // encap.red: no SRH for a single segment
     auto operator<=>(const Seg6Encap&) const = default;
 };
-using Encap = std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDt46, Seg6Encap>;
+using Encap =
+    std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDx6, Seg6LocalEndDt46, Seg6Encap>;
 
 // skip ("throw"): as if this table had nothing for it; the next rule decides.
 enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole, skip };

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace aronet::overlay {
@@ -29,6 +30,7 @@ enum class Mode : std::uint8_t { vrf, netns, none };  // none: in the present na
 enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
 enum class SysctlChoice : std::uint8_t { apply, check };
 enum class SeccompChoice : std::uint8_t { enforce, log, off };
+enum class Ipv4Transport : std::uint8_t { via6, srv6 };  // IPv6 next hops all the way; or in IPv6
 enum class LogFormat : std::uint8_t { text, json };
 
 struct EndpointConfig {                   // of our own config.json
@@ -73,6 +75,18 @@ struct Exit {
     babel::Destination about;
     babel::Metric metric = 0;
     bool operator==(const Exit&) const = default;
+};
+
+// The way that packets take from here to a prefix of another node, whatever Babel thinks: the nodes that they
+// pass, by the End SIDs that the registry's networks give them, or the SIDs themselves.
+struct NodeName {
+    std::string organization, common_name;
+    bool operator==(const NodeName&) const = default;
+};
+struct SegmentList {
+    Prefix prefix;
+    std::vector<std::variant<NodeName, Address>> via;
+    bool operator==(const SegmentList&) const = default;
 };
 
 // An ordinary interface that Babel runs on besides the tunnels. Its addresses and MTU are the kernel's to
@@ -165,6 +179,8 @@ struct Config {
     IkeConfig ike;
     RegistrySourceConfig registry;
     std::vector<Exit> exits;
+    Ipv4Transport ipv4_transport = Ipv4Transport::via6;
+    std::vector<SegmentList> segments;    // one a prefix
     std::optional<ConnectRules> connect;  // absent: with every node that would
     std::vector<EndpointConfig> endpoints;
     // Where in its file what cannot be changed while the daemon runs stands: file, line and column by key.

@@ -18,8 +18,9 @@ using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
 constexpr std::uint32_t kWayOutMetric = 1024;     // behind Babel's, and the networks of addresses
-constexpr std::uint32_t kGuardMetric = 4278198272;                        // behind everything else
-constexpr std::uint64_t kMain = 1, kPeer = 2, kEnd = 0xa, kEndDx4 = 0xb;  // in the reserved range
+constexpr std::uint32_t kGuardMetric = 4278198272;               // behind everything else
+constexpr std::uint64_t kMain = 1, kPeer = 2;                    // in the reserved range
+constexpr std::uint64_t kEnd = 0xa, kEndV4 = 0xb, kEndV6 = 0xc;  // SIDs, also in there
 const Address kV4OfNamespace = *Address::parse("192.168.168.168");
 
 // The two ends of the main interface: in the reserved range, or link-local where there is no network.
@@ -37,7 +38,10 @@ Route device_route(Space space, std::uint32_t table, const Prefix& destination, 
     return route;
 }
 
-void add_sids(const Config& config, Objects& out) {
+// Whatever comes out of its encapsulation goes where the overlay's routes say: those of the VRF, and of the
+// rules behind it, or those of the namespace, where a next hop that is unspecified stands for the
+// destination.
+void add_sids(const Config& config, bool strict, Objects& out) {
     if (!config.network || config.mode == Mode::none) return;
     const auto sid = [&](std::uint64_t host, netlink::Encap encap) {
         const Prefix prefix = Prefix::host(main_address(config, host));
@@ -46,7 +50,13 @@ void add_sids(const Config& config, Objects& out) {
         out.routes.push_back(route);
     };
     sid(kEnd, netlink::Seg6LocalEnd{});
-    sid(kEndDx4, netlink::Seg6LocalEndDx4{});
+    if (config.mode == Mode::vrf && strict) {
+        for (const std::uint64_t host : {kEndV4, kEndV6})
+            sid(host, netlink::Seg6LocalEndDt46{config.route_table});
+    } else {
+        sid(kEndV4, netlink::Seg6LocalEndDx4{});
+        sid(kEndV6, netlink::Seg6LocalEndDx6{});
+    }
 }
 
 const std::string& main_link(const Config& config) {
@@ -139,15 +149,92 @@ bool has_host_table(const Config& config) {
     return config.mode != Mode::none && config.host_table != netlink::kMainTable;
 }
 
+// The packet that carries another has to fit into a tunnel. What its header takes the kernel counts itself.
+Route carried(const Config& config, const Prefix& destination, std::vector<Address> segments) {
+    Route route = device_route(Space::underlay, config.host_table, destination, config.ifname);
+    route.mtu = config.mtu;
+    route.encap = netlink::Seg6Encap{std::move(segments)};
+    return route;
+}
+
+Address sid_of(const Prefix& network, std::uint64_t host) {
+    return reserved_range(network).address().plus(host);
+}
+
+// Where a packet for the prefix comes out again at its node; nodes without a network have no SIDs.
+std::optional<Address> last_segment(const RegistryNode& node, const Prefix& prefix) {
+    if (!node.network) return std::nullopt;
+    return sid_of(*node.network, prefix.family() == Family::v4 ? kEndV4 : kEndV6);
+}
+
+// The node that has the longest prefix that holds this one.
+const RegistryNode* holder_of(const Config& config, const Registry& registry, const Prefix& prefix) {
+    const RegistryNode* holder = nullptr;
+    unsigned longest = 0;
+    const auto look = [&](const RegistryNode& node, const Prefix& at) {
+        if (!at.contains(prefix) || (holder != nullptr && at.length() <= longest)) return;
+        holder = &node;
+        longest = at.length();
+    };
+    for (const RegistryNode& node : registry.nodes) {
+        if (is_own(config, node)) continue;
+        if (node.network) look(node, *node.network);
+        for (const Prefix& each : node.prefixes) look(node, each);
+    }
+    return holder;
+}
+
+std::optional<Address> end_of(const Registry& registry, const std::variant<NodeName, Address>& segment) {
+    if (const auto* sid = std::get_if<Address>(&segment)) return *sid;
+    const auto& name = std::get<NodeName>(segment);
+    for (const RegistryNode& node : registry.nodes) {
+        const bool is_it = node.organization == name.organization && node.common_name == name.common_name;
+        if (is_it && node.network) return sid_of(*node.network, kEnd);
+    }
+    return std::nullopt;
+}
+
+Route plainly(const Config& config, const Prefix& prefix) {
+    Route route = device_route(Space::underlay, config.host_table, prefix, config.ifname);
+    if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
+    return route;
+}
+
+Route into_overlay(const Config& config, const RegistryNode& node, const Prefix& prefix) {
+    const auto last = last_segment(node, prefix);
+    const bool in_ipv6 = prefix.family() == Family::v4 && config.ipv4_transport == Ipv4Transport::srv6;
+    return in_ipv6 && last ? carried(config, prefix, {*last}) : plainly(config, prefix);
+}
+
+// Prefixes with a way of their own. While the registry lacks a node that is to be passed, or that has the
+// prefix, the way is the one that Babel finds.
+std::set<Prefix> add_segment_lists(const Config& config, const Registry& registry, Objects& out) {
+    std::set<Prefix> seen;
+    if (config.mode == Mode::none) return seen;
+    for (const SegmentList& list : config.segments) {
+        const RegistryNode* holder = holder_of(config, registry, list.prefix);
+        auto last = holder != nullptr ? last_segment(*holder, list.prefix) : std::nullopt;
+        std::vector<Address> segments;
+        for (const auto& each : list.via) {
+            if (const auto end = end_of(registry, each)) segments.push_back(*end);
+        }
+        if (!last || segments.size() != list.via.size()) continue;
+        segments.push_back(*last);
+        for (const Address& sid : segments) {  // what carries is not carried
+            if (list.prefix.contains(sid)) out.routes.push_back(plainly(config, Prefix::host(sid)));
+        }
+        out.routes.push_back(carried(config, list.prefix, std::move(segments)));
+        seen.insert(list.prefix);
+    }
+    return seen;
+}
+
 // Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to;
 // an end before it, too, for when there is no main interface: behind it are the host's default routes.
-void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
-    if (!seen.insert(prefix).second) return;
-    if (config.mode != Mode::none) {
-        Route route = device_route(Space::underlay, config.host_table, prefix, config.ifname);
-        if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
-        out.routes.push_back(route);
-    }
+void add_destination(
+    const Config& config, const RegistryNode& node, const Prefix& prefix, bool has_way, Objects& out
+) {
+    if (config.mode != Mode::none && !has_way) out.routes.push_back(into_overlay(config, node, prefix));
     if (has_host_table(config)) add_guard(Space::underlay, config.host_table, prefix, out);
     add_guard(overlay_space(config), overlay_table(config), prefix, out);
 }
@@ -170,14 +257,19 @@ void add_host_rules(const Config& config, Objects& out) {
 }
 
 void add_destinations(const Config& config, const Registry& registry, Objects& out) {
+    const std::set<Prefix> steered = add_segment_lists(config, registry, out);
     std::set<Prefix> seen(
         config.prefixes.begin(), config.prefixes.end()
     );  // what is ours stays here, anycast too
     if (config.network) seen.insert(*config.network);
     for (const RegistryNode& node : registry.nodes) {
         if (is_own(config, node)) continue;
-        if (node.network) add_destination(config, *node.network, seen, out);
-        for (const Prefix& prefix : node.prefixes) add_destination(config, prefix, seen, out);
+        std::vector<Prefix> prefixes = node.prefixes;
+        if (node.network) prefixes.insert(prefixes.begin(), *node.network);
+        for (const Prefix& prefix : prefixes) {
+            if (seen.insert(prefix).second)
+                add_destination(config, node, prefix, steered.contains(prefix), out);
+        }
     }
 }
 
@@ -232,12 +324,14 @@ std::uint32_t overlay_table(const Config& config) {
     return config.mode == Mode::netns ? netlink::kMainTable : config.route_table;
 }
 
-Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings) {
+Objects desired(
+    const Config& config, const Registry& registry, const std::vector<Pairing>& pairings, bool strict
+) {
     Objects out;
     if (config.mode == Mode::vrf) add_vrf(config, out);
     if (config.mode == Mode::netns) add_veth(config, out);
     if (config.mode == Mode::none) add_main_addresses(config, out);
-    add_sids(config, out);
+    add_sids(config, strict, out);
     add_ways_out(config, out);
     add_destinations(config, registry, out);
     add_host_rules(config, out);
@@ -301,7 +395,7 @@ std::vector<Sysctl> sysctls(const Config& config) {
     if (config.mode == Mode::vrf) {
         out.push_back({space, "net.ipv4.tcp_l3mdev_accept", "1"});
         out.push_back({space, "net.ipv4.udp_l3mdev_accept", "1"});
-        out.push_back({space, "net.vrf.strict_mode", "1"});
+        out.push_back({space, kStrictVrf, "1"});
     } else {
         out.push_back({space, "net.ipv4.ip_forward", "1"});
         out.push_back({space, "net.ipv6.conf.all.forwarding", "1"});

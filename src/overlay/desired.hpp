@@ -21,12 +21,16 @@ struct Objects {
 
 netlink::Space overlay_space(const Config& config);
 std::uint32_t overlay_table(const Config& config);
-inline constexpr const char* kLoopback = "lo";     // carries our addresses where there is no main interface
+inline constexpr const char* kLoopback = "lo";  // carries our addresses where there is no main interface
 // Priority of the rules for the host's table: before "main".
 inline constexpr std::uint32_t kHostRule = 32000;
 inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
 
-Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings);
+inline constexpr const char* kStrictVrf = "net.vrf.strict_mode";
+// `strict`: a table has one VRF at most (net.vrf.strict_mode), without which there is no End.DT46.
+Objects desired(
+    const Config& config, const Registry& registry, const std::vector<Pairing>& pairings, bool strict = false
+);
 
 // What a snapshot shows of ours: what has to do with links of ours, or is in a table of ours. Babel's routes
 // are among it.

@@ -78,7 +78,7 @@ void Node::State::apply(Config next) {
     out->push_back(Configured{config.log_level, config.log_format, config.ike_ports()});
     source.configure(config.registry);
     engine.configure(engine_config(config));
-    keeper.want(desired(config, registry, planned), now);
+    keeper.want(desired(config, registry, planned, strict_vrf), now);
     keep();
     apply(std::exchange(registry, {}), std::move(planned));
     speaker.set_transit(config.babel.transit, now, babel_actions);
@@ -111,7 +111,7 @@ std::vector<std::string> Node::State::plan_for(const Config& wanted, const Regis
             wishes.push_back(netlink::RemoveSa{child.out, child.out_source});
         }
     }
-    for (netlink::Wish& wish : difference(keeper.present(), desired(wanted, next, planned)))
+    for (netlink::Wish& wish : difference(keeper.present(), desired(wanted, next, planned, strict_vrf)))
         wishes.push_back(std::move(wish));
     return in_words(std::move(wishes), wanted, host.kernel_datapath);
 }

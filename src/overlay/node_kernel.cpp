@@ -271,7 +271,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     for (netlink::Wish& wish : clean_up(snapshot, config, planned))
         change(std::move(wish), {Purpose::Kind::clean_up});
-    keeper.want(desired(config, registry, planned), now);
+    keeper.want(desired(config, registry, planned, strict_vrf), now);
     Objects there = found(snapshot, config);
     compare_routes(there);
     keeper.found(there, looked_as, now, true);
@@ -360,7 +360,10 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         }
         return;
     }
-    if (value.value == wanted->second.value) return;
+    if (value.value == wanted->second.value) {
+        if (value.key == kStrictVrf) vrf_is_strict();
+        return;
+    }
     if (config.sysctl == SysctlChoice::check) {
         const bool inside = value.space == netlink::Space::overlay;
         const std::string where = inside ? " in the namespace " + config.netns_name : "";
@@ -371,6 +374,14 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     }
     old_sysctls.emplace(key, value.value);
     change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl});
+    if (value.key == kStrictVrf) change(netlink::GetSysctl{value.space, value.key}, {Purpose::Kind::sysctl});
+}
+
+// Now there are SIDs that there could not be before.
+void Node::State::vrf_is_strict() {
+    if (std::exchange(strict_vrf, true) || phase != Phase::running) return;
+    keeper.want(desired(config, registry, pairings(config, registry, host.local_addresses), true), now);
+    keep();
 }
 
 void Node::State::begin_clean_up() {

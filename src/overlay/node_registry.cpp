@@ -83,7 +83,7 @@ std::string Node::State::change_registry(Registry next, const char* from) {
         return difference;
     }
     std::vector<Pairing> planned = pairings(config, next, host.local_addresses);
-    keeper.want(desired(config, next, planned), now);
+    keeper.want(desired(config, next, planned, strict_vrf), now);
     keep();  // tunnels have their links before anything is done with them
     apply(std::move(next), std::move(planned));
     return difference;

@@ -160,6 +160,7 @@ struct Node::State {
     void change_lost_keys();
     void set_policies_again();
     void look_at_sysctls();
+    void vrf_is_strict();
     void compare(const netlink::Snapshot& snapshot);
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
@@ -257,6 +258,7 @@ struct Node::State {
     std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
     std::set<std::string> lost_links;                              // to somebody else; asked for again
     Keeper keeper;
+    bool strict_vrf = false;  // as far as is known
     Forwarding forwarding;
     Sightings sightings;
     std::optional<Sightings> relearned;    // while everything is looked at again

@@ -10,6 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr const char* kCannotCarry = "needs a \"network\", and another mode than \"none\"";
 constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
 
 void read_private_key(const Value& value, const ReadKey& read_key, Config& config) {
@@ -141,11 +142,11 @@ void read_runtime(const Value& daemon, Config& config) {
 void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
-    daemon.warn_of_unknown({"prefixs",      "prefixes",  "extra_network", "network",   "ifname",
-                            "route_table",  "use_netns", "mode",          "extra_ip",  "netns_name",
-                            "runtime_dir",  "state_dir", "charon_path",   "bird_path", "birdc_path",
-                            "swanctl_path", "mtu",       "datapath",      "sysctl",    "seccomp",
-                            "core_dumps",   "host_table", "fwmark"});
+    daemon.warn_of_unknown({"prefixs",      "prefixes",   "extra_network", "network",        "ifname",
+                            "route_table",  "use_netns",  "mode",          "extra_ip",       "netns_name",
+                            "runtime_dir",  "state_dir",  "charon_path",   "bird_path",      "birdc_path",
+                            "swanctl_path", "mtu",        "datapath",      "sysctl",         "seccomp",
+                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -166,6 +167,11 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     read_extra_ip(daemon.member("extra_ip"), config);
     read_runtime(daemon, config);
     read_number(daemon.member("mtu"), 1280, 65535, config.mtu);
+    const Value transport = daemon.member("ipv4_transport");
+    if (!transport.is_absent())
+        config.ipv4_transport = static_cast<Ipv4Transport>(transport.one_of({"via6", "srv6"}).value_or(0));
+    const bool can_carry = config.mode != Mode::none && config.network;
+    if (config.ipv4_transport == Ipv4Transport::srv6 && !can_carry) transport.error(kCannotCarry);
     const Value datapath = daemon.member("datapath"), sysctl = daemon.member("sysctl");
     if (!datapath.is_absent()) {
         config.datapath =
@@ -281,6 +287,7 @@ std::optional<Config> parse_config(
          "endpoints",
          "connect",
          "exit",
+         "segments",
          "babel",
          "ike",
          "registry",
@@ -297,6 +304,9 @@ std::optional<Config> parse_config(
     read_registry_source(root.member("registry"), config.registry);
     config.connect = read_connect(root.member("connect"));
     config.exits = read_exits(root.member("exit"));
+    config.segments = read_segments(root.member("segments"));
+    const bool can_carry = config.mode != Mode::none && config.network;
+    if (!config.segments.empty() && !can_carry) root.member("segments").error(kCannotCarry);
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
     if (!has_tunnels && config.babel.interfaces.empty()) {

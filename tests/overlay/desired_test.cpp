@@ -177,6 +177,48 @@ TEST_CASE("what is ours leaves the overlay towards this host, also when others c
     }
 }
 
+TEST_CASE("IPv4 is carried to the SID of the node that has it, which tells what comes out of IPv6") {
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        Config carrying = config(mode);
+        carrying.ipv4_transport = Ipv4Transport::srv6;
+        const auto lines = words(desired(carrying, registry(1), {}));
+        CHECK(says(
+            lines,
+            "ip route replace 10.2.0.0/16 encap seg6 mode encap.red segs fd62::ffff:0:0:b dev aronet mtu 1400"
+        ));
+        CHECK_FALSE(says(lines, "ip -6 route replace fd62::/64 encap"));
+        Registry without = registry(1);
+        without.nodes[0].network.reset();
+        CHECK_FALSE(says(words(desired(carrying, without, {})), "encap seg6 "));
+    }
+    const auto strict = words(desired(config(Mode::vrf), registry(1), {}, true));
+    for (const char* sid : {"fd66::ffff:0:0:b/128", "fd66::ffff:0:0:c/128"})
+        CHECK(says(strict, std::string(sid) + " encap seg6local action End.DT46 vrftable 128 dev aronet"));
+    const auto inside = words(desired(config(Mode::netns), registry(1), {}, true));
+    CHECK(says(inside, "fd66::ffff:0:0:b/128 encap seg6local action End.DX4 nh4 0.0.0.0"));
+    CHECK(says(inside, "fd66::ffff:0:0:c/128 encap seg6local action End.DX6 nh6 ::"));
+}
+
+TEST_CASE("a prefix with segments passes the nodes that are named, once the registry has them all") {
+    Config steering = config(Mode::netns);
+    const Prefix part = *Prefix::parse("10.2.128.0/17"), whole = *Prefix::parse("fd62::/64");
+    steering.segments = {
+        {part, {NodeName{"acme", "n3"}, *Address::parse("fd99::5")}}, {whole, {NodeName{"acme", "n3"}}}};
+    const auto lines = words(desired(steering, registry(2), {}));
+    CHECK(
+        says(lines, "10.2.128.0/17 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd99::5,fd62::ffff:0:0:b")
+    );
+    CHECK(says(lines, "ip route replace 10.2.0.0/16 via"));
+    CHECK(says(lines, "fd62::/64 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd62::ffff:0:0:c dev"));
+    CHECK_FALSE(says(lines, "fd62::/64 via"));
+    CHECK(says(lines, "unreachable fd62::/64 table 12025"));
+    // Else the packets that carry would be carried themselves.
+    CHECK(says(lines, "fd62::ffff:0:0:c/128 via fd66::ffff:0:0:2 dev aronet table 12025"));
+    const auto before = words(desired(steering, registry(1), {}));
+    CHECK_FALSE(says(before, "encap seg6 "));
+    CHECK(says(before, "fd62::/64 via"));
+}
+
 TEST_CASE("what leaves by an exit goes to the host, for its sources before what others announce") {
     for (const Mode mode : {Mode::vrf, Mode::netns}) {
         Config with = config(mode);
