@@ -47,6 +47,14 @@ check_srv6() {  # MODE DATAPATH ACTION
     check "what comes out of IPv6 in berlin meets $3" wait_for 15 eval \
         '{ in_host berlin ip -6 route show table 128; in_host berlin ip -n aronet -6 route; } 2>/dev/null | grep -q "ffff:0:0:b .*action $3"'
     check_pairs
+    # TCP between hosts is told of what fits when it begins, so that it need not hear of what does not.
+    for node in "${nodes[@]}"; do
+        in_host $node-host nft 'add table inet deaf; add chain inet deaf in { type filter hook input priority 0; };
+            add rule inet deaf in icmp type destination-unreachable drop; add rule inet deaf in icmpv6 type packet-too-big drop'
+        check "$node clamps the segments of forwarded TCP" eval "in_host $node nft list table inet aronet_aronet | grep -c 'maxseg size set' | grep -qx 4"
+    done
+    in_host cairo nft flush ruleset
+    check 'nobody flushes that' eval "in_host cairo nft list table inet aronet_aronet | grep -q 'maxseg size set 1360'"
     for pair in 'athens berlin' 'berlin athens' 'athens cairo' 'cairo athens'; do
         read -r from to <<<"$pair"
         check "1 MB of IPv4 from $from to $to" transfer "$from" "$to" "${v4_of[$to]}" $size

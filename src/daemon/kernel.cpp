@@ -8,7 +8,10 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
+#include <array>
+#include <cerrno>
 #include <cstring>
 
 namespace aronet::daemon {
@@ -133,7 +136,7 @@ bool Kernel::is_of_device(const netlink::Wish& wish) const {
 bool Kernel::is_local(const netlink::Wish& wish) const {
     using namespace netlink;
     if (holds<AddNamespace>(wish) || holds<RemoveNamespace>(wish) || holds<SetSysctl>(wish) ||
-        holds<GetSysctl>(wish)) {
+        holds<GetSysctl>(wish) || holds<ClampSegments>(wish)) {
         return true;
     }
     if (datapath_ == nullptr) return false;
@@ -151,6 +154,7 @@ void Kernel::perform_here(netlink::Change change, base::Instant now) {
         return answer(leave_overlay(remove->name));
     if (const auto* set = std::get_if<SetSysctl>(&change.wish)) return answer(set_sysctl(*set));
     if (const auto* get = std::get_if<GetSysctl>(&change.wish)) return answer(get_sysctl(*get));
+    if (const auto* clamp = std::get_if<ClampSegments>(&change.wish)) return answer(clamp_segments(*clamp));
     perform_in_datapath(std::move(change), now);
 }
 
@@ -250,6 +254,24 @@ int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
 int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
     if (!is_there(wish.space)) return ENETDOWN;
     return write_sysctl(space(wish.space), wish.key, wish.value);
+}
+
+// The kernel says what is wrong within send(), and nothing where nothing is.
+int Kernel::clamp_segments(const netlink::ClampSegments& wish) {
+    auto opened = open_netlink(here_, NETLINK_NETFILTER, {});
+    if (!opened) return EPROTONOSUPPORT;
+    filter_ = std::move(*opened);
+    const base::Bytes batch = netlink::clamp_segments(wish);
+    if (::send(filter_.get(), batch.data(), batch.size(), 0) < 0) return errno;
+    alignas(nlmsghdr) std::array<base::Byte, 8192> answer;
+    const ssize_t size = recv(filter_.get(), answer.data(), answer.size(), MSG_DONTWAIT);
+    int error = size < 0 && errno != EAGAIN ? errno : 0;
+    if (size <= 0) return error;
+    netlink::for_each_message({answer.data(), static_cast<std::size_t>(size)}, [&](const nlmsghdr* message) {
+        const auto said = netlink::read_acknowledgement(message);
+        if (said && error == 0) error = said->error;
+    });
+    return error;
 }
 
 }  // namespace aronet::daemon

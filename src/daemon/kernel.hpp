@@ -60,6 +60,7 @@ private:
     int remove_tunnel(const std::string& name);
     int get_sysctl(const netlink::GetSysctl& wish);
     int set_sysctl(const netlink::SetSysctl& wish);
+    int clamp_segments(const netlink::ClampSegments& wish);
 
     boost::asio::io_context& io_;
     Datapath* datapath_;
@@ -67,6 +68,7 @@ private:
     netlink::SessionOutput output_;
     std::array<std::unique_ptr<NetlinkSocket>, netlink::kChannels> sockets_;
     Netns here_, overlay_;  // the latter once there is one
+    Descriptor filter_;     // nfnetlink: its table is there while this is open
     boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first
     std::size_t devices_gone_ = 0;         // of the next that wait: they only have to be closed

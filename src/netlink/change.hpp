@@ -77,6 +77,13 @@ struct GetSysctl {
     Space space;
     std::string key;
 };  // answered by a SysctlValue before its Done
+// TCP connections that are forwarded into or out of the link are told of segments no larger than these, by an
+// nftables table of that name. The table is ours alone, cannot be flushed by others, and goes with the
+// process.
+struct ClampSegments {
+    std::string table, link;
+    std::uint16_t ipv4 = 0, ipv6 = 0;  // octets of data
+};
 struct TakeSnapshot {
     std::string link_prefix;
     std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
@@ -104,6 +111,7 @@ using Wish = std::variant<
     RemovePolicies,
     SetSysctl,
     GetSysctl,
+    ClampSegments,
     TakeSnapshot,
     ReadCounters,
     ReadLinkCounters>;

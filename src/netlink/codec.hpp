@@ -101,4 +101,7 @@ struct Acknowledgement {
 };
 std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message);
 
+// --- nftables: one batch, done as a whole or not at all; only errors are answered
+Bytes clamp_segments(const ClampSegments& wish);
+
 }  // namespace aronet::netlink

@@ -280,6 +280,10 @@ std::string describe(const Wish& wish) {
             },
             [](const SetSysctl& w) { return "sysctl -w " + w.key + "=" + w.value; },
             [](const GetSysctl& w) { return "sysctl " + w.key; },
+            [](const ClampSegments& w) {
+                return "nft add table inet " + w.table + ": tcp maxseg of " + w.link + " at most " +
+                       std::to_string(w.ipv4) + " (IPv4), " + std::to_string(w.ipv6) + " (IPv6)";
+            },
             [](const ReadCounters&) { return std::string("ip -s xfrm state"); },
             [](const ReadLinkCounters&) { return std::string("ip -s link"); },
             [](const TakeSnapshot& w) { return "ip link show " + w.link_prefix + "*"; },

@@ -168,6 +168,7 @@ struct Config {
     std::string runtime_dir = "/var/run/aronet";
     std::string state_dir = "/var/lib/aronet";
     std::uint32_t mtu = 1400;
+    bool clamp_mss = true;  // of TCP that is forwarded
     DatapathChoice datapath = DatapathChoice::automatic;
     SysctlChoice sysctl = SysctlChoice::apply;
     SeccompChoice seccomp = SeccompChoice::enforce;

@@ -149,6 +149,9 @@ bool has_host_table(const Config& config) {
     return config.mode != Mode::none && config.host_table != netlink::kMainTable;
 }
 
+// What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
+std::uint32_t headroom(std::size_t segments) { return static_cast<std::uint32_t>(40 + 8 + 16 * segments); }
+
 // The packet that carries another has to fit into a tunnel. What its header takes the kernel counts itself.
 Route carried(const Config& config, const Prefix& destination, std::vector<Address> segments) {
     Route route = device_route(Space::underlay, config.host_table, destination, config.ifname);
@@ -381,6 +384,21 @@ std::vector<Wish> clean_up(
         if (ours.contains(sa.if_id)) out.push_back(netlink::RemoveSa{sa.id, sa.source});
     }
     return out;
+}
+
+std::optional<netlink::ClampSegments> clamp(const Config& config) {
+    constexpr std::uint32_t kTcp = 20, kIpv4 = 20, kIpv6 = 40;
+    if (!config.clamp_mss || config.mode == Mode::none) return std::nullopt;
+    std::uint32_t around4 = config.ipv4_transport == Ipv4Transport::srv6 ? headroom(1) : 0, around6 = 0;
+    for (const SegmentList& list : config.segments) {
+        std::uint32_t& around = list.prefix.family() == Family::v4 ? around4 : around6;
+        around = std::max(around, headroom(list.via.size() + 1));
+    }
+    const auto left = [&](std::uint32_t around) {
+        return static_cast<std::uint16_t>(config.mtu - kTcp - around);
+    };
+    return netlink::ClampSegments{
+        "aronet_" + config.ifname, config.ifname, left(kIpv4 + around4), left(kIpv6 + around6)};
 }
 
 std::vector<Sysctl> sysctls(const Config& config) {

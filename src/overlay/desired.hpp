@@ -42,6 +42,9 @@ std::vector<netlink::Wish> clean_up(
     const netlink::Snapshot& snapshot, const Config& config, const std::vector<Pairing>& pairings
 );
 
+// Of TCP that is forwarded over the main interface: what fits into a tunnel. None: it is not wanted.
+std::optional<netlink::ClampSegments> clamp(const Config& config);
+
 struct Sysctl {
     netlink::Space space = netlink::Space::underlay;
     std::string key, value;

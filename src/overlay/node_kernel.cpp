@@ -280,6 +280,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     tell_routes();
     phase = Phase::running;
     look_at_sysctls();
+    if (const auto segments = clamp(config)) change(*segments, {Purpose::Kind::sysctl});
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
     follow_all();

@@ -146,7 +146,7 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
                             "route_table",  "use_netns",  "mode",          "extra_ip",       "netns_name",
                             "runtime_dir",  "state_dir",  "charon_path",   "bird_path",      "birdc_path",
                             "swanctl_path", "mtu",        "datapath",      "sysctl",         "seccomp",
-                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport"});
+                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport", "clamp_mss"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -179,6 +179,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     }
     if (!sysctl.is_absent())
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
+    const Value clamps = daemon.member("clamp_mss");
+    if (!clamps.is_absent()) config.clamp_mss = clamps.boolean().value_or(true);
     const Value dumps = daemon.member("core_dumps");
     if (!dumps.is_absent()) config.core_dumps = dumps.boolean().value_or(false);
 }

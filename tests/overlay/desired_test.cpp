@@ -199,6 +199,22 @@ TEST_CASE("IPv4 is carried to the SID of the node that has it, which tells what 
     CHECK(says(inside, "fd66::ffff:0:0:c/128 encap seg6local action End.DX6 nh6 ::"));
 }
 
+TEST_CASE("segments of forwarded TCP fit into a tunnel with all that is around them") {
+    Config clamping = config(Mode::vrf);
+    CHECK(clamp(clamping)->ipv4 == 1360);
+    CHECK(clamp(clamping)->ipv6 == 1340);
+    CHECK(clamp(clamping)->table == "aronet_aronet");
+    clamping.ipv4_transport = Ipv4Transport::srv6;
+    CHECK(clamp(clamping)->ipv4 == 1360 - 40 - 8 - 16);
+    clamping.segments = {{*Prefix::parse("fd62::/64"), {NodeName{"acme", "n3"}}}};
+    CHECK(clamp(clamping)->ipv6 == 1340 - 40 - 8 - 32);
+    clamping.mode = Mode::none;
+    CHECK_FALSE(clamp(clamping));
+    clamping.mode = Mode::netns;
+    clamping.clamp_mss = false;
+    CHECK_FALSE(clamp(clamping));
+}
+
 TEST_CASE("a prefix with segments passes the nodes that are named, once the registry has them all") {
     Config steering = config(Mode::netns);
     const Prefix part = *Prefix::parse("10.2.128.0/17"), whole = *Prefix::parse("fd62::/64");

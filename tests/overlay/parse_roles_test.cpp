@@ -77,7 +77,7 @@ TEST_CASE("segments are nodes by their names, or SIDs; they and marks need an ov
     };
     std::string told;
     const auto config = parse_overlay(
-        R"(, "ipv4_transport": "srv6", "fwmark": "0x2a", "host_table": 254)",
+        R"(, "ipv4_transport": "srv6", "fwmark": "0x2a", "host_table": 254, "clamp_mss": false)",
         R"(, "segments": [{"prefix": "10.9.1.1/16", "via": ["o/a", "fd67::ffff:0:0:a"]}])",
         told
     );
@@ -90,6 +90,7 @@ TEST_CASE("segments are nodes by their names, or SIDs; they and marks need an ov
     );
     CHECK(config->fwmark == 42);
     CHECK(config->host_table == 254);
+    CHECK_FALSE(config->clamp_mss);
     const auto refuses = [&](const char* daemon, const char* more, const char* why) {
         CHECK_FALSE(parse_overlay(daemon, more, told));
         INFO(told);

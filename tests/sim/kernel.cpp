@@ -309,6 +309,8 @@ int Kernel::apply(netlink::GetSysctl& wish, Notices& out) {
     return 0;
 }
 
+int Kernel::apply(netlink::ClampSegments&, Notices&) { return 0; }  // no TCP here
+
 int Kernel::apply(netlink::ReadCounters&, Notices& out) {
     netlink::Counters counters;
     for (const auto& [id, sa] : sas_) counters.sas.push_back({id, sa.bytes, sa.packets, std::nullopt});

@@ -87,6 +87,7 @@ private:
     int apply(netlink::RemovePolicies& wish, Notices& out);
     int apply(netlink::SetSysctl& wish, Notices& out);
     int apply(netlink::GetSysctl& wish, Notices& out);
+    int apply(netlink::ClampSegments& wish, Notices& out);
     int apply(netlink::ReadCounters& wish, Notices& out);
     int apply(netlink::ReadLinkCounters& wish, Notices& out);
     int apply(netlink::TakeSnapshot& wish, Notices& out);
