@@ -266,9 +266,12 @@ Bytes add_sa(const Sa& sa) {
     info.family = af(sa.destination.family());
     info.mode = sa.mode == base::SaMode::tunnel ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
     info.reqid = sa.reqid;
-    // One tunnel SA carries IPv4 and IPv6.
+    // One tunnel SA carries IPv4 and IPv6. What is too large for a path that was once wider, or does not say
+    // how wide it is, goes in fragments, as IKE and our own ESP do.
+    const bool may_be_fragmented = sa.direction == base::Direction::out && sa.destination.address.is_v4();
     info.flags = static_cast<__u8>(
-        (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0)
+        (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0) |
+        (may_be_fragmented ? XFRM_STATE_NOPMTUDISC : 0)
     );
     set_soft_limits(sa, info.lft);
     put_replay_state(out, sa, info);
