@@ -54,7 +54,9 @@ std::vector<std::string> plan_start(
     if (config.mode == Mode::netns && !present.has_namespace)
         wishes.push_back(netlink::AddNamespace{config.netns_name});
     for (netlink::Wish& wish : clean_up(present.snapshot, config, planned)) wishes.push_back(std::move(wish));
-    for (netlink::Wish& wish : difference(there, desired(config, registry, planned)))
+    const bool will_be_strict = config.sysctl == SysctlChoice::apply ||
+                                present.value_of({netlink::Space::underlay, kStrictVrf, ""}) == "1";
+    for (netlink::Wish& wish : difference(there, desired(config, registry, planned, will_be_strict)))
         wishes.push_back(std::move(wish));
     if (config.sysctl == SysctlChoice::apply) {
         append(wishes, sysctls(config), present);
