@@ -2,6 +2,8 @@
 
 #include "mesh.hpp"
 
+#include "environment.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -11,16 +13,12 @@
 #include <thread>
 
 using namespace aronet::ike::test;
+using aronet::number;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr std::size_t kHosts = 20;
-
-std::uint64_t number(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // What is wrong ten seconds after the last trouble and still half a second later, since keys that could not
 // be changed before may be just at either moment; and when these are changed, too.
