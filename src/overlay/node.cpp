@@ -99,6 +99,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     s.set_policies_again();
     s.change_lost_keys();
+    s.remove_again();
     s.tell_routes_again(now);
     s.look_at_source();
     while (const auto name = s.names.expired(now)) {
@@ -116,6 +117,7 @@ void Node::tick(Instant now, Actions& out) {
             "stopping took too long: " + std::to_string(unanswered) + " changes unanswered"
         );
         s.pending.clear();
+        s.removals_due.clear();
         s.forwarding = {};
         s.keeper = {};
         s.phase = Phase::cleaning_up;
@@ -138,6 +140,10 @@ std::optional<base::Deadline> Node::deadline() const {
     timer(s.keys_due.next(), "lost keys are changed");
     timer(s.sysctls_due, "sysctls are looked at");
     timer(s.forwarding.again.next(), "a route is told again");
+    timer(
+        s.removals_due.empty() ? std::nullopt : std::optional(s.removals_due.begin()->first),
+        "what has to go is removed again"
+    );
     timer(s.look_again_at, "the kernel is looked at again");
     timer(s.space_due, "the namespace is asked for again");
     timer(s.watching.due, "do the links still carry traffic?");

@@ -23,6 +23,36 @@ netlink::ChangeId Node::State::change(netlink::Wish wish, Purpose purpose) {
     return id;
 }
 
+void Node::State::remove(Removal what, unsigned refused) {
+    Purpose purpose{Purpose::Kind::clean_up};
+    purpose.removal = what;
+    purpose.refused = refused;
+    std::visit([&](auto& wish) { change(std::move(wish), std::move(purpose)); }, what);
+}
+
+void Node::State::remove_again() {
+    while (!removals_due.empty() && removals_due.begin()->first <= now) {
+        auto due = removals_due.extract(removals_due.begin());
+        auto& [what, refused] = due.mapped();
+        if (!is_in_use(what)) remove(std::move(what), refused);
+    }
+}
+
+// An SA may have been moved back, a tunnel have come up again.
+bool Node::State::is_in_use(const Removal& what) const {
+    if (phase == Phase::cleaning_up) return false;
+    if (const auto* policies = std::get_if<netlink::RemovePolicies>(&what)) {
+        const auto tunnel = tunnels.find(policies->if_id);
+        return tunnel != tunnels.end() && tunnel->second.current;
+    }
+    const auto* sa = std::get_if<netlink::RemoveSa>(&what);
+    return sa != nullptr && std::ranges::any_of(tunnels, [&](const auto& tunnel) {
+               return std::ranges::any_of(tunnel.second.children, [&](const auto& child) {
+                   return child.second.in == sa->id || child.second.out == sa->id;
+               });
+           });
+}
+
 // Without it there is no overlay: at a start somebody is there to read why.
 void Node::State::main_link_answered(const netlink::Done& done) {
     main_link_made = main_link_made || done.error == 0;
@@ -70,6 +100,11 @@ void Node::State::answered(const netlink::Done& done) {
         return look_again();  // nothing is known of it
     }
     if (done.error == 0) return;
+    if (purpose.removal)
+        removals_due.emplace(
+            now + pause_after(purpose.refused + 1), std::pair(*purpose.removal, purpose.refused + 1)
+        );
+    if (purpose.refused > 0) return;  // it was said
     const std::string line = purpose.words + ": " + done.text;
     if (purpose.kind == Purpose::Kind::sysctl) {
         // A kernel without SRv6 or VRF has not all of them.
@@ -103,8 +138,8 @@ void Node::State::sa_answered(const Purpose& purpose, const netlink::Done& done)
     }
     if (--c.unanswered > 0) return;
     if (!c.failed) return engine.installed(purpose.child, now, ike_actions);
-    change(netlink::RemoveSa{c.in, c.in_source}, {Purpose::Kind::clean_up});
-    change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up});
+    remove(netlink::RemoveSa{c.in, c.in_source});
+    remove(netlink::RemoveSa{c.out, c.out_source});
     tunnel->second.children.erase(child);
     engine.refused(purpose.child, now, ike_actions);
 }
@@ -269,8 +304,10 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
     std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
-    for (netlink::Wish& wish : clean_up(snapshot, config, planned))
-        change(std::move(wish), {Purpose::Kind::clean_up});
+    for (const netlink::Wish& wish : clean_up(snapshot, config, planned)) {
+        if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
+        if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
+    }
     keeper.want(desired(config, registry, planned, strict_vrf), now);
     Objects there = found(snapshot, config);
     compare_routes(there);
@@ -317,12 +354,10 @@ void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
             if (child.changed_as < looked_as && !is_whole) lost_sa(tunnel, child);
         }
         if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);
-        if (!tunnel.current && policies.contains(if_id))
-            change(netlink::RemovePolicies{if_id}, {Purpose::Kind::clean_up});
+        if (!tunnel.current && policies.contains(if_id)) remove(netlink::RemovePolicies{if_id});
     }
     for (const auto& sa : snapshot.sas) {
-        if (tunnels.contains(sa.if_id) && !known.contains(sa.id))
-            change(netlink::RemoveSa{sa.id, sa.source}, {Purpose::Kind::clean_up});
+        if (tunnels.contains(sa.if_id) && !known.contains(sa.id)) remove(netlink::RemoveSa{sa.id, sa.source});
     }
 }
 
@@ -389,10 +424,10 @@ void Node::State::begin_clean_up() {
     phase = Phase::cleaning_up;
     const Purpose quiet{Purpose::Kind::clean_up};
     for (auto& [if_id, tunnel] : tunnels) {
-        if (tunnel.current || !tunnel.children.empty()) change(netlink::RemovePolicies{if_id}, quiet);
+        if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id});
         for (const auto& [id, child] : tunnel.children) {
-            change(netlink::RemoveSa{child.in, child.in_source}, quiet);
-            change(netlink::RemoveSa{child.out, child.out_source}, quiet);
+            remove(netlink::RemoveSa{child.in, child.in_source});
+            remove(netlink::RemoveSa{child.out, child.out_source});
         }
     }
     tell_routes_again(Instant::max());
@@ -408,12 +443,12 @@ void Node::State::begin_clean_up() {
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);
         }
     }
-    if (config.mode == Mode::netns) change(netlink::RemoveNamespace{config.netns_name}, quiet);
+    if (config.mode == Mode::netns) remove(netlink::RemoveNamespace{config.netns_name});
 }
 
 void Node::State::end_if_clean() {
     if (phase == Phase::saying_goodbye && engine.stopped()) begin_clean_up();
-    const bool is_clean = pending.empty() && forwarding.idle() && keeper.all_gone();
+    const bool is_clean = pending.empty() && removals_due.empty() && forwarding.idle() && keeper.all_gone();
     if (phase != Phase::cleaning_up || !is_clean) return;
     phase = Phase::stopped;
     give_up_at.reset();

@@ -72,8 +72,8 @@ void Node::State::translate(ike::ChildDown& action) {
     want_counters();  // a last time, before they are gone
     metering.ends(action.in);
     metering.ends(action.out);
-    change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up});
-    change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up});
+    remove(netlink::RemoveSa{action.in, action.in_source});
+    remove(netlink::RemoveSa{action.out, action.in.destination});
     const auto found = tunnels.find(action.peer);
     if (found == tunnels.end()) return;
     Tunnel& tunnel = found->second;
@@ -84,7 +84,7 @@ void Node::State::translate(ike::ChildDown& action) {
     tunnel.since = now;
     tunnel.trust = ike::Trust::full;  // Babel forgets the link, and with it what was held against it
     tunnel.unanswered_since.reset();
-    change(netlink::RemovePolicies{action.peer}, {Purpose::Kind::clean_up});
+    remove(netlink::RemovePolicies{action.peer});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
@@ -124,10 +124,8 @@ void Node::State::translate(const ike::ChildMoved& action) {
                 action.remote.to_string());
         set_policies(tunnel, action.child);
     }
-    if (before.in != child.in)
-        change(netlink::RemoveSa{before.in, before.in_source}, {Purpose::Kind::clean_up});
-    if (before.out != child.out)
-        change(netlink::RemoveSa{before.out, before.out_source}, {Purpose::Kind::clean_up});
+    if (before.in != child.in) remove(netlink::RemoveSa{before.in, before.in_source});
+    if (before.out != child.out) remove(netlink::RemoveSa{before.out, before.out_source});
 }
 
 void Node::State::translate(const ike::Doubted& action) {

@@ -17,6 +17,9 @@
 
 namespace aronet::overlay {
 
+// What is to go, whatever the kernel says at first.
+using Removal = std::variant<netlink::RemoveSa, netlink::RemovePolicies, netlink::RemoveNamespace>;
+
 // Why a change was asked for: decides what its answer means.
 struct Purpose {
     enum class Kind : std::uint8_t {
@@ -36,6 +39,8 @@ struct Purpose {
     std::uint32_t if_id = 0;
     ike::ChildId child = 0;
     std::string words;  // for a line in the log when it fails
+    std::optional<Removal> removal = {};
+    unsigned refused = 0;  // the removal, so far
 };
 
 struct Ordinary {  // an interface beside the tunnels, while Babel runs on it
@@ -130,6 +135,9 @@ struct Node::State {
     // --- the kernel (node_kernel.cpp)
     netlink::ChangeId change(netlink::Wish wish, Purpose purpose);
     netlink::ChangeId give(netlink::Wish wish);
+    void remove(Removal what, unsigned refused = 0);
+    void remove_again();
+    bool is_in_use(const Removal& what) const;
     void keep();
     void main_link_answered(const netlink::Done& done);
     void answered(const netlink::Done& done);
@@ -283,6 +291,7 @@ struct Node::State {
     std::set<RequestId> awaiting_stop;
     // By if_id: policies that were refused, or removed by somebody; tunnels whose SAs were.
     base::Timers<std::uint32_t> policies_due, keys_due;
+    std::multimap<Instant, std::pair<Removal, unsigned>> removals_due;  // refused, so often
     base::Drops meddling;                // of somebody, with SAs and policies: told of once a minute
     std::optional<Instant> sysctls_due;  // to be looked at again
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
