@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include <cerrno>
-#include <cstdlib>
 #include <functional>
 
 using namespace aronet;
@@ -289,18 +288,6 @@ TEST_CASE("equal seeds give equal runs") {
         return std::pair(world.now(), world.last_messages());
     };
     CHECK(run() == run());
-}
-
-TEST_CASE("meshes of up to fifty survive loss, reordering, cuts, kills and restarts") {
-    const char* wanted = std::getenv("ARONET_SEEDS");
-    const std::uint64_t usual = std::getenv("ARONET_ALL") != nullptr ? 60 : 20;
-    const std::uint64_t seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : usual;
-    for (const Shape shape : {Shape::ring, Shape::full, Shape::random}) {
-        for (const Outcome& outcome : tell_all(1, seeds, 50, shape)) {
-            INFO("seed " << outcome.seed << " " << to_string(shape) << "\n" << outcome.report);
-            CHECK(outcome.fine);
-        }
-    }
 }
 
 TEST_CASE("fifty nodes in a random graph converge under loss") {
