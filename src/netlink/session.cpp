@@ -207,6 +207,8 @@ void Session::State::send(std::list<Task>::iterator task, Request request, Sessi
     if (!request.is_dump) {
         base::wipe(request.bytes);
         request.bytes.clear();
+    } else {
+        task->begin_dump();
     }
     ++task->unanswered;
     pending.emplace(sequence, Pending{task, std::move(request)});
@@ -344,6 +346,7 @@ void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, Sessi
     if (interrupted != fine.end()) {
         fine.erase(std::remove(fine.begin(), fine.end(), EINTR), fine.end());
         done.task->sent_at = now;
+        done.task->forget_dump();
         return send(done.task, std::move(done.request), out);
     }
     if (done.task->unanswered == 0) advance(done.task, now, out);
