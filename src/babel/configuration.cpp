@@ -35,7 +35,7 @@ void Speaker::State::configure(Interface& on, const InterfaceConfig& wanted, con
     if (costs(before) != costs(wanted)) judge_again(on, turn);
     if (intervals(before) != intervals(wanted)) {
         want_hello(on, turn.now);
-        start_interval(on, turn);
+        start_dump(on, turn);  // what the last one promised was another interval
     }
     if (learned(before) != learned(wanted)) learn_again(on, turn);
     if (told(before) == told(wanted)) return;

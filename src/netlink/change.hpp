@@ -83,6 +83,7 @@ struct GetSysctl {
 struct ClampSegments {
     std::string table, link;
     std::uint16_t ipv4 = 0, ipv6 = 0;  // octets of data
+    bool operator==(const ClampSegments&) const = default;
 };
 struct TakeSnapshot {
     std::string link_prefix;

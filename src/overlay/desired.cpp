@@ -99,6 +99,23 @@ void add_way_out(const Config& config, const babel::Destination& about, Objects&
     out.routes.push_back(route);
 }
 
+bool has_host_table(const Config& config) {
+    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
+}
+
+// In the table that the host looks at before its own: whatever wider prefix of others is in there.
+void add_own_networks(const Config& config, Objects& out) {
+    if (!has_host_table(config)) return;
+    std::set<Prefix> own(config.prefixes.begin(), config.prefixes.end());
+    if (config.network) own.insert(*config.network);
+    for (const Prefix& prefix : own) {
+        Route route = device_route(Space::underlay, config.host_table, prefix, "");
+        route.key.metric = kWayOutMetric;
+        route.kind = RouteKind::skip;
+        out.routes.push_back(route);
+    }
+}
+
 // What is this node's own goes there whatever wider prefix, or default route, the others announce; so does
 // what leaves by an exit.
 void add_ways_out(const Config& config, Objects& out) {
@@ -143,10 +160,6 @@ void add_guard(Space space, std::uint32_t table, const Prefix& prefix, Objects& 
     guard.kind = RouteKind::unreachable;
     guard.key.metric = kGuardMetric;
     out.routes.push_back(guard);
-}
-
-bool has_host_table(const Config& config) {
-    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
 }
 
 // What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
@@ -203,10 +216,23 @@ Route plainly(const Config& config, const Prefix& prefix) {
     return route;
 }
 
-Route into_overlay(const Config& config, const RegistryNode& node, const Prefix& prefix) {
+// What carries is not carried: no list for a prefix that holds the segment may take it.
+void add_carrier(const Config& config, const Address& sid, Objects& out) {
+    const bool is_held = std::ranges::any_of(config.segments, [&](const SegmentList& list) {
+        return list.prefix.contains(sid);
+    });
+    if (is_held) out.routes.push_back(plainly(config, Prefix::host(sid)));
+}
+
+void add_way_in(const Config& config, const RegistryNode& node, const Prefix& prefix, Objects& out) {
     const auto last = last_segment(node, prefix);
     const bool in_ipv6 = prefix.family() == Family::v4 && config.ipv4_transport == Ipv4Transport::srv6;
-    return in_ipv6 && last ? carried(config, prefix, {*last}) : plainly(config, prefix);
+    if (!in_ipv6 || !last) {
+        out.routes.push_back(plainly(config, prefix));
+        return;
+    }
+    add_carrier(config, *last, out);
+    out.routes.push_back(carried(config, prefix, {*last}));
 }
 
 // Prefixes with a way of their own. While the registry lacks a node that is to be passed, or that has the
@@ -219,13 +245,13 @@ std::set<Prefix> add_segment_lists(const Config& config, const Registry& registr
         auto last = holder != nullptr ? last_segment(*holder, list.prefix) : std::nullopt;
         std::vector<Address> segments;
         for (const auto& each : list.via) {
-            if (const auto end = end_of(registry, each)) segments.push_back(*end);
+            const auto end = end_of(registry, each);
+            // What is nobody's would leave by the host's default route, as it is.
+            if (end && holder_of(config, registry, Prefix::host(*end)) != nullptr) segments.push_back(*end);
         }
         if (!last || segments.size() != list.via.size()) continue;
         segments.push_back(*last);
-        for (const Address& sid : segments) {  // what carries is not carried
-            if (list.prefix.contains(sid)) out.routes.push_back(plainly(config, Prefix::host(sid)));
-        }
+        for (const Address& sid : segments) add_carrier(config, sid, out);
         out.routes.push_back(carried(config, list.prefix, std::move(segments)));
         seen.insert(list.prefix);
     }
@@ -237,7 +263,7 @@ std::set<Prefix> add_segment_lists(const Config& config, const Registry& registr
 void add_destination(
     const Config& config, const RegistryNode& node, const Prefix& prefix, bool has_way, Objects& out
 ) {
-    if (config.mode != Mode::none && !has_way) out.routes.push_back(into_overlay(config, node, prefix));
+    if (config.mode != Mode::none && !has_way) add_way_in(config, node, prefix, out);
     if (has_host_table(config)) add_guard(Space::underlay, config.host_table, prefix, out);
     add_guard(overlay_space(config), overlay_table(config), prefix, out);
 }
@@ -300,7 +326,6 @@ bool is_ours(const Config& config, const std::string& name) {
 // In a table of ours, or out of a link of ours: other daemons of our kind may run on this host, too.
 bool is_ours(const Config& config, const Route& route) {
     if (is_ours(config, route.link) || route.key.space == Space::overlay) return true;
-    if (has_host_table(config) && route.key.table == config.host_table) return route.link.empty();
     std::set<std::uint32_t> tables{overlay_table(config)};
     for (const auto& rule : config.babel.install) {
         if (rule.verdict.table) tables.insert(*rule.verdict.table);
@@ -309,6 +334,19 @@ bool is_ours(const Config& config, const Route& route) {
     return route.link.empty() || std::ranges::any_of(config.babel.interfaces, [&](const InterfaceRule& rule) {
                return babel::fits(rule.name, route.link);
            });
+}
+
+// Where the host looks before its own table: that of the configuration, and those of an earlier run, which
+// had routes out of our links in them.
+std::set<std::uint32_t> host_tables(const Snapshot& snapshot, const Config& config) {
+    std::set<std::uint32_t> tables;
+    for (const Route& route : snapshot.routes) {
+        if (route.key.space == Space::underlay && is_ours(config, route.link)) tables.insert(route.key.table);
+    }
+    tables.erase(netlink::kMainTable);
+    if (config.mode == Mode::vrf) tables.erase(config.route_table);
+    if (has_host_table(config)) tables.insert(config.host_table);
+    return tables;
 }
 
 // A dot in a name is no separator.
@@ -336,6 +374,7 @@ Objects desired(
     if (config.mode == Mode::none) add_main_addresses(config, out);
     add_sids(config, strict, out);
     add_ways_out(config, out);
+    add_own_networks(config, out);
     add_destinations(config, registry, out);
     add_host_rules(config, out);
     for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
@@ -358,11 +397,13 @@ Objects found(const Snapshot& snapshot, const Config& config) {
         const bool on_ours = ours.contains({address.space, address.link});
         if (on_ours || address.link == kLoopback) out.addresses.push_back(address);
     }
+    const std::set<std::uint32_t> of_host = host_tables(snapshot, config);
     for (const Route& route : snapshot.routes) {
-        if (is_ours(config, route)) out.routes.push_back(route);
+        const bool in_host_table = route.key.space == Space::underlay && of_host.contains(route.key.table);
+        if (is_ours(config, route) || (in_host_table && route.link.empty())) out.routes.push_back(route);
     }
     for (const netlink::Rule& rule : snapshot.rules) {
-        if (has_host_table(config) && rule.table == config.host_table) out.rules.push_back(rule);
+        if (of_host.contains(rule.table)) out.rules.push_back(rule);
     }
     return out;
 }
@@ -417,6 +458,8 @@ std::vector<Sysctl> sysctls(const Config& config) {
     } else {
         out.push_back({space, "net.ipv4.ip_forward", "1"});
         out.push_back({space, "net.ipv6.conf.all.forwarding", "1"});
+        // Errors come from other namespaces, whose only address of IPv4 is this one's, too.
+        out.push_back({space, "net.ipv4.conf.all.accept_local", "1"});
     }
     return out;
 }

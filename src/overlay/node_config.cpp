@@ -73,9 +73,14 @@ void Node::State::apply(Config next) {
     std::set<babel::Destination> own = announced(config);
     const auto was_watched = watched(config);
     std::vector<Pairing> planned = pairings(next, registry, host.local_addresses);
+    // What is closed for good says goodbye before its port is left.
+    std::set<IkePort> ports = config.ike_ports();
+    ports.merge(next.ike_ports());
+    const auto clamped = clamp(config);
+    const bool applies_now = config.sysctl != next.sysctl;
     if (next.babel.install != config.babel.install) change_install_rules(next.babel.install);
     config = std::move(next);
-    out->push_back(Configured{config.log_level, config.log_format, config.ike_ports()});
+    out->push_back(Configured{config.log_level, config.log_format, std::move(ports)});
     source.configure(config.registry);
     engine.configure(engine_config(config));
     keeper.want(desired(config, registry, planned, strict_vrf), now);
@@ -92,9 +97,17 @@ void Node::State::apply(Config next) {
         return std::ranges::none_of(config.exits, [&](const Exit& exit) { return exit.about == told.first; });
     });
     offer_exits();
+    if (applies_now) {
+        warnings.clear();
+        for (const auto& [key, sysctl] : wanted_sysctls)
+            change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
+    }
     look_at_sysctls();
+    if (const auto segments = clamp(config); segments && segments != clamped)
+        change(*segments, {Purpose::Kind::sysctl});
     if (watched(config) != was_watched) look_again();
     drain();
+    out->push_back(Configured{config.log_level, config.log_format, config.ike_ports()});
 }
 
 // What would be changed in the kernel. Babel's routes come and go with what the neighbours say.
@@ -119,6 +132,9 @@ std::vector<std::string> Node::State::plan_for(const Config& wanted, const Regis
 // By the old rules the kernel was told of routes under keys that are others by the new ones.
 void Node::State::change_install_rules(babel::Rules<Installation> next) {
     std::map<babel::Destination, netlink::RouteKey> told;
+    for (const auto& [about, had] : forwarding.untold) {  // the kernel has what the speaker has no more
+        if (const auto key = told_key(about, had)) told.emplace(about, *key);
+    }
     speaker.for_each_installed([&](const babel::Destination& about, babel::Installed::Kind kind) {
         if (const auto key = told_key(about, kind)) told.emplace(about, *key);
     });
@@ -131,6 +147,13 @@ void Node::State::change_install_rules(babel::Rules<Installation> next) {
         if (is_there) change_route(about, netlink::RemoveRoute{old->second});
         route_changed(about, babel::Installed::Kind::nothing);
     });
+    for (const auto& [about, key] : told) {  // where it would not be looked for any more
+        const auto late = forwarding.untold.find(about);
+        const bool goes = speaker.installed(about).kind == babel::Installed::Kind::nothing;
+        if (!goes || late == forwarding.untold.end() || told_key(about, late->second) == key) continue;
+        change_route(about, netlink::RemoveRoute{key}, true);
+        forwarding.untold.erase(late);
+    }
 }
 
 // Whoever waits is answered when that is done.

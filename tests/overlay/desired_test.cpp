@@ -133,7 +133,7 @@ TEST_CASE("what is the others' has an end on the host that only the tunnels' own
         for (const char* prefix : {"10.2.0.0/16", "-6 route replace unreachable fd62::/64"})
             CHECK(says(lines, std::string(prefix) + " table 12025 proto 140 metric 4278198272"));
         for (const char* family : {"ip rule add ", "ip -6 rule add "})
-            CHECK(says(lines, std::string(family) + "pref 32000 not fwmark 0x20a0 lookup 12025"));
+            CHECK(says(lines, std::string(family) + "pref 32000 not fwmark 0x000020a0 lookup 12025"));
         CHECK(!says(lines, "unreachable 10.1.0.0/16"));
         // As the original: no guard, no rule.
         Config original = config(mode);
@@ -162,18 +162,25 @@ TEST_CASE("of the rules in the kernel ours are those for the host's table") {
 TEST_CASE("what is ours leaves the overlay towards this host, also when others claim it, or something wider"
 ) {
     for (const Mode mode : {Mode::vrf, Mode::netns, Mode::none}) {
-        std::size_t found = 0;
+        std::size_t found = 0, in_host_table = 0;
         for (const auto& route : objects(mode, 3).routes) {
             const bool ours = route.key.destination == *Prefix::parse("10.1.0.0/16") ||
                               route.key.destination == *Prefix::parse("fd66::/64");
             if (!ours) continue;
-            ++found;
             CHECK(route.key.metric == 1024);
+            if (route.key.table == 12025) {  // that the host looks at before its own
+                CHECK(route.kind == netlink::RouteKind::skip);
+                CHECK(route.key.space == netlink::Space::underlay);
+                ++in_host_table;
+                continue;
+            }
+            ++found;
             CHECK(route.key.table == (mode == Mode::vrf ? 128 : 254));
             if (mode == Mode::vrf) CHECK(route.kind == netlink::RouteKind::skip);
             if (mode == Mode::netns) CHECK(route.via == Address::parse("fd66::ffff:0:0:1"));
         }
         CHECK(found == (mode == Mode::none ? 0 : 2));
+        CHECK(in_host_table == (mode == Mode::none ? 0 : 2));
     }
 }
 
@@ -219,10 +226,10 @@ TEST_CASE("a prefix with segments passes the nodes that are named, once the regi
     Config steering = config(Mode::netns);
     const Prefix part = *Prefix::parse("10.2.128.0/17"), whole = *Prefix::parse("fd62::/64");
     steering.segments = {
-        {part, {NodeName{"acme", "n3"}, *Address::parse("fd99::5")}}, {whole, {NodeName{"acme", "n3"}}}};
+        {part, {NodeName{"acme", "n3"}, *Address::parse("fd63::5")}}, {whole, {NodeName{"acme", "n3"}}}};
     const auto lines = words(desired(steering, registry(2), {}));
     CHECK(
-        says(lines, "10.2.128.0/17 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd99::5,fd62::ffff:0:0:b")
+        says(lines, "10.2.128.0/17 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd63::5,fd62::ffff:0:0:b")
     );
     CHECK(says(lines, "ip route replace 10.2.0.0/16 via"));
     CHECK(says(lines, "fd62::/64 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd62::ffff:0:0:c dev"));
@@ -233,6 +240,37 @@ TEST_CASE("a prefix with segments passes the nodes that are named, once the regi
     const auto before = words(desired(steering, registry(1), {}));
     CHECK_FALSE(says(before, "encap seg6 "));
     CHECK(says(before, "fd62::/64 via"));
+    // What is in no prefix of the registry would leave in the clear.
+    steering.segments = {{part, {*Address::parse("fd99::5")}}};
+    CHECK_FALSE(says(words(desired(steering, registry(2), {})), "encap seg6 "));
+    // Nor does one list carry what another one's packets are for.
+    steering.segments = {
+        {*Prefix::parse("fd62::/64"), {NodeName{"acme", "n3"}}},
+        {*Prefix::parse("fd63::/64"), {NodeName{"acme", "n2"}}}};
+    const auto both = words(desired(steering, registry(2), {}));
+    for (const char* sid : {"fd62::ffff:0:0:a", "fd62::ffff:0:0:c", "fd63::ffff:0:0:a", "fd63::ffff:0:0:c"})
+        CHECK(says(both, std::string(sid) + "/128 via fd66::ffff:0:0:2 dev aronet table 12025"));
+}
+
+TEST_CASE("of an earlier run with another table for the host nothing is left") {
+    netlink::Snapshot snapshot;
+    auto& link = snapshot.links.emplace_back();
+    link.name = "aronet";
+    link.kind = netlink::Vrf{128};
+    for (const char* out_of : {"aronet", ""}) {
+        auto& route = snapshot.routes.emplace_back();
+        route.key = {netlink::Space::underlay, 12025, *Prefix::parse("10.2.0.0/16"), std::nullopt, 5};
+        route.link = out_of;
+        if (route.link.empty()) route.kind = netlink::RouteKind::unreachable;
+    }
+    snapshot.rules.emplace_back().table = 12025;
+    for (const Mode mode : {Mode::vrf, Mode::netns, Mode::none}) {
+        Config now = config(mode);
+        now.host_table = netlink::kMainTable;
+        const Objects ours = found(snapshot, now);
+        CHECK(ours.routes.size() == 2);
+        CHECK(ours.rules.size() == 1);
+    }
 }
 
 TEST_CASE("what leaves by an exit goes to the host, for its sources before what others announce") {
