@@ -31,12 +31,15 @@ end_stream() {
     cat "$work/stream.$1".[12]
     return $status
 }
-# as_fast_as_asked NAME: but for a twentieth.
+# as_fast_as_asked NAME: each way, but for a twentieth.
 as_fast_as_asked() {
-    local speed
-    speed=$(sed -n '1s/.* \([0-9]*\) a second sent.*/\1/p' "$work/stream.$1.1")
-    echo "$speed a second"
-    [ "$speed" -ge $((rate * 19 / 20)) ]
+    local way speed asked=${rate_of[$1]:-$rate}
+    for way in 1 2; do
+        speed=$(sed -n '1s/.* \([0-9]*\) a second sent.*/\1/p' "$work/stream.$1.$way")
+        echo "$speed of $asked a second"
+        [ "$speed" -ge $((asked * 19 / 20)) ] || return 1
+        asked=${rate_of[$1]:-${rate_back:-$rate}}
+    done
 }
 told() { sed "s/^/# $1: /" "$work/stream.$1".[12]; }
 

@@ -215,6 +215,23 @@ void add_everything(Recording& all) {
     all.add(*refused(8, [](Dialogue& d, Peer&) { d.b.refuses = true; }));
     all.add(*refused(9, [](Dialogue&, Peer& peer) { peer.child.mode = base::SaMode::transport; }));
     all.add(*odd_questions(10));
+    auto again = between(11, telling());  // INVALID_IKE_SPI, and an attempt beside
+    again->a_unknown = true;
+    again->both_connect().advance(4s).expect_tunnel();
+    again->restart(again->b, 77);
+    again->advance(10s);
+    all.add(*again);
+    auto terms = between(12, telling());  // transport mode, extended sequence numbers
+    const auto odd = [](Peer& peer) {
+        peer.child.mode = base::SaMode::transport;
+        peer.child.esn = Esn::preferred;
+    };
+    terms->connect(odd, odd).advance(2s).expect_tunnel();
+    all.add(*terms);
+    all.add(*refused(13, [](Dialogue&, Peer& peer) {  // TS_UNACCEPTABLE
+        peer.child.local = {TrafficSelector::any(base::Family::v4)};
+        peer.child.local[0].ip_protocol = 89;
+    }));
 }
 
 }  // namespace

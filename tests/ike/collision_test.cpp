@@ -141,6 +141,17 @@ const Wish kDelete{
     },
     true};
 
+// And waits until a new one is asked for.
+const Wish kCreate{
+    "create a child",
+    [](Dialogue& d, Side& side) {
+        const bool by_a = &side == &d.a;
+        kDelete.make(d, side);
+        const std::size_t asked = d.count(kCreateChild, by_a);
+        d.advance_until(10s, [&] { return d.count(kCreateChild, by_a) > asked; });
+    },
+    true};
+
 const std::vector<std::pair<Wish, Wish>> kTable{
     {kChild, kChild},
     {kChild, kIke},
@@ -162,6 +173,9 @@ const std::vector<std::pair<Wish, Wish>> kTable{
     {kDelete, kIke},
     {kBoth, kDelete},
     {kDelete, kClose},
+    {kCreate, kIke},
+    {kCreate, kClose},
+    {kIke, kCreate},
 };
 
 bool rekeys(const Wish& wish) { return !wish.gap && wish.make != kNothing.make; }
@@ -212,7 +226,7 @@ Lowest cross(Dialogue& d, const std::pair<Wish, Wish>& row, Duration later) {
     row.first.make(d, d.a);
     d.advance(later);
     // What b wanted to rekey a may have closed already.
-    if (d.b.sending) row.second.make(d, d.b);
+    if (d.b.sending || row.second.make == kIke.make || row.second.closes) row.second.make(d, d.b);
     const auto pass = [&](Duration time) { gap ? void(d.advance(time)) : advance_without_a_gap(d, time); };
     pass(5s);
     const Lowest lowest = lowest_nonces(d, first);
