@@ -158,7 +158,7 @@ void Session::give_way(Ending ending, Turn& turn) {
 
 void Session::wear_out(const std::string& why, bool refused, Turn& turn) {
     worn_ = true;
-    turn.ground.events.emplace_back(Worn{key(), why});
+    turn.ground.events.emplace_back(Worn{key(), why, refused});
 }
 
 void Session::forget_renewal(Turn& turn) {
