@@ -155,15 +155,17 @@ void Engine::State::on(const Disowned& event, Turn& turn) {
     if (pursuit.beside_at == turn.now) pursuit.hinted_at = turn.now;
 }
 
-// Who does not know where the peer is, or is always refused, can only leave it to it.
+// Who is refused by the peer itself, and does not know where it is or is always refused there too, can only
+// leave it to it. Of silence nobody knows whose it is: an SA that carries traffic is not closed for that.
 void Engine::State::on(const Worn& event, Turn& turn) {
     const auto it = sessions.find(event.session);
     if (it == sessions.end() || !it->second->established()) return;
     const Peer* peer = ground.peer(*it->second->peer());
     if (peer == nullptr) return;
-    const bool refused = pursuits[peer->id].failures > kRefusalsMax;
-    if (peer->remote_endpoint && !refused) return attempt_beside(peer->id, turn);
-    with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
+    const bool hopeless = !peer->remote_endpoint || pursuits[peer->id].failures > kRefusalsMax;
+    if (hopeless && event.refused)
+        return with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
+    if (peer->remote_endpoint) attempt_beside(peer->id, turn);
 }
 
 void Engine::State::on(const Ended& event, Turn& turn) {
@@ -178,7 +180,10 @@ void Engine::State::on(const Ended& event, Turn& turn) {
         ground.try_next_endpoint(id);
         turn.out.emplace_back(Unreached{id});
     }
-    if (in_vain || pursuit.sessions.empty()) leave_queue(id, turn);
+    const bool tries = std::ranges::any_of(live(id), [](const Session* each) {
+        return each->initiator() && !each->established();
+    });
+    if (in_vain || pursuit.sessions.empty() || (!tries && !pursuit.beside_waits)) leave_queue(id, turn);
     if (!pursuit.sessions.empty()) {
         // The peer may have been started anew a second time, in the midst of that attempt.
         if (event.ending == Ending::failed) ++pursuit.failures;

@@ -269,7 +269,7 @@ private:
     void on_renewal_response(const Message& message, Turn& turn);
     void renewal_failed(Turn& turn);
     void give_way(Ending ending, Turn& turn);
-    void wear_out(const std::string& why, Turn& turn);
+    void wear_out(const std::string& why, bool refused, Turn& turn);
     void forget_renewal(Turn& turn);
     std::unique_ptr<Session> make_spare(
         bool by_us, std::uint64_t spi_i, std::uint64_t spi_r, const Turn& turn

@@ -33,8 +33,9 @@ std::vector<std::string> tell(std::uint64_t seed) {
     if (!before.empty()) {
         mesh.advance(500ms);
         wrong = mesh.complaints(Mesh::Held::some);
+        const auto pair = [](const std::string& what) { return what.substr(0, what.find(':')); };
         std::erase_if(wrong, [&](const auto& what) {
-            return std::ranges::find(before, what) == before.end();
+            return std::ranges::none_of(before, [&](const auto& b) { return pair(b) == pair(what); });
         });
     }
     mesh.advance(25s);
