@@ -21,16 +21,17 @@ RULES
 }
 find_again() { in_host "$1" nft delete table inet lost; }
 
-# Under traffic a third of all packets is lost each way.
+# Under traffic a third of all packets is lost each way, for fifteen seconds or a minute.
 check_loss() {
-    local node
+    local node count=300
+    [ -z "${ARONET_ALL:-}" ] || count=1200
     for node in athens cairo; do
         in_host $node nft 'add table inet third; add chain inet third in { type filter hook input priority 0; };
             add rule inet third in iifname "eth0" numgen random mod 100 < 33 drop'
     done
-    in_host athens ping -q -i 0.05 -c 600 -W 1 10.10.3.1 >"$work/third" 2>&1 || true
+    in_host athens ping -q -i 0.05 -c $count -W 1 10.10.3.1 >"$work/third" 2>&1 || true
     for node in athens cairo; do in_host $node nft delete table inet third; done
-    echo "# $(packets_lost "$work/third") of 600 packets were lost while a third was, each way"
+    echo "# $(packets_lost "$work/third") of $count packets were lost while a third was, each way"
     check 'row 27: a third lost each way is no death' never_dead athens cairo
     check 'row 27: and no other tunnel' tunnel athens maple/cairo '.came_up == 1'
     check 'athens and cairo talk over their own tunnel still' wait_for 40 both_direct
@@ -73,6 +74,6 @@ check_silence() {
     find_again cairo
     check 'it is trusted once it answers' wait_for 5 tunnel athens maple/cairo '.trust == "full" and .came_up == 1'
     check 'and taken again' wait_for 30 both_direct
-    [ "$1" != user ] || check_outage
+    [ -z "${ARONET_ALL:-}" ] || check_outage
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }
 }

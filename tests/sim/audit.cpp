@@ -68,7 +68,8 @@ Words World::inexact(Host& host) {
     const overlay::Config config = host.config();
     const overlay::Registry registry = registry_of(host.members);
     const auto pairings = overlay::pairings(config, registry, {});
-    const overlay::Objects wanted = overlay::desired(config, registry, pairings);
+    // The kernel of a simulation grants strict VRFs to who asks for them.
+    const overlay::Objects wanted = overlay::desired(config, registry, pairings, true);
     Words there, expected, up;
     for (const netlink::Link& link : host.kernel.links()) {
         if (!is_far_end(link)) there.insert(netlink::describe(netlink::AddLink{link}));
