@@ -2,8 +2,9 @@
 // behind the daemon's own sockets and clock, and a data plane that installs at once. bench/ike runs two and
 // measures them.
 //
-//   ike-peers a|b COUNT OWN-ADDRESS PEER-ADDRESS
+//   ike-peers a|b COUNT OWN-ADDRESS PEER-ADDRESS [limited]
 //
+// `limited`: as many attempts at once and as many half-open SAs as a daemon has, cookies as it asks for them.
 // `b` only answers. `a` begins when it reads a line and says `up SECONDS` once everybody has a child to send
 // on.
 
@@ -35,9 +36,10 @@ base::Secret key_of(const std::string& side) {
     return base::Secret(base::ByteView(bytes));
 }
 
-ike::EngineConfig configuration(const std::string& side) {
+ike::EngineConfig configuration(const std::string& side, bool limited) {
     ike::EngineConfig config;
     config.private_key = key_of(side);
+    if (limited) return config;
     // As many at once as charon's are, and no cookies, as it has none here.
     config.concurrent_per_endpoint = 64;
     config.cookie_threshold = config.cookie_threshold_per_source = config.half_open_max_per_source = 1024;
@@ -46,14 +48,21 @@ ike::EngineConfig configuration(const std::string& side) {
 
 class Side {
 public:
-    Side(boost::asio::io_context& io, std::string name, std::size_t count, std::string own, std::string other)
+    Side(
+        boost::asio::io_context& io,
+        std::string name,
+        std::size_t count,
+        std::string own,
+        std::string other,
+        bool limited
+    )
         : io_(io),
           name_(std::move(name)),
           count_(count),
           own_(*base::Address::parse(own)),
           other_(*base::Address::parse(other)),
           random_(daemon::entropy().view()),
-          engine_(configuration(name_), random_),
+          engine_(configuration(name_, limited), random_),
           socket_(io, open(), kPort),
           alarm_(io) {
         if (name_ == "b") connect();
@@ -152,9 +161,10 @@ private:
 
 int main(int argc, char** argv) {
     // As the daemon does before it meets a peer.
-    if (argc != 5 || sodium_init() < 0 || !ike::broken_algorithm().empty()) return 2;
+    const bool limited = argc == 6 && argv[5] == std::string("limited");
+    if ((argc != 5 && !limited) || sodium_init() < 0 || !ike::broken_algorithm().empty()) return 2;
     boost::asio::io_context io(1);
-    Side side(io, argv[1], std::strtoul(argv[2], nullptr, 10), argv[3], argv[4]);
+    Side side(io, argv[1], std::strtoul(argv[2], nullptr, 10), argv[3], argv[4], limited);
     std::puts("ready");
     std::fflush(stdout);
     if (argv[1] == std::string("a")) {

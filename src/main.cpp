@@ -18,7 +18,7 @@ struct Arguments {
     daemon::ClientOptions client;
     std::string config, registry, key_file, output, keys_to, peer;
     std::vector<std::string> program;
-    bool strict = false, ike = false, keep = false;
+    bool strict = false, ike = false, keep = false, dry_run = false;
     std::function<int()> command;
 };
 
@@ -49,6 +49,11 @@ void add_daemon(CLI::App& app, Arguments& given) {
         return daemon::show(given.client, "info");
     });
     info->add_flag("--json", given.client.json, "as JSON");
+    CLI::App* plan = add(given, *daemon, "plan", "what a start would change in the kernel", [&given] {
+        return daemon::plan(given.config, given.registry);
+    });
+    plan->add_option("-c,--config", given.config, "config.json of this node")->required();
+    plan->add_option("-r,--registry", given.registry, "registry.json")->required();
     CLI::App* stop = add(given, *daemon, "stop", "stop it and leave nothing behind", [&given] {
         return daemon::stop(given.client, given.keep);
     });
@@ -74,11 +79,18 @@ void add_netns(CLI::App& app, Arguments& given) {
 
 void add_questions(CLI::App& app, Arguments& given) {
     CLI::App* load = add(given, app, "load", "give the daemon another registry", [&given] {
-        return daemon::load(given.client, given.registry);
+        return daemon::load(given.client, given.registry, given.dry_run);
     });
+    load->add_flag("--dry-run", given.dry_run, "change nothing, print what would be changed in the kernel");
     load->add_option("-r,--registry", given.registry, "registry.json, or - for standard input")->required();
     load->add_option("-c,--config", given.config, "accepted for compatibility, not needed");
     load->add_flag("--json", given.client.json, "as JSON");
+
+    CLI::App* reload = add(given, app, "reload", "read the configuration and the registry again", [&given] {
+        return daemon::reload(given.client, given.dry_run);
+    });
+    reload->add_flag("--dry-run", given.dry_run, "change nothing, print what would be changed in the kernel");
+    reload->add_flag("--json", given.client.json, "as JSON");
 
     CLI::App* rekey = add(given, app, "rekey", "change the keys of the tunnels to a peer", [&given] {
         return daemon::rekey(given.client, given.peer, given.ike);

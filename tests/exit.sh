@@ -59,10 +59,46 @@ lacks_defaults() { ! has_default4 "$1" && ! has_default6 "$1" fd10:2::/64; }
 exit_is() { ask athens status --json | jq -e ".exits | map(.announced) == [$1, $1]" >/dev/null; }
 tells() { ask athens status | grep -q "$1"; }
 
+# All of berlin goes into the overlay, whose default route, and a prefix of cairo, hold the addresses of its peers.
+check_own_packets() {  # MODE
+    local family table=128 goes_astray
+    [ "$1" = vrf ] || table=77
+    goes_astray() { in_host berlin ip route get "$@" | grep -q 'dev aronet'; }
+    for family in -4 -6; do in_host berlin ip $family rule add not fwmark 0x20a0 lookup $table priority 31000; done
+    check "a peer's address lies in the overlay's default route of IPv6" goes_astray 2001:db8::1 from fd10:2::ffff:0:0:1
+    check "and in that of IPv4" goes_astray 192.0.2.1
+    check "but not for the tunnels' own packets" eval \
+        '! goes_astray 2001:db8::1 mark 0x20a0 && ! goes_astray 192.0.2.1 mark 0x20a0'
+    check 'athens and berlin change the keys of IKE' ask berlin rekey olive/athens --ike
+    sleep 6  # DPD is over by then
+    check 'the tunnels do not go through themselves' all_reach 4 6
+    for family in -4 -6; do in_host berlin ip $family rule del priority 31000; done
+    check "a peer's address lies in a prefix of cairo" goes_astray 192.0.2.1
+    check "which the tunnels' own packets do not look at" eval '! goes_astray 192.0.2.1 mark 0x20a0'
+}
+
+# What is the others' does not leave by the host's default route while there is no main interface.
+check_guards() {
+    local to
+    in_host berlin ip route add default via 192.0.2.1
+    in_host berlin ip -6 route add default via 2001:db8::1
+    kill -STOP "${daemon_pid[berlin]}"
+    in_host berlin ip link del aronet
+    for to in "${v4_of[athens]}" "${host_v4_of[cairo]}" "${v6_of[athens]}" "${host_v6_of[cairo]}"; do
+        check "without an overlay $to is unreachable from berlin" eval \
+            '! in_host berlin ip route get $to 2>"$work/why" && grep -q -i -e "no route to host" -e unreachable "$work/why"'
+    done
+    kill -CONT "${daemon_pid[berlin]}"
+    check 'and is reached again when that is back' wait_for 30 all_reach 4 6
+    in_host berlin ip route del default
+    in_host berlin ip -6 route del default
+}
+
 check_exit() {  # MODE DATAPATH
     local node src4 src6
     daemon_keys[athens]='"sysctl": "check",'
     write_keys
+    prefixes_of[cairo]=', "192.0.2.0/28"'
     for node in "${nodes[@]}"; do write_config $node "$1" "$2"; done
     sed -i '2i "exit": ["0.0.0.0/0", {"prefix": "::/0", "source": "fd10:2::/64", "metric": 10}],' "${config_of[athens]}"
     babel_keys[berlin]=', "import": [{"peer": "olive/*", "unregistered": true, "max_length": 0}]'
@@ -105,6 +141,7 @@ check_exit() {  # MODE DATAPATH
     check 'with default routes the mesh works as before' wait_for 10 all_reach 4 6
     check 'and the hosts behind the nodes reach each other' eval \
         "reaches berlin-host ${host_v4_of[cairo]} && reaches cairo-host ${host_v6_of[berlin]}"
+    check_own_packets "$1"
     close_wan
     check 'without the default route it is taken back' wait_for 5 lacks_defaults berlin
     check 'and the log says so' grep -q 'the exit 0.0.0.0/0 is taken back: the underlay has no default route' "$work/athens.log"
@@ -121,6 +158,7 @@ check_exit() {  # MODE DATAPATH
     open_wan
     check 'and given again when it is back' wait_for 10 reaches berlin-host $internet4
     close_wan
+    check_guards
     for node in berlin cairo; do out_of_overlay $node; done
     check_clean_stop
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }

@@ -16,6 +16,7 @@ picture() {
             ip $1 -o addr | awk "/aronet/ { print \$2, \$3, \$4, \$5, \$6 }"
             routes "$1" ""
             routes "$1" -6
+            for family in -4 -6; do ip $1 $family rule show pref 32000; done
         }
         one
         [ ! -e /run/netns/aronet ] || one "-n aronet"
@@ -55,9 +56,10 @@ check_healing() {
     inside_of "$node"
     tunnel=$(in_host "$node" "${inside[@]}" -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
     route=$(in_host "$node" "${inside[@]}" -6 route show table $table proto 140 metric 32 | head -n 1 | cut -d' ' -f1)
-    own=$(in_host "$node" ip -6 route show table main proto 140 | grep -m 1 ^fd10 | cut -d' ' -f1)
+    own=$(in_host "$node" ip -6 route show table 12025 proto 140 | grep -m 1 ^fd10 | cut -d' ' -f1)
     silent=yes healed "$seconds" "row 1: $node: a route of Babel that is deleted" "$node" "${inside[@]}" -6 route del "$route" table $table metric 32
-    healed "$seconds" "row 1: $node: a route into the overlay that is deleted" "$node" ip -6 route del "$own" table main proto 140
+    healed "$seconds" "row 1: $node: a route into the overlay that is deleted" "$node" ip -6 route del "$own" table 12025 proto 140
+    healed "$seconds" "row 1: $node: a rule that is deleted" "$node" ip rule del pref 32000
     silent=yes healed "$seconds" "row 1: $node: a route that is replaced" "$node" \
         "${inside[@]}" -6 route replace unreachable "$route" table $table metric 32
     check "and the other one is gone" eval \

@@ -39,6 +39,11 @@ tunnel_of() { ask "$1" tunnels --json | jq -ce ".tunnels[] | select(.peer == \"$
 identity_of() { tunnel_of "$1" "$2" | jq -c '[.interface, .spi_in, .spi_out, .came_up, .rekeyings]'; }
 is_at() { tunnel_of "$1" "$2" | jq -e ".remote | test(\"^$3\")"; }
 same_tunnel() { [ "$(identity_of "$1" "$2")" = "${before[$1]}" ] || { identity_of "$1" "$2"; return 1; }; }
+# Since everybody had settled no Babel neighbour was lost.
+never_left() {
+    ask "$1" neighbours --json |
+        jq -e --argjson age $((SECONDS - settled_at)) '.neighbours | length > 0 and all(.since_seconds >= $age)'
+}
 never_closed() { ! grep -E 'closed|ended|is down' "$work"/*.log; }
 states_of() { in_host "$1" ip xfrm state | grep -c '^src'; }
 
@@ -71,6 +76,7 @@ check_moving() {
     sleep 4  # whoever initiated twice has settled it
     for node in athens berlin; do before[$node]=$(identity_of $node maple/dakar); done
     states=$(states_of athens)
+    settled_at=$SECONDS
     moves 'row 33: another port' '192.0.2.4:45[0-9]*' nat_from 192.0.2.4 45000-45999
     moves 'another address' '192.0.2.44:46[0-9]*' nat_from 192.0.2.44 46000-46999
     moves 'and back' '192.0.2.4:47[0-9]*' nat_from 192.0.2.4 47000-47999
@@ -79,6 +85,7 @@ check_moving() {
     moves 'row 34: another router' '192.0.2.5:' dakar_changes_router
     check 'dakar knows where that is' own_address_is 172.17.0.2
     check 'nothing was closed or taken down' never_closed
+    for node in "${nodes[@]}"; do check "Babel's neighbours of $node are those they were" never_left $node; done
     check 'no SA is left over' test "$(states_of athens)" = "$states"
     for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }

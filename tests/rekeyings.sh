@@ -10,15 +10,16 @@ rate_back=${ARONET_RATE_BACK:-}  # and back; else as many
 
 # begin_stream NAME NODE NODE: each sends to the other, the second one `rate_back`, until end_stream.
 begin_stream() {
-    send_from "$2" "$3" "${rate_of[$1]:-$rate}" >"$work/stream.$1.1" 2>&1 &
+    local port=$((6000 + ${#stream_of[@]}))
+    send_from "$2" "$3" $port "${rate_of[$1]:-$rate}" >"$work/stream.$1.1" 2>&1 &
     stream_of[$1]=$!
-    send_from "$3" "$2" "${rate_of[$1]:-${rate_back:-$rate}}" >"$work/stream.$1.2" 2>&1 &
+    send_from "$3" "$2" $port "${rate_of[$1]:-${rate_back:-$rate}}" >"$work/stream.$1.2" 2>&1 &
     stream_of[$1]+=" $!"
 }
 # In place of the shell, so that who ends the process ends it.
 send_from() {
     exec ${processor:+taskset -c "$processor"} nsenter -t "${holder[$1]}" -n -m -- \
-        "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" 6000 "$3"
+        "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" "$3" "$4"
 }
 declare -A stream_of=()
 
@@ -31,12 +32,15 @@ end_stream() {
     cat "$work/stream.$1".[12]
     return $status
 }
-# as_fast_as_asked NAME: but for a twentieth.
+# as_fast_as_asked NAME: each way, but for a twentieth.
 as_fast_as_asked() {
-    local speed
-    speed=$(sed -n '1s/.* \([0-9]*\) a second sent.*/\1/p' "$work/stream.$1.1")
-    echo "$speed a second"
-    [ "$speed" -ge $((rate * 19 / 20)) ]
+    local way speed asked=${rate_of[$1]:-$rate}
+    for way in 1 2; do
+        speed=$(sed -n '1s/.* \([0-9]*\) a second sent.*/\1/p' "$work/stream.$1.$way")
+        echo "$speed of $asked a second"
+        [ "$speed" -ge $((asked * 19 / 20)) ] || return 1
+        asked=${rate_of[$1]:-${rate_back:-$rate}}
+    done
 }
 told() { sed "s/^/# $1: /" "$work/stream.$1".[12]; }
 

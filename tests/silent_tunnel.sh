@@ -21,6 +21,35 @@ RULES
 }
 find_again() { in_host "$1" nft delete table inet lost; }
 
+# Under traffic a third of all packets is lost each way, for fifteen seconds or a minute.
+check_loss() {
+    local node count=300
+    [ -z "${ARONET_ALL:-}" ] || count=1200
+    for node in athens cairo; do
+        in_host $node nft 'add table inet third; add chain inet third in { type filter hook input priority 0; };
+            add rule inet third in iifname "eth0" numgen random mod 100 < 33 drop'
+    done
+    in_host athens ping -q -i 0.05 -c $count -W 1 10.10.3.1 >"$work/third" 2>&1 || true
+    for node in athens cairo; do in_host $node nft delete table inet third; done
+    echo "# $(packets_lost "$work/third") of $count packets were lost while a third was, each way"
+    check 'row 27: a third lost each way is no death' never_dead athens cairo
+    check 'row 27: and no other tunnel' tunnel athens maple/cairo '.came_up == 1'
+    check 'athens and cairo talk over their own tunnel still' wait_for 40 both_direct
+}
+never_dead() { ! grep 'questions go unanswered' "$work/$1.log" "$work/$2.log"; }
+
+# Longer than it takes to find the peer dead: no SA is left of it.
+check_outage() {
+    lose athens cairo
+    lose cairo athens
+    sleep 45
+    check 'after a while without anything the tunnel is gone' tunnel athens maple/cairo '.state != "routed"'
+    find_again athens
+    find_again cairo
+    pause=0.1 check 'when the outage is over it is there within five seconds' wait_for 5 \
+        tunnel athens maple/cairo '.state == "routed" and .came_up == 2'
+}
+
 # check_silence DATAPATH MODE MOST: at most so many of the packets, one each 50 ms, are lost at the cut.
 check_silence() {
     local node ping
@@ -29,6 +58,7 @@ check_silence() {
     check 'every node reaches every other' wait_for 30 reaches athens 10.10.3.1
     check 'athens and cairo talk over their own tunnel' wait_for 40 both_direct
 
+    [ "$1" != user ] || check_loss
     in_host athens ping -q -i 0.05 -c 240 -W 1 10.10.3.1 >"$work/ping" 2>&1 &
     ping=$!
     sleep 3  # the traffic is known to flow
@@ -44,5 +74,6 @@ check_silence() {
     find_again cairo
     check 'it is trusted once it answers' wait_for 5 tunnel athens maple/cairo '.trust == "full" and .came_up == 1'
     check 'and taken again' wait_for 30 both_direct
+    [ -z "${ARONET_ALL:-}" ] || check_outage
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }
 }

@@ -34,8 +34,6 @@ inline constexpr std::uint8_t kInitialHopCount = 64;
 inline constexpr unsigned kHistoryBits = 16;
 inline constexpr int kSeqnoTolerance = 16;          // hello seqnos further off mean a restarted peer (A.1)
 inline constexpr Duration kNeighbourSilence = 60s;  // for one that did not yet promise a Hello
-// For neighbours to tell again what an earlier process had learned from them.
-inline constexpr Duration kResumption = std::chrono::seconds(20);
 inline constexpr Duration kSourceLifetime = 180s;
 inline constexpr Duration kRequestTimeout = 2s;  // doubled with each resend
 inline constexpr unsigned kRequestResends = 3;

@@ -26,6 +26,7 @@ public:
     std::size_t size() const { return by_prefix_.size(); }
     // Of the longest prefix that holds it; empty: nobody.
     const std::vector<Holder>& of(const Prefix& prefix) const;
+    bool operator==(const Holders&) const = default;
 
 private:
     using ByPrefix = std::map<Prefix, std::vector<Holder>>;

@@ -309,6 +309,7 @@ void Speaker::State::write_hello(Interface& interface, Sender& sender, const Tur
         Neighbour& n = *neighbours[id];
         const bool needless = !n.ihu_wanted && !n.multicast.has_holes() && !unproven(n);
         if (!every && needless && (!with_rtt || n.rtt.steady())) continue;
+        if (is_resuming() && n.rxcost(interface.config) == kInfinity) continue;
         Ihu ihu = ihu_for(n);
         if (with_rtt) ihu.echo = n.rtt.echo(turn.now);
         n.ihu_wanted = false;
@@ -317,6 +318,12 @@ void Speaker::State::write_hello(Interface& interface, Sender& sender, const Tur
         sender.add(hello());
         sender.add(Tlv(ihu));
     }
+    // Who has not been heard since the start may hear well, and is not to be told otherwise; it is asked.
+    const bool all_heard =
+        !interface.neighbours.empty() && std::ranges::all_of(interface.neighbours, [&](const auto& at) {
+            return neighbours[at.second]->rxcost(interface.config) != kInfinity;
+        });
+    if (is_resuming() && !all_heard) sender.add(Tlv(RouteRequest{}));
     ask_whether_heard(interface, sender, turn);
 }
 

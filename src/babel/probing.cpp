@@ -51,6 +51,7 @@ void Speaker::State::probe(Neighbour& n, const Turn& turn) {
 
 void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
     Neighbour& n = *neighbours[id];
+    if (n.probing.vacant(turn.now)) n.probing.unanswered = std::min(n.probing.unanswered, kProbesMax - 1);
     if (n.probing.dead || n.probing.unanswered < kProbesMax) return probe(n, turn);
     if (!n.delivery.has_answered()) {  // it never does
         n.delivery.give_up();

@@ -19,7 +19,7 @@ Speaker::Speaker(const SpeakerConfig& config, base::Random& random)
 
 Speaker::~Speaker() = default;
 
-void Speaker::resume(const std::vector<Distance>& distances, Instant now) {
+void Speaker::resume(const std::vector<Distance>& distances, Duration patience, Instant now) {
     State& s = *state_;
     s.began = now - kSourceLifetime;
     for (const Distance& distance : distances) {
@@ -30,7 +30,7 @@ void Speaker::resume(const std::vector<Distance>& distances, Instant now) {
         entry.told_metric = distance.metric;
         s.resumed.push_back(distance.destination);
     }
-    s.timers.set({Due::resumed, 0}, now + kResumption);
+    s.timers.set({Due::resumed, 0}, now + patience);
 }
 
 void Speaker::State::raise_seqno(const Turn& turn) {
@@ -213,14 +213,17 @@ bool Speaker::traffic(InterfaceId id, const Traffic& counters, Instant now, Acti
     return true;
 }
 
-void Speaker::vacant(InterfaceId id, const Address& there, Instant now, Actions& out) {
+bool Speaker::vacant(InterfaceId id, const Address& there, Instant now, Actions& out) {
     const auto it = state_->interfaces.find(id);
-    if (it == state_->interfaces.end()) return;
+    if (it == state_->interfaces.end()) return false;
     const auto neighbour = it->second.neighbours.find(there);
-    if (neighbour == it->second.neighbours.end()) return;
+    if (neighbour == it->second.neighbours.end()) return false;
     const Turn turn{now, out};
-    state_->nobody_listens(*state_->neighbours[neighbour->second], turn);
+    Neighbour& n = *state_->neighbours[neighbour->second];
+    state_->nobody_listens(n, turn);
+    const bool is_waited_for = n.probing.vacant(now);
     state_->run_due(turn);
+    return is_waited_for;
 }
 
 // Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the

@@ -158,13 +158,17 @@ public:
 
     // Goes on in the place of an earlier process, of whose end nobody was told: what that has announced
     // counts as told. What has no route some time later is retracted. Before any interface is added.
-    void resume(const std::vector<Distance>& distances, Instant now);
+    void resume(const std::vector<Distance>& distances, Duration patience, Instant now);
     void add_interface(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
     void remove_interface(InterfaceId id, Instant now, Actions& out);  // its neighbours and routes go at once
     // What the kernel may change under a running interface: its MTU, and its IPv4 address.
     void change_interface(
         InterfaceId id, std::size_t mtu, const std::optional<Address>& v4, Instant now, Actions& out
     );
+    // Another configuration of a running interface, with the address and the type that it has: neighbours
+    // stay, and of their routes what its rules let in.
+    void configure(InterfaceId id, const InterfaceConfig& config, Instant now, Actions& out);
+    void set_transit(bool transit, Instant now, Actions& out);  // see SpeakerConfig
     void announce(const Destination& own, Metric metric, Instant now, Actions& out);
     void withdraw(const Destination& own, Instant now, Actions& out);
     // Prefixes that may be learned on bounded interfaces: each update must lie within one. nullopt:
@@ -179,7 +183,7 @@ public:
     bool traffic(InterfaceId id, const Traffic& counters, Instant now, Actions& out);
     // The host there answers what we sent to the neighbour by saying that nobody listens: the way there and
     // back works, its routing process is away. It is waited for, within bounds, for another to go on.
-    void vacant(InterfaceId id, const Address& there, Instant now, Actions& out);
+    bool vacant(InterfaceId id, const Address& there, Instant now, Actions& out);
     void stop(
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)

@@ -4,7 +4,7 @@
 // links.cpp: Hellos, IHUs, costs. probing.cpp: neighbours that fall silent under traffic. routes.cpp: updates
 // and expiry. selection.cpp: the choice, and what follows from it. requests.cpp: requests of both kinds.
 // news.cpp: what waits to be told. sending.cpp: packets, dumps, acknowledgments. authentication.cpp: MACs and
-// challenges. speaker.cpp: the door, packets in, time.
+// challenges. configuration.cpp: another one of what runs. speaker.cpp: the door, packets in, time.
 
 #include "babel/alarms.hpp"
 #include "babel/calendar.hpp"
@@ -104,6 +104,7 @@ struct Speaker::State {
     void replace_v4(Interface& on, const std::optional<Address>& v4, const Turn& turn);
     void tell_again_by_holder(const Turn& turn);
     void fire(Due what, std::uint32_t id, const Turn& turn);
+    bool is_resuming() const { return timers.at({Due::resumed, 0}).has_value(); }
     void resumption_over(const Turn& turn);
     SeqNo next_hello(Interface& interface, const Turn& turn);
     void raise_seqno(const Turn& turn);
@@ -113,6 +114,11 @@ struct Speaker::State {
     void arm(Due what, std::uint32_t id, Instant at);  // the earlier of this and what is set
     void arm(const Entry& entry, Instant at) { alarms.set_if_earlier(entry.id, at); }
     void arm(Entry& entry, Entry::Time which, Instant at);
+
+    // configuration.cpp
+    void configure(Interface& on, const InterfaceConfig& wanted, const Turn& turn);
+    void judge_again(Interface& on, const Turn& turn);
+    void learn_again(Interface& on, const Turn& turn);
 
     // links.cpp
     Neighbour* find_neighbour(const Interface& interface, const Address& address);

@@ -100,7 +100,9 @@ int refused(const Reply& reply) {
     }
     const std::string text = answer.value("error", "refused");
     if (reply.http_status == 403) return complain(exit_status::permission, text);
-    return complain(reply.http_status == 422 ? exit_status::bad_registry : exit_status::failure, text);
+    const int unusable = answer.value("refused", "registry") == "configuration" ? exit_status::bad_config
+                                                                                : exit_status::bad_registry;
+    return complain(reply.http_status == 422 ? unusable : exit_status::failure, text);
 }
 
 std::string names(const json& list) {
@@ -108,6 +110,16 @@ std::string names(const json& list) {
     for (const json& name : list)
         text += (text.empty() ? "" : ", ") + base::printable(name.get<std::string>());
     return text.empty() ? "none" : text;
+}
+
+void show_difference(const json& registry) {
+    std::cout << "added:   " << names(registry.at("added")) << "\nremoved: " << names(registry.at("removed"))
+              << "\naltered: " << names(registry.at("altered")) << "\n";
+}
+
+int show_changes(const json& answer) {
+    for (const json& line : answer.at("changes")) std::cout << line.get<std::string>() << "\n";
+    return exit_status::ok;
 }
 
 }  // namespace
@@ -145,18 +157,34 @@ int rekey(const ClientOptions& options, const std::string& peer, bool ike) {
     return reply.http_status == 200 ? exit_status::ok : refused(reply);
 }
 
-int load(const ClientOptions& options, const std::string& registry_path) {
-    const auto text = read_file(registry_path);
-    if (!text) return complain(exit_status::bad_registry, registry_path + ": " + text.error().text);
-    const Reply reply = ask(options, http::verb::put, "/v1/registry", *text);
+int reload(const ClientOptions& options, bool is_trial) {
+    const Reply reply = ask(options, http::verb::post, is_trial ? "/v1/reload/plan" : "/v1/reload");
     if (reply.exit_status != exit_status::ok) return reply.exit_status;
     if (reply.http_status != 200) return refused(reply);
     const json answer = json::parse(reply.body, nullptr, false);
     if (options.json) {
         std::cout << answer.dump(2) << "\n";
+        return exit_status::ok;
+    }
+    if (is_trial) return show_changes(answer);
+    std::cout << "changed: " << names(answer.at("changed")) << "\n";
+    if (!answer.at("registry").is_null()) show_difference(answer.at("registry"));
+    return exit_status::ok;
+}
+
+int load(const ClientOptions& options, const std::string& registry_path, bool is_trial) {
+    const auto text = read_file(registry_path);
+    if (!text) return complain(exit_status::bad_registry, registry_path + ": " + text.error().text);
+    const Reply reply = ask(options, http::verb::put, is_trial ? "/v1/registry/plan" : "/v1/registry", *text);
+    if (reply.exit_status != exit_status::ok) return reply.exit_status;
+    if (reply.http_status != 200) return refused(reply);
+    const json answer = json::parse(reply.body, nullptr, false);
+    if (options.json) {
+        std::cout << answer.dump(2) << "\n";
+    } else if (is_trial) {
+        return show_changes(answer);
     } else {
-        std::cout << "added:   " << names(answer.at("added")) << "\nremoved: " << names(answer.at("removed"))
-                  << "\naltered: " << names(answer.at("altered")) << "\n";
+        show_difference(answer);
     }
     return exit_status::ok;
 }

@@ -43,20 +43,23 @@ struct Path {
     const char* verb;
     bool changes;
 };
-constexpr std::array<Path, 8> kPaths{{
+constexpr std::array<Path, 11> kPaths{{
     {"/v1/info", http::verb::get, "info", false},
     {"/v1/status", http::verb::get, "status", false},
     {"/v1/tunnels", http::verb::get, "tunnels", false},
     {"/v1/neighbours", http::verb::get, "neighbours", false},
     {"/v1/routes", http::verb::get, "routes", false},
     {"/v1/registry", http::verb::put, "registry", true},
+    {"/v1/registry/plan", http::verb::put, "registry/plan", true},
+    {"/v1/reload", http::verb::post, "reload", true},
+    {"/v1/reload/plan", http::verb::post, "reload/plan", true},
     {"/v1/rekey", http::verb::post, "rekey", true},
     {"/v1/stop", http::verb::post, "stop", true},
 }};
 
 // Only a registry may be long: what else is asked is read on the thread that does everything.
 bool is_too_long(http::request_parser<http::string_body>& parser) {
-    if (parser.get().target() == "/v1/registry") return false;
+    if (parser.get().target().starts_with("/v1/registry")) return false;
     parser.body_limit(kWishMax);
     return parser.content_length().value_or(0) > kWishMax;
 }

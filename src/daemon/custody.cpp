@@ -42,6 +42,7 @@ std::optional<sockaddr_un> address_of(const std::string& path) {
         dup2(listener, kListener);
     }
     close_range(kListener + 1, ~0u, 0);
+    if (chdir("/") != 0) _exit(1);
     char name[] = "aronet", what[] = "hold";
     char* const arguments[] = {name, what, nullptr};
     char* const environment[] = {nullptr};
@@ -112,6 +113,7 @@ Descriptor Custody::take(const std::string& name) {
 }
 
 void Custody::keep(const std::string& name, int descriptor) {
+    if (std::ranges::find(kept_, name) != kept_.end()) return;
     kept_.push_back(name);
     if (managed_) {
         why_ = keep_with_manager(name, descriptor);
@@ -120,14 +122,17 @@ void Custody::keep(const std::string& name, int descriptor) {
     }
 }
 
-void Custody::drop_others() {
-    for (const Handed& each : std::exchange(left_, {})) {
-        if (managed_) {
-            drop_from_manager(each.name);
-        } else {
-            tell("drop " + each.name);
-        }
+void Custody::drop(const std::string& name) {
+    std::erase(kept_, name);
+    if (managed_) {
+        drop_from_manager(name);
+    } else {
+        tell("drop " + name);
     }
+}
+
+void Custody::drop_others() {
+    for (const Handed& each : std::exchange(left_, {})) drop(each.name);
 }
 
 void Custody::end() {

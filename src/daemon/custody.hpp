@@ -19,11 +19,14 @@ public:
     // before that is given up.
     Custody(std::string path, std::vector<Handed> handed, bool wanted);
 
-    Descriptor take(const std::string& name);            // to be used on; invalid: there is none
-    void keep(const std::string& name, int descriptor);  // for the next process, in the place of one so named
-    void drop_others();                                  // what was left and nobody took
-    void end();                                          // nobody goes on from here
-    const std::string& why() const { return why_; }      // nothing is kept; empty: it is, or is not wanted
+    Descriptor take(const std::string& name);  // to be used on; invalid: there is none
+    void keep(
+        const std::string& name, int descriptor
+    );                                               // for the next process; what was taken is kept already
+    void drop(const std::string& name);              // by nobody any more
+    void drop_others();                              // what was left and nobody took
+    void end();                                      // nobody goes on from here
+    const std::string& why() const { return why_; }  // nothing is kept; empty: it is, or is not wanted
 
 private:
     bool ask_holder();

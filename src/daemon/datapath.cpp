@@ -41,6 +41,11 @@ int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint
     return worker_.watch_tunnel(if_id, descriptor);
 }
 
+bool Datapath::has_device(std::uint32_t if_id) const {
+    const auto it = tunnels_.find(if_id);
+    return it != tunnels_.end() && is_attached(it->second.tun.get(), it->second.name);
+}
+
 int Datapath::remove_tunnel(std::uint32_t if_id) {
     auto node = tunnels_.extract(if_id);
     if (node.empty()) return 0;
@@ -95,6 +100,17 @@ int Datapath::add_socket(int descriptor, std::uint16_t port, base::Family family
     sockets_.push_back({std::move(own), port, family});
     publish();
     return worker_.watch_socket(port, family, number);
+}
+
+void Datapath::remove_socket(std::uint16_t port, base::Family family) {
+    const auto it =
+        std::ranges::find_if(sockets_, [&](const Socket& s) { return s.port == port && s.family == family; });
+    if (it == sockets_.end()) return;
+    const Socket gone = std::move(*it);
+    sockets_.erase(it);
+    worker_.forget(gone.descriptor.get());
+    publish();
+    worker_.wait_until_adopted(epoch_);
 }
 
 void Datapath::publish() {

@@ -34,7 +34,8 @@ public:
     // It is up when somebody sets it up, and stays up without an SA. EEXIST: the if_id has another device.
     // EMSGSIZE: no such MTU here.
     int add_tunnel(const std::string& name, std::uint32_t if_id, std::uint32_t mtu);
-    int remove_tunnel(std::uint32_t if_id);  // the device is gone on return; absent: 0
+    bool has_device(std::uint32_t if_id) const;  // that has the name it was made with
+    int remove_tunnel(std::uint32_t if_id);      // the device is gone on return; absent: 0
 
     int add_sa(const base::Sa& sa);  // see esp::Registry::add
     int move_sa(const base::SaId& id, const base::Endpoint& source, const base::Endpoint& destination);
@@ -49,6 +50,9 @@ public:
     // Reads this bound UDP socket from now on (and only the Datapath may); the caller keeps its descriptor
     // for sending.
     int add_socket(int descriptor, std::uint16_t port, base::Family family);
+    void remove_socket(
+        std::uint16_t port, base::Family family
+    );  // nobody reads it on return; absent: nothing
 
     using Datagram = DatapathQueue::Datagram;
     using Message = DatapathQueue::Message;

@@ -81,6 +81,13 @@ base::Result<base::Secret> read_secret(const std::string& path) {
 }
 
 // Under another name first: whoever reads the file, now or after a power cut, finds the old or the new one.
+bool is_read_once(const std::string& path) {
+    std::error_code error;
+    const auto file = std::filesystem::status(path, error);
+    return path == "-" || (std::filesystem::exists(file) && !std::filesystem::is_regular_file(file) &&
+                           !std::filesystem::is_directory(file));
+}
+
 std::string replace_file(const std::string& path, std::string_view text) {
     const std::string folder = std::filesystem::path(path).parent_path(), fresh = path + ".new";
     const auto failed = [&](const char* what) {
@@ -130,6 +137,12 @@ void print(const overlay::Problems& problems) {
 }
 
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems) {
+    auto config = read_config(path, problems);
+    print(problems);
+    return config;
+}
+
+std::optional<overlay::Config> read_config(const std::string& path, overlay::Problems& problems) {
     const auto text = read_secret(path);  // it may hold the private key
     std::optional<overlay::Config> config;
     if (text) {
@@ -138,7 +151,6 @@ std::optional<overlay::Config> load_config(const std::string& path, overlay::Pro
     } else {
         cannot_read(path, text.error(), problems);
     }
-    print(problems);
     return config;
 }
 

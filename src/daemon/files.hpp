@@ -10,6 +10,7 @@ namespace aronet::daemon {
 
 base::Result<std::string> read_file(const std::string& path);     // "-" is standard input; at most 64 MiB
 base::Result<base::Secret> read_secret(const std::string& path);  // the same; no copy of it is left anywhere
+bool is_read_once(const std::string& path);  // piped in: it cannot be read again, and nothing lies beside it
 // All of it or nothing: the file is its owner's alone, and on the disk when this returns. Empty, or what went
 // wrong.
 std::string replace_file(const std::string& path, std::string_view text);
@@ -22,6 +23,9 @@ void print(const overlay::Problems& problems);  // to standard error, one a line
 
 // Reads, parses and prints what was wrong.
 std::optional<overlay::Config> load_config(const std::string& path, overlay::Problems& problems);
+std::optional<overlay::Config> read_config(
+    const std::string& path, overlay::Problems& problems
+);  // prints not
 std::optional<overlay::Registry> load_registry(const std::string& path, overlay::Problems& problems);
 std::optional<overlay::Registry> read_registry(
     const std::string& path, overlay::Problems& problems

@@ -32,7 +32,10 @@ public:
             const int ready = poll(all, user_ ? 2 : 1, user_ ? -1 : patience_left());
             if (ready == 0) return;
             const bool left = user_ && all[1].revents != 0 && !listen_to_user();
-            if (all[0].revents != 0) admit();
+            if (all[0].revents != 0) {
+                hear_user_out();
+                admit();
+            }
             if (left && !user_ && held_.empty()) return;
         }
     }
@@ -56,6 +59,14 @@ private:
             descriptors.push_back(each.descriptor.get());
         }
         if (send_message(next.get(), text, descriptors) == 0) user_ = std::move(next);
+    }
+
+    // What it said before another one came, it said in time.
+    void hear_user_out() {
+        while (user_) {
+            pollfd one{user_.get(), POLLIN, 0};
+            if (poll(&one, 1, 0) <= 0 || !listen_to_user()) return;
+        }
     }
 
     // False: it has gone.

@@ -3,11 +3,15 @@
 #include "base/overloaded.hpp"
 #include "daemon/clock.hpp"
 #include "daemon/sysctl.hpp"
+#include "netlink/codec.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
+#include <array>
+#include <cerrno>
 #include <cstring>
 
 namespace aronet::daemon {
@@ -42,7 +46,8 @@ Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath, Netns overlay)
 
 void Kernel::perform(netlink::Change change, base::Instant now) {
     waiting_.push_back(std::move(change));
-    advance(now);
+    // Of those there may be hundreds.
+    if (!is_of_device(waiting_.back().wish)) advance(now);
 }
 
 void Kernel::tick(base::Instant now) {
@@ -51,6 +56,7 @@ void Kernel::tick(base::Instant now) {
 }
 
 std::vector<netlink::Notice> Kernel::take_notices(base::Instant now) {
+    advance(now);
     flush(now);
     return std::exchange(notices_, {});
 }
@@ -76,6 +82,7 @@ void Kernel::advance(base::Instant now) {
     while (!waiting_.empty()) {
         if (is_local(waiting_.front().wish)) {
             if (!session_.idle()) return;
+            remove_devices();
             netlink::Change change = std::move(waiting_.front());
             waiting_.pop_front();
             perform_here(std::move(change), now);
@@ -84,6 +91,28 @@ void Kernel::advance(base::Instant now) {
             waiting_.pop_front();
         }
     }
+}
+
+// Those that are to go now and next, in one go.
+void Kernel::remove_devices() {
+    constexpr std::size_t kTogether = 512;
+    if (devices_gone_ > 0) {
+        --devices_gone_;
+        return;
+    }
+    std::vector<std::string> names;
+    for (const netlink::Change& change : waiting_) {
+        if (!is_of_device(change.wish) || names.size() == kTogether) break;
+        const auto& [space, name] = std::get<netlink::RemoveLink>(change.wish);
+        if (!is_there(space) || !datapath_->has_device(tunnels_.at(name))) break;
+        names.push_back(name);
+    }
+    if (names.size() < 2) return;
+    devices_gone_ = names.size() - 1;
+    const bool is_inside =
+        std::get<netlink::RemoveLink>(waiting_.front().wish).space == netlink::Space::overlay;
+    const Channel channel = is_inside ? Channel::overlay_route : Channel::underlay_route;
+    socket(channel).send(netlink::delete_links(names));
 }
 
 void Kernel::flush(base::Instant now) {
@@ -99,15 +128,20 @@ void Kernel::flush(base::Instant now) {
     }
 }
 
+bool Kernel::is_of_device(const netlink::Wish& wish) const {
+    const auto* remove = std::get_if<netlink::RemoveLink>(&wish);
+    return datapath_ != nullptr && remove != nullptr && tunnels_.contains(remove->name);
+}
+
 bool Kernel::is_local(const netlink::Wish& wish) const {
     using namespace netlink;
     if (holds<AddNamespace>(wish) || holds<RemoveNamespace>(wish) || holds<SetSysctl>(wish) ||
-        holds<GetSysctl>(wish)) {
+        holds<GetSysctl>(wish) || holds<ClampSegments>(wish)) {
         return true;
     }
     if (datapath_ == nullptr) return false;
     if (const auto* add = std::get_if<AddLink>(&wish)) return holds<Tunnel>(add->link.kind);
-    if (const auto* remove = std::get_if<RemoveLink>(&wish)) return tunnels_.contains(remove->name);
+    if (is_of_device(wish)) return true;
     return holds<AddSa>(wish) || holds<MoveSa>(wish) || holds<RemoveSa>(wish) || holds<SetPolicies>(wish) ||
            holds<RemovePolicies>(wish) || holds<ReadCounters>(wish);
 }
@@ -120,6 +154,7 @@ void Kernel::perform_here(netlink::Change change, base::Instant now) {
         return answer(leave_overlay(remove->name));
     if (const auto* set = std::get_if<SetSysctl>(&change.wish)) return answer(set_sysctl(*set));
     if (const auto* get = std::get_if<GetSysctl>(&change.wish)) return answer(get_sysctl(*get));
+    if (const auto* clamp = std::get_if<ClampSegments>(&change.wish)) return answer(clamp_segments(*clamp));
     perform_in_datapath(std::move(change), now);
 }
 
@@ -219,6 +254,24 @@ int Kernel::get_sysctl(const netlink::GetSysctl& wish) {
 int Kernel::set_sysctl(const netlink::SetSysctl& wish) {
     if (!is_there(wish.space)) return ENETDOWN;
     return write_sysctl(space(wish.space), wish.key, wish.value);
+}
+
+// The kernel says what is wrong within send(), and nothing where nothing is.
+int Kernel::clamp_segments(const netlink::ClampSegments& wish) {
+    auto opened = open_netlink(here_, NETLINK_NETFILTER, {});
+    if (!opened) return EPROTONOSUPPORT;
+    filter_ = std::move(*opened);
+    const base::Bytes batch = netlink::clamp_segments(wish);
+    if (::send(filter_.get(), batch.data(), batch.size(), 0) < 0) return errno;
+    alignas(nlmsghdr) std::array<base::Byte, 8192> answer;
+    const ssize_t size = recv(filter_.get(), answer.data(), answer.size(), MSG_DONTWAIT);
+    int error = size < 0 && errno != EAGAIN ? errno : 0;
+    if (size <= 0) return error;
+    netlink::for_each_message({answer.data(), static_cast<std::size_t>(size)}, [&](const nlmsghdr* message) {
+        const auto said = netlink::read_acknowledgement(message);
+        if (said && error == 0) error = said->error;
+    });
+    return error;
 }
 
 }  // namespace aronet::daemon

@@ -45,6 +45,8 @@ private:
     NetlinkSocket& socket(netlink::Channel channel) { return *sockets_[static_cast<std::size_t>(channel)]; }
     void advance(base::Instant now);
     void flush(base::Instant now);
+    void remove_devices();
+    bool is_of_device(const netlink::Wish& wish) const;  // about the removal of one of the data plane
     bool is_local(const netlink::Wish& wish) const;
     void perform_here(netlink::Change change, base::Instant now);
     void perform_in_datapath(netlink::Change change, base::Instant now);
@@ -58,6 +60,7 @@ private:
     int remove_tunnel(const std::string& name);
     int get_sysctl(const netlink::GetSysctl& wish);
     int set_sysctl(const netlink::SetSysctl& wish);
+    int clamp_segments(const netlink::ClampSegments& wish);
 
     boost::asio::io_context& io_;
     Datapath* datapath_;
@@ -65,8 +68,10 @@ private:
     netlink::SessionOutput output_;
     std::array<std::unique_ptr<NetlinkSocket>, netlink::kChannels> sockets_;
     Netns here_, overlay_;  // the latter once there is one
+    Descriptor filter_;     // nfnetlink: its table is there while this is open
     boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first
+    std::size_t devices_gone_ = 0;         // of the next that wait: they only have to be closed
     std::vector<netlink::Notice> notices_;
     std::map<std::string, std::uint32_t> tunnels_;  // of the datapath: name → if_id
 };

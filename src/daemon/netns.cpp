@@ -19,8 +19,7 @@ namespace {
 constexpr const char* kDirectory = "/run/netns";
 
 // As they are called when they are handed over.
-constexpr const char *kItself = "netns", *kIpv4 = "netns-ipv4", *kIpv6 = "netns-ipv6",
-                     *kSocket = "netns-socket";
+constexpr const char *kItself = "netns", *kIpv4 = "netns-ipv4", *kIpv6 = "netns-ipv6";
 // Babel's own, and more for its groups: on a kernel before 6.7 each of them has room for 300 links.
 constexpr int kUdpSockets = 16;
 
@@ -115,7 +114,7 @@ Netns Netns::taken_from(std::vector<Handed>& all) {
         if (each.name == kItself) space.itself_ = std::move(each.descriptor);
         if (each.name == kIpv4) space.ipv4_ = std::move(each.descriptor);
         if (each.name == kIpv6) space.ipv6_ = std::move(each.descriptor);
-        if (each.name == kSocket) space.sockets_.push_back(std::move(each.descriptor));
+        if (each.name == kNetnsSocket) space.sockets_.push_back(std::move(each.descriptor));
     }
     std::erase_if(all, [](const Handed& each) { return !each.descriptor; });
     if (!space.itself_) return {};
@@ -127,8 +126,8 @@ std::vector<Handed> Netns::hand_over() && {
     const auto add = [&](const char* name, Descriptor descriptor) {
         if (descriptor) all.push_back({name, std::move(descriptor)});
     };
-    add(kSocket, open_socket(AF_NETLINK, SOCK_RAW));
-    for (int i = 0; i < kUdpSockets; ++i) add(kSocket, open_socket(AF_INET6, SOCK_DGRAM));
+    add(kNetnsSocket, open_socket(AF_NETLINK, SOCK_RAW));
+    for (int i = 0; i < kUdpSockets; ++i) add(kNetnsSocket, open_socket(AF_INET6, SOCK_DGRAM));
     add(kIpv4, std::move(ipv4_));
     add(kIpv6, std::move(ipv6_));
     add(kItself, std::move(itself_));

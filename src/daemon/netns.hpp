@@ -13,6 +13,9 @@
 
 namespace aronet::daemon {
 
+// As the sockets of a namespace are called when it is handed over.
+inline constexpr const char* kNetnsSocket = "netns-socket";
+
 // 0 or an errno. Adopts a namespace that is there already.
 int make_namespace(const std::string& name);
 int remove_namespace(const std::string& name);

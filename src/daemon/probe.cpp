@@ -23,12 +23,18 @@ using netlink::Channel;
 // A Session on blocking sockets, for a few changes before there is an event loop.
 class Trial {
 public:
-    Trial() {
+    // With the overlay's namespace where there is one.
+    explicit Trial(Netns* overlay = nullptr) {
         Netns here;
-        for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
-            auto fd = open_netlink(here, channel == Channel::xfrm ? NETLINK_XFRM : NETLINK_ROUTE, {});
+        const auto open = [&](Channel channel, Netns& space, int protocol) {
+            auto fd = open_netlink(space, protocol, {});
             if (fd) sockets_[static_cast<std::size_t>(channel)] = std::move(*fd);
-        }
+        };
+        open(Channel::underlay_route, here, NETLINK_ROUTE);
+        open(Channel::xfrm, here, NETLINK_XFRM);
+        if (overlay == nullptr) return;
+        open(Channel::overlay_route, *overlay, NETLINK_ROUTE);
+        session_.use_overlay(overlay->descriptor());
     }
 
     netlink::Done perform(netlink::Wish wish) {
@@ -37,17 +43,21 @@ public:
         // nodes.
         const base::Instant end = now() + std::chrono::seconds(120);
         while (now() < end) {
-            for (const auto& notice : output_.notices) {
+            for (auto& notice : output_.notices) {
+                if (auto* all = std::get_if<netlink::Snapshot>(&notice)) snapshot = std::move(*all);
                 if (const auto* done = std::get_if<netlink::Done>(&notice)) {
                     const netlink::Done answer = *done;
                     output_.clear();
                     return answer;
                 }
             }
+            output_.notices.clear();
             exchange();
         }
         return {1, ETIMEDOUT, "no answer from netlink"};
     }
+
+    netlink::Snapshot snapshot;  // the last that was taken
 
 private:
     void exchange() {
@@ -56,8 +66,9 @@ private:
             const int fd = sockets_[static_cast<std::size_t>(message.channel)].get();
             [[maybe_unused]] const auto sent = send(fd, message.bytes.data(), message.bytes.size(), 0);
         }
-        for (const Channel channel : {Channel::underlay_route, Channel::xfrm}) {
+        for (const Channel channel : {Channel::underlay_route, Channel::overlay_route, Channel::xfrm}) {
             pollfd ready{sockets_[static_cast<std::size_t>(channel)].get(), POLLIN, 0};
+            if (ready.fd < 0) continue;
             if (poll(&ready, 1, 10) <= 0) continue;
             const ssize_t size = recv(ready.fd, buffer_.data(), buffer_.size(), 0);
             if (size > 0) session_.handle(channel, {buffer_.data(), std::size_t(size)}, now(), output_);
@@ -110,6 +121,13 @@ std::string why_no_kernel_esp() {
         why = possible ? try_esp() : std::strerror(errno);
     }).join();
     return why;
+}
+
+base::Result<netlink::Snapshot> take_snapshot(const std::string& link_prefix, Netns* overlay) {
+    Trial trial(overlay);
+    const auto done = trial.perform(netlink::TakeSnapshot{link_prefix, {}});
+    if (done.error != 0) return base::Error{done.text};
+    return std::move(trial.snapshot);
 }
 
 std::vector<base::Address> local_addresses() {

@@ -7,9 +7,11 @@
 #include "daemon/probe.hpp"
 #include "daemon/runtime.hpp"
 #include "daemon/safekeeping.hpp"
+#include "daemon/sysctl.hpp"
 #include "daemon/tun.hpp"
 #include "ike/known_answers.hpp"
 #include "overlay/desired.hpp"
+#include "overlay/plan.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -99,9 +101,9 @@ Ports ports_of(
     Ports ports;
     ports.overlay = std::move(overlay);
     ports.kernel_datapath = kernel_datapath;
-    std::set<std::pair<base::Family, std::uint16_t>> distinct;
-    for (const auto& endpoint : config.endpoints) distinct.emplace(endpoint.family, endpoint.port);
-    ports.ike.assign(distinct.begin(), distinct.end());
+    ports.ike = config.ike_ports();
+    ports.config_path = options.config_path;
+    ports.mark = config.fwmark;
     ports.babel_space = overlay::overlay_space(config);
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
     ports.control_path = control_path(config);
@@ -128,7 +130,15 @@ int run_until_stopped(
     StateFile state(runtime_directory(config) + "/" + config.ifname + ".state");
     if (!state.why().empty())
         write_log({base::Level::warning, state.why() + ": a restart will not be able to go on from here"});
+    // Its tunnels go on only where it is known whose they are.
+    const bool goes_on = !state.contents().empty() && !ports.loaded_registry.empty();
+    if (!first && goes_on && host.registry_source.empty()) {
+        overlay::Problems problems;
+        if (auto registry = read_registry(ports.loaded_registry, problems))
+            first = overlay::RegistryChanged{std::move(*registry), 0, "copy"};
+    }
     host.remembers = true;
+    host.is_managed = has_manager();
     host.remembered = state.contents();
     boost::asio::io_context io{1};
     Runtime runtime(io, std::move(config), std::move(host), std::move(ports), state, custody);
@@ -165,14 +175,6 @@ void tell_privileges(const overlay::Config& config, const Privileges& needed) {
     text += filter;
     if (needed.is_unlimited) text += "; for root's updown scripts all capabilities are kept";
     write_log({base::Level::info, text});
-}
-
-// What is piped in can be read once, and nothing lies beside it.
-bool is_read_once(const std::string& path) {
-    std::error_code error;
-    const auto file = std::filesystem::status(path, error);
-    return path == "-" || (std::filesystem::exists(file) && !std::filesystem::is_regular_file(file) &&
-                           !std::filesystem::is_directory(file));
 }
 
 // Before anything runs: where the registry is, and what is known of it. An exit status; what is wrong has
@@ -247,6 +249,40 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
+int plan(const std::string& config_path, const std::string& registry_path) {
+    overlay::Problems problems, registry_problems;
+    const auto config = load_config(config_path, problems);
+    if (!config) return exit_status::bad_config;
+    const auto registry = load_registry(registry_path, registry_problems);
+    if (!registry) return exit_status::bad_registry;
+    if (!has_capability(CAP_NET_ADMIN))
+        return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    start_log("warning", overlay::LogFormat::text);
+    const auto kernel_datapath = choose_datapath(*config);
+    if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
+    Netns here, space;
+    overlay::Present present;
+    if (config->mode == overlay::Mode::netns) {
+        auto found = Netns::of(config->netns_name);
+        if (!found && found.error() != ENOENT) return refused(config->netns_name, found.error());
+        present.has_namespace = bool(found);
+        if (found) space = std::move(*found);
+    }
+    auto snapshot = take_snapshot(config->ifname, present.has_namespace ? &space : nullptr);
+    if (!snapshot) return complain(exit_status::failure, snapshot.error().text);
+    present.snapshot = std::move(*snapshot);
+    present.value_of = [&](const overlay::Sysctl& sysctl) -> std::optional<std::string> {
+        const bool is_inside = sysctl.space == netlink::Space::overlay;
+        if (is_inside && !present.has_namespace) return std::nullopt;
+        const auto value = read_sysctl(is_inside ? space : here, sysctl.key);
+        return value ? std::optional(*value) : std::nullopt;
+    };
+    const overlay::Host host{*kernel_datapath, local_addresses(), "", 0};
+    const auto lines = overlay::plan_start(*config, *registry, host, present);
+    for (const std::string& line : lines) std::cout << line << "\n";
+    return exit_status::ok;
+}
+
 int run(const RunOptions& options) {
     std::vector<Handed> handed = take_handed();
     std::signal(SIGHUP, SIG_IGN);  // what it asks for is about to be done; the runtime has its own handler
@@ -268,6 +304,8 @@ int run(const RunOptions& options) {
     if (const int status = find_registry(options, *config, place, first); status != exit_status::ok)
         return status;
     Netns space = Netns::taken_from(handed);
+    // It is bound, and would be until the unit is stopped: nobody's host could tell that nobody listens.
+    if (space.was_handed_over() && has_manager()) drop_from_manager(kNetnsSocket);
     const Privileges privileges = needed(*config, is_root(), space.was_handed_over());
     if (const int status = check_privileges(*config, privileges); status != exit_status::ok) return status;
     umask(umask(0) | 022);  // nobody else writes what is ours, however we were started
@@ -296,6 +334,8 @@ int run(const RunOptions& options) {
     overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid(), place.source};
     Ports ports = ports_of(*config, options, *kernel_datapath, std::move(space));
     ports.registry = std::move(place);
+    if (*kernel_datapath)
+        ports.loaded_registry = runtime_directory(*config) + "/" + config->ifname + ".loaded.json";
     Custody custody = custody_for(*config, std::move(handed), *kernel_datapath);
     if (const std::string why_not = give_up_all_but(privileges, config->seccomp); !why_not.empty())
         return complain(exit_status::failure, why_not);

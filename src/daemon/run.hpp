@@ -14,5 +14,7 @@ struct RunOptions {
 };
 
 int run(const RunOptions& options);
+// Prints what a start would change in the kernel as it is, and changes nothing.
+int plan(const std::string& config_path, const std::string& registry_path);
 
 }  // namespace aronet::daemon

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -33,19 +34,27 @@ constexpr auto kLastScripts = std::chrono::seconds(3);  // for updown scripts on
 struct Reading {
     std::optional<overlay::Registry> registry;
     overlay::Problems problems;
+    std::string not_kept;  // why there is no copy of it where one was wanted
 };
 
-awaitable<Reading> read_registry(std::string text) {
+awaitable<Reading> read_registry(std::string text, std::string copy) {
     Reading reading;
     reading.registry = overlay::parse_registry(text, "registry", reading.problems);
+    if (reading.registry && !copy.empty()) reading.not_kept = replace_file(copy, text);
     co_return reading;
 }
 
-// Until it is cancelled.
-awaitable<void> forever() {
-    boost::asio::steady_timer never(co_await boost::asio::this_coro::executor);
-    never.expires_at(boost::asio::steady_timer::time_point::max());
-    co_await never.async_wait(use_awaitable);
+struct ConfigReading {
+    std::optional<overlay::Config> config;
+    overlay::Problems problems;
+};
+
+awaitable<ConfigReading> read_config_there(std::string path) {
+    ConfigReading reading;
+    reading.config = read_config(path, reading.problems);
+    if (reading.config && reading.config->private_key.empty() && !reading.config->endpoints.empty())
+        reading.problems.add({path, 0, 0, "private_key", "is missing", false});
+    co_return reading;
 }
 
 }  // namespace
@@ -79,8 +88,13 @@ Runtime::Runtime(
       alarm_(io),
       signals_(io, SIGINT, SIGTERM, SIGHUP),
       stopped_(io, 1),
+      hung_up_(io, 1),
+      ports_changed_(io, 1),
       registry_(io, reader_, ports_.registry, [this](overlay::Event event) { feed(std::move(event)); }),
-      loads_(io) {
+      loads_(io),
+      load_trials_(io),
+      reloads_(io),
+      reload_trials_(io) {
     signals_.add(SIGCHLD);
     signals_.add(SIGUSR1);
     open_ike_sockets();
@@ -89,6 +103,12 @@ Runtime::Runtime(
 
 Runtime::~Runtime() = default;
 
+awaitable<void> Runtime::forever() {
+    boost::asio::steady_timer never(co_await boost::asio::this_coro::executor);
+    never.expires_at(boost::asio::steady_timer::time_point::max());
+    co_await never.async_wait(use_awaitable);
+}
+
 awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
     tell_manager("READY=1");
     node_.start(now(), actions_);
@@ -96,7 +116,8 @@ awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
     settle();
     co_await (
         receive_datagrams() || receive_babel() || receive_netlink() || resolver_.serve() ||
-        registry_.serve() || control_.serve() || keep_time() || wait_for_signals() || reassure() || finished()
+        registry_.serve() || control_.serve() || keep_time() || wait_for_signals() || reassure() ||
+        reload_when_told() || finished()
     );
 }
 
@@ -247,6 +268,7 @@ void Runtime::perform(overlay::Stopped& action) {
     if (!action.keeps) {
         state_.remove();
         custody_.end();
+        if (!ports_.loaded_registry.empty()) unlink(ports_.loaded_registry.c_str());
     }
     failure_ = std::move(action.failure);
     updown_.hurry(now() + kLastScripts);
@@ -269,77 +291,11 @@ awaitable<void> Runtime::wait_for_signals() {
             settle();
             leave_if_done();
         } else if (signal == SIGHUP) {
-            feed(overlay::RereadRegistry{});
+            hung_up_.try_send(boost::system::error_code());
         } else if (signal == SIGUSR1) {
-            feed(overlay::Stop{true});
+            co_await leave_to_the_next();
         } else {
             feed(overlay::Stop{});
-        }
-    }
-}
-
-// Where the kernel does the ESP the sockets are ours, or were another process's of ours; else the data plane
-// reads them and hands on what is IKE.
-void Runtime::open_ike_sockets() {
-    if (!ports_.kernel_datapath) custody_.end();  // the ports would not be free
-    for (const auto& [family, port] : ports_.ike) {
-        Descriptor descriptor = open_ike_socket(family, port);
-        if (datapath_) datapath_->add_socket(descriptor.get(), port, family);
-        ike_.try_emplace({family, port}, io_, std::move(descriptor), port);
-    }
-    custody_.drop_others();
-}
-
-Descriptor Runtime::open_ike_socket(base::Family family, std::uint16_t port) {
-    const std::string name = (family == base::Family::v4 ? "ike-ipv4-" : "ike-ipv6-") + std::to_string(port);
-    if (Descriptor kept = ports_.kernel_datapath ? custody_.take(name) : Descriptor()) return kept;
-    UdpOptions options;
-    options.family = family;
-    options.port = port;
-    options.esp_in_udp = ports_.kernel_datapath;
-    options.past_policies = true;
-    auto descriptor = open_udp(kernel_.space(netlink::Space::underlay), options);
-    if (!descriptor) throw std::runtime_error(descriptor.error().text);
-    if (ports_.kernel_datapath) custody_.keep(name, descriptor->get());
-    return std::move(*descriptor);
-}
-
-awaitable<void> Runtime::receive_ike() {
-    using Reader =
-        decltype(boost::asio::co_spawn(io_, receive_ike(ike_.begin()->second), boost::asio::deferred));
-    std::vector<Reader> readers;
-    for (auto& [key, socket] : ike_)
-        readers.push_back(boost::asio::co_spawn(io_, receive_ike(socket), boost::asio::deferred));
-    if (readers.empty()) co_return co_await forever();
-    co_await boost::asio::experimental::make_parallel_group(std::move(readers))
-        .async_wait(boost::asio::experimental::wait_for_all(), use_awaitable);
-}
-
-awaitable<void> Runtime::receive_ike(UdpSocket& socket) {
-    for (;;) {
-        co_await socket.readable();
-        int taken = 0;
-        while (const auto arrival = socket.receive()) {
-            feed(overlay::IkeDatagram{arrival->bytes, arrival->from, arrival->to});
-            if (++taken % kFair == 0) co_await boost::asio::post(io_, use_awaitable);
-        }
-    }
-}
-
-awaitable<void> Runtime::receive_from_datapath() {
-    boost::asio::posix::stream_descriptor queue(
-        io_, fcntl(datapath_->queue_descriptor(), F_DUPFD_CLOEXEC, 0)
-    );
-    for (;;) {
-        co_await queue.async_wait(queue.wait_read, use_awaitable);
-        int taken = 0;
-        while (const auto message = datapath_->pop()) {
-            if (const auto* datagram = std::get_if<Datapath::Datagram>(&*message)) {
-                feed(overlay::IkeDatagram{datagram->bytes, datagram->from, datagram->to});
-            } else {
-                feed(std::get<netlink::Notice>(*message));
-            }
-            if (++taken % kFair == 0) co_await boost::asio::post(io_, use_awaitable);
         }
     }
 }
@@ -356,14 +312,6 @@ awaitable<void> Runtime::receive_babel() {
     co_await std::move(received_for_ever);
 }
 
-awaitable<void> Runtime::receive_datagrams() {
-    if (datapath_) {
-        co_await receive_from_datapath();
-    } else {
-        co_await receive_ike();
-    }
-}
-
 awaitable<void> Runtime::receive_netlink() {
     const auto woken = [this] { settle(); };
     co_await (
@@ -376,26 +324,84 @@ awaitable<void> Runtime::receive_netlink() {
 
 // Hands a request to the Node; an answer that needs no Node is given at once.
 awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
-    if (request.verb != "registry") {
+    std::optional<ControlResponse> at_once;
+    const bool is_trial = request.verb.ends_with("/plan");
+    if (request.verb.starts_with("registry")) {
+        at_once = co_await load(id, std::move(request.body), is_trial);
+    } else if (request.verb.starts_with("reload")) {
+        at_once = co_await reload(id, is_trial);
+    } else {
         feed(overlay::Request{id, request.verb, std::move(request.body)});
-        co_return std::nullopt;
     }
-    std::optional<ControlResponse> at_once = co_await load(id, std::move(request.body));
     co_return at_once;
 }
 
+awaitable<void> Runtime::reload_when_told() {
+    for (;;) {
+        co_await hung_up_.async_receive(use_awaitable);
+        co_await reload(0, false);
+    }
+}
+
+// Who changes the configuration and restarts may want something else than the same again.
+awaitable<void> Runtime::leave_to_the_next() {
+    overlay::Stop stop{true};
+    if (is_read_once(ports_.config_path)) co_return feed(std::move(stop));
+    awaitable<ConfigReading> work = read_config_there(ports_.config_path);
+    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    if (!reading.problems.has_errors()) stop.next = std::move(reading.config);
+    feed(std::move(stop));
+}
+
+// The file may lie anywhere: another thread reads it, like a registry.
+awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id, bool is_trial) {
+    if (is_read_once(ports_.config_path)) {
+        if (id == 0) feed(overlay::RereadRegistry{});
+        ControlResponse gone{409, R"({"error":"the configuration was piped in, and cannot be read again"})"};
+        co_return std::optional(std::move(gone));
+    }
+    Latest& line = is_trial ? reload_trials_ : reloads_;
+    const bool is_last = co_await line.turn();
+    if (!is_last) {
+        ControlResponse outdated{409, R"({"error":"not done: somebody asked for it later"})"};
+        co_return std::optional(std::move(outdated));
+    }
+    const Latest::Turn turn(line);
+    awaitable<ConfigReading> work = read_config_there(ports_.config_path);
+    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    if (!reading.problems.has_errors()) open_new_ports(reading.config->ike_ports(), reading.problems);
+    write_log(reading.problems);
+    if (!reading.problems.has_errors()) {
+        feed(overlay::ConfigChanged{std::move(*reading.config), id, is_trial});
+        opened_.clear();  // of one that is refused, or has to wait
+        co_return std::nullopt;
+    }
+    write_log({base::Level::error, ports_.config_path + ": not usable: the old configuration stays"});
+    const nlohmann::json answer{
+        {"error", "the configuration is refused"},
+        {"refused", "configuration"},
+        {"problems", reading.problems.lines()}};
+    ControlResponse response{422, answer.dump()};
+    co_return std::optional(std::move(response));
+}
+
 // A large registry takes seconds to read: another thread does it, while everybody else is served.
-awaitable<std::optional<ControlResponse>> Runtime::load(overlay::RequestId id, std::string text) {
-    const bool is_last = co_await loads_.turn();
+awaitable<std::optional<ControlResponse>> Runtime::load(
+    overlay::RequestId id, std::string text, bool is_trial
+) {
+    Latest& line = is_trial ? load_trials_ : loads_;
+    const bool is_last = co_await line.turn();
     if (!is_last) {
         ControlResponse outdated{409, R"({"error":"not read: another registry came before its turn"})"};
         co_return std::optional(std::move(outdated));
     }
-    const Latest::Turn turn(loads_);
-    awaitable<Reading> work = read_registry(std::move(text));
+    const Latest::Turn turn(line);
+    awaitable<Reading> work = read_registry(std::move(text), is_trial ? "" : ports_.loaded_registry);
     Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    if (!reading.not_kept.empty())
+        write_log({base::Level::warning, reading.not_kept + ": a restart will have to wait for a registry"});
     if (reading.registry) {
-        feed(overlay::RegistryChanged{std::move(*reading.registry), id});
+        feed(overlay::RegistryChanged{std::move(*reading.registry), id, "load", is_trial});
         co_return std::nullopt;
     }
     nlohmann::json list = nlohmann::json::array();

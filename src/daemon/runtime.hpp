@@ -13,6 +13,7 @@
 #include "daemon/resolver.hpp"
 #include "daemon/state_file.hpp"
 #include "daemon/updown.hpp"
+#include "overlay/document.hpp"
 #include "overlay/node.hpp"
 
 #include <boost/asio/signal_set.hpp>
@@ -23,18 +24,23 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 namespace aronet::daemon {
 
 // How the host is used, found out from the configuration before the Node is made.
 struct Ports {
-    bool kernel_datapath = false;                             // or no tunnels at all
-    std::vector<std::pair<base::Family, std::uint16_t>> ike;  // distinct
+    bool kernel_datapath = false;  // or no tunnels at all
+    std::set<overlay::IkePort> ike;
+    std::uint32_t mark = 0;   // of IKE datagrams; 0: none
+    std::string config_path;  // read again when somebody wants that
     netlink::Space babel_space = netlink::Space::underlay;
     // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: at once.
     std::string babel_link;
     std::string control_path;
     RegistryPlace registry;
+    std::string
+        loaded_registry;  // a copy of what is loaded by hand, for the next process; empty: none is kept
     std::string keys_to;  // where tables of keys are written; empty: nowhere
     Netns overlay;        // if it was handed over
 };
@@ -73,6 +79,7 @@ private:
     void perform(overlay::Answer& action);
     void perform(overlay::Resolve& action);
     void perform(overlay::LookAtRegistry& action);
+    void perform(overlay::Configured& action);
     void perform(overlay::RunUpdown& action);
     void perform(overlay::TellKeys& action);
     void perform(overlay::Remember& action);
@@ -81,23 +88,33 @@ private:
 
     void observe(const netlink::Notice& notice);
     void open_ike_sockets();
-    Descriptor open_ike_socket(base::Family family, std::uint16_t port);
+    base::Result<Descriptor> open_ike(const overlay::IkePort& where);
+    void use_ike(const overlay::IkePort& where, Descriptor descriptor);
+    void leave_ike(const overlay::IkePort& where);
+    void open_new_ports(const std::set<overlay::IkePort>& wanted, overlay::Problems& problems);
     void open_babel(const std::string& vrf);
     boost::asio::awaitable<void> receive_datagrams();
     boost::asio::awaitable<void> receive_babel();
     boost::asio::awaitable<void> receive_ike();
+    boost::asio::awaitable<void> receive_ike_everywhere();
     boost::asio::awaitable<void> receive_ike(UdpSocket& socket);
     boost::asio::awaitable<void> receive_from_datapath();
     boost::asio::awaitable<void> receive_netlink();
+    static boost::asio::awaitable<void> forever();  // until it is cancelled
     boost::asio::awaitable<void> keep_time();
     boost::asio::awaitable<void> reassure();
     boost::asio::awaitable<void> wait_for_signals();
+    boost::asio::awaitable<void> leave_to_the_next();
+    boost::asio::awaitable<void> reload_when_told();
     boost::asio::awaitable<void> finished();
     boost::asio::awaitable<ControlResponse> answer(ControlRequest request);
     boost::asio::awaitable<std::optional<ControlResponse>> ask_node(
         overlay::RequestId id, ControlRequest request
     );
-    boost::asio::awaitable<std::optional<ControlResponse>> load(overlay::RequestId id, std::string text);
+    boost::asio::awaitable<std::optional<ControlResponse>> load(
+        overlay::RequestId id, std::string text, bool is_trial
+    );
+    boost::asio::awaitable<std::optional<ControlResponse>> reload(overlay::RequestId id, bool is_trial);
 
     boost::asio::io_context& io_;
     Ports ports_;
@@ -113,19 +130,24 @@ private:
     Updown updown_;
     Alarm alarm_;
     boost::asio::signal_set signals_;
-    boost::asio::experimental::channel<void(boost::system::error_code)> stopped_;
+    using Bell = boost::asio::experimental::channel<void(boost::system::error_code)>;
+    Bell stopped_, hung_up_, ports_changed_;
 
     using AnswerChannel =
         boost::asio::experimental::channel<void(boost::system::error_code, overlay::Answer)>;
     std::map<overlay::RequestId, AnswerChannel*> answers_;  // of requests whose callers wait
     overlay::RequestId last_request_ = 0;
-    std::map<std::pair<base::Family, std::uint16_t>, UdpSocket> ike_;
+    using Sockets = std::map<overlay::IkePort, UdpSocket>;
+    Sockets ike_;
+    std::vector<Sockets::node_type> closed_;         // somebody may be reading them
+    std::map<overlay::IkePort, Descriptor> opened_;  // for a configuration that is not in use yet
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;
     bool settling_ = false;
     boost::asio::thread_pool reader_{1};  // reads registries, wherever they come from
     RegistryPort registry_;
-    Latest loads_;  // of registries by the control socket
+    Latest loads_, load_trials_;      // of registries by the control socket
+    Latest reloads_, reload_trials_;  // of the configuration
     bool told_unlocked_ = false;
     std::string failure_;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run

@@ -166,6 +166,10 @@ base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options) {
     set_receive_buffer(fd.get(), options.receive_buffer);
     set(fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, 1);
     set_family_options(fd.get(), options);
+    if (options.mark != 0 &&
+        setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
+        return failed(options, "mark");
+    }
     const std::string& device = options.device;
     if (!device.empty() &&
         setsockopt(
@@ -304,7 +308,7 @@ bool UdpSocket::send(
     if (!from.is_any() || interface_index != 0) pin_source(message, control, from, interface_index);
     ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
     // What became of an earlier one is told once, instead of sending.
-    if (sent < 0 && errno == ECONNREFUSED) sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
     return sent == static_cast<ssize_t>(bytes.size());
 }
 

@@ -31,6 +31,7 @@ struct UdpOptions {
     std::string device;          // SO_BINDTODEVICE, or empty
     bool esp_in_udp = false;     // the kernel takes the ESP packets out (RFC 3948)
     bool past_policies = false;  // no IPsec policy of anybody applies to this socket (needs CAP_NET_ADMIN)
+    std::uint32_t mark = 0;      // of what it sends (needs CAP_NET_ADMIN); 0: none
     // Hop limit 1, traffic class CS6, no multicast loop, told of refusals: routing protocols.
     bool link_scope = false;
     int receive_buffer = 4 << 20;

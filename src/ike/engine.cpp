@@ -18,6 +18,16 @@ Engine::~Engine() = default;
 Engine::State::State(EngineConfig config, base::Random& random)
     : ground(std::move(config), random), queue(ground.config.concurrent_per_endpoint) {}
 
+void Engine::configure(EngineConfig config) {
+    config.private_key = std::move(state_->ground.config.private_key);
+    state_->ground.config = std::move(config);
+    for (const auto& [key, session] : state_->sessions) {
+        session->configure(state_->ground.config);
+        state_->session_timers.stop(key);
+        if (const auto at = session->deadline()) state_->session_timers.set(key, *at);
+    }
+}
+
 void Engine::connect(const Peer& peer, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};
     state_->connect(peer, turn);
@@ -70,7 +80,11 @@ void Engine::carried(PeerId id, std::uint32_t spi_in) {
     state_->ground.esp_spis.insert(spi_in);
 }
 
-void Engine::released(std::uint32_t spi_in) { state_->ground.esp_spis.erase(spi_in); }
+void Engine::released(PeerId id, std::uint32_t spi_in) {
+    state_->ground.esp_spis.erase(spi_in);
+    const auto pursuit = state_->pursuits.find(id);
+    if (pursuit != state_->pursuits.end()) pursuit->second.carried = false;
+}
 
 void Engine::renew(PeerId id, Instant now, Actions& out) {
     Turn turn{state_->ground, now, out};

@@ -78,6 +78,7 @@ struct Peer {
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
     ChildTerms child;
+    bool operator==(const Peer&) const = default;
 };
 
 struct Datagram {
@@ -162,12 +163,15 @@ public:
     Engine(EngineConfig config, base::Random& random);  // `random` outlives the engine
     ~Engine();
 
+    // Other times and limits, with the same private key: intervals and the size of fragments at once,
+    // lifetimes of SAs from their next keys on.
+    void configure(EngineConfig config);
     void connect(const Peer& peer, Instant now, Actions& out);  // adds or updates; an SA that fits stays
     void drop(PeerId id, Instant now, Actions& out);            // DELETE, then forgets the peer
     // SAs that an earlier process made still carry the peer's traffic, ours with this SPI: what is made
     // beside them does not say that we hold nothing (INITIAL_CONTACT). Until they are released.
     void carried(PeerId id, std::uint32_t spi_in);
-    void released(std::uint32_t spi_in);
+    void released(PeerId id, std::uint32_t spi_in);
     // Where the peer may be, best first; what is being tried goes on while it is among them.
     void resolved(PeerId id, const std::vector<Endpoint>& remote, Instant now, Actions& out);
     void installed(ChildId child, Instant now, Actions& out);

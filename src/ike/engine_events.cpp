@@ -122,7 +122,6 @@ void Engine::State::on(const Established& event, Turn& turn) {
     const PeerId id = *it->second->peer();
     Pursuit& pursuit = pursuits[id];
     pursuit.failures = 0;
-    pursuit.carried = false;
     pursuit.beside_at.reset();
     pursuit.beside_again = false;
     attempts.stop(id);
@@ -156,15 +155,17 @@ void Engine::State::on(const Disowned& event, Turn& turn) {
     if (pursuit.beside_at == turn.now) pursuit.hinted_at = turn.now;
 }
 
-// Who does not know where the peer is, or is always refused, can only leave it to it.
+// Who is refused by the peer itself, and does not know where it is or is always refused there too, can only
+// leave it to it. Of silence nobody knows whose it is: an SA that carries traffic is not closed for that.
 void Engine::State::on(const Worn& event, Turn& turn) {
     const auto it = sessions.find(event.session);
     if (it == sessions.end() || !it->second->established()) return;
     const Peer* peer = ground.peer(*it->second->peer());
     if (peer == nullptr) return;
-    const bool refused = pursuits[peer->id].failures > kRefusalsMax;
-    if (peer->remote_endpoint && !refused) return attempt_beside(peer->id, turn);
-    with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
+    const bool hopeless = !peer->remote_endpoint || pursuits[peer->id].failures > kRefusalsMax;
+    if (hopeless && event.refused)
+        return with(event.session, turn, [&](Session& session) { session.close(event.why, turn); });
+    if (peer->remote_endpoint) attempt_beside(peer->id, turn);
 }
 
 void Engine::State::on(const Ended& event, Turn& turn) {
@@ -179,7 +180,10 @@ void Engine::State::on(const Ended& event, Turn& turn) {
         ground.try_next_endpoint(id);
         turn.out.emplace_back(Unreached{id});
     }
-    if (in_vain || pursuit.sessions.empty()) leave_queue(id, turn);
+    const bool tries = std::ranges::any_of(live(id), [](const Session* each) {
+        return each->initiator() && !each->established();
+    });
+    if (in_vain || pursuit.sessions.empty() || (!tries && !pursuit.beside_waits)) leave_queue(id, turn);
     if (!pursuit.sessions.empty()) {
         // The peer may have been started anew a second time, in the midst of that attempt.
         if (event.ending == Ending::failed) ++pursuit.failures;
@@ -283,10 +287,15 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
     // traffic goes on doing so until then, or for as long as an answer takes.
     const bool unproven = !chosen->initiator() && chosen->heard_ike_at() <= chosen->established_at();
-    const bool carried = std::ranges::any_of(able, [&](const Session* each) {
-        return each != chosen && each->has_child(pursuit.sending);
-    });
-    if (unproven && carried && turn.now < chosen->established_at() + kSecondLook) return;
+    const bool carried = pursuit.carried || std::ranges::any_of(able, [&](const Session* each) {
+                             return each != chosen && each->has_child(pursuit.sending);
+                         });
+    if (unproven && carried && turn.now < chosen->established_at() + kSecondLook) {
+        // Nobody else would look again for what no session speaks for.
+        if (pursuit.carried) duplicates.set(id, chosen->established_at() + kSecondLook);
+        return;
+    }
+    pursuit.carried = false;
     if (pursuit.sending != *chosen->sending_child()) {
         const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
         if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });

@@ -38,6 +38,7 @@ struct Disowned {
 struct Worn {
     SessionKey session;
     std::string why;
+    bool refused;  // by the peer, on the SA itself; else it is silent
 };
 // failed: the peer refused; silent: it did not answer the attempt; lost: it was there and does not answer any
 // more.

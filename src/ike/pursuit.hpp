@@ -19,7 +19,7 @@ struct Pursuit {
     std::optional<Instant> beside_at;   // when the last attempt began beside a session
     bool beside_again = false;          // one more such attempt followed at once
     bool beside_waits = false;          // for its turn
-    bool carried = false;               // by what an earlier process left, until a session is established
+    bool carried = false;               // by what an earlier process left, until a session's child does
     std::optional<Instant> hinted_at;   // when one began for an SA that was passed over
     PeerState state = PeerState::idle;
     Instant since{};

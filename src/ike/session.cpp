@@ -387,7 +387,7 @@ void Session::on_silence(Turn& turn) {
         return requester_.forget();
     }
     if (heard_at_ > asked_at_ && !(renewal_ && renewal_->rival)) {
-        if (++extensions_ > kExtensions) wear_out("IKE goes unanswered while ESP arrives", turn);
+        if (++extensions_ > kExtensions) wear_out("IKE goes unanswered while ESP arrives", false, turn);
         asked_at_ = turn.now;
         requester_.extend(kExtraTries);
         requester_.tick(turn.now, turn.ground.random);

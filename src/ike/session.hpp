@@ -90,6 +90,7 @@ public:
     void renew(Turn& turn);                           // rekeys the IKE SA as soon as that is possible
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
+    void configure(const EngineConfig& config);       // its intervals
     void probe(Turn& turn);                           // a liveness request as soon as the window allows
     void follow(const Endpoint& remote, Turn& turn);  // authentic ESP came from there
     void roam(Turn& turn);                            // our endpoint may be another
@@ -268,7 +269,7 @@ private:
     void on_renewal_response(const Message& message, Turn& turn);
     void renewal_failed(Turn& turn);
     void give_way(Ending ending, Turn& turn);
-    void wear_out(const std::string& why, Turn& turn);
+    void wear_out(const std::string& why, bool refused, Turn& turn);
     void forget_renewal(Turn& turn);
     std::unique_ptr<Session> make_spare(
         bool by_us, std::uint64_t spi_i, std::uint64_t spi_r, const Turn& turn

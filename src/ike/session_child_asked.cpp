@@ -101,7 +101,7 @@ void Session::rekey_failed(ChildId id, const Message& answer, Turn& turn) {
         if (!has_live_child()) child_due_ = turn.now;
         return;
     }
-    if (++child_failures_ > kChildFailuresMax) wear_out("the CHILD SA cannot be rekeyed", turn);
+    if (++child_failures_ > kChildFailuresMax) wear_out("the CHILD SA cannot be rekeyed", true, turn);
 }
 
 void Session::rekey(ChildId id, Turn& turn) {

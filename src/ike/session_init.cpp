@@ -53,6 +53,11 @@ void add_abilities(std::vector<Payload>& payloads, bool fragmentation) {
 
 }  // namespace
 
+void Session::configure(const EngineConfig& config) {
+    dpd_interval_ = lonely_ ? std::min<Duration>(config.dpd_interval, kLonelyInterval) : config.dpd_interval;
+    keepalive_interval_ = config.keepalive_interval;
+}
+
 std::unique_ptr<Session> Session::initiate(const Peer& peer, Attempt attempt, Turn& turn) {
     std::unique_ptr<Session> session(new Session);
     session->state_ = SessionState::init_sent;
@@ -63,10 +68,8 @@ std::unique_ptr<Session> Session::initiate(const Peer& peer, Attempt attempt, Tu
     session->remote_ = *peer.remote_endpoint;
     session->marked_ = has_marker(session->local_.port, session->remote_.port);
     session->opened_at_ = turn.now;
-    session->dpd_interval_ = turn.ground.config.dpd_interval;
     session->lonely_ = peer.only_we_initiate;
-    if (session->lonely_) session->dpd_interval_ = std::min(session->dpd_interval_, kLonelyInterval);
-    session->keepalive_interval_ = turn.ground.config.keepalive_interval;
+    session->configure(turn.ground.config);
     session->handshake_ = std::make_unique<Handshake>();
     session->handshake_->beside = attempt.beside;
     session->handshake_->ke = generate(DhGroup::curve25519, turn.ground.random);
@@ -218,8 +221,7 @@ std::unique_ptr<Session> Session::respond(const Opening& opening, Turn& turn) {
     session->remote_ = opening.remote;
     session->marked_ = opening.raw.marked;
     session->opened_at_ = turn.now;
-    session->dpd_interval_ = turn.ground.config.dpd_interval;
-    session->keepalive_interval_ = turn.ground.config.keepalive_interval;
+    session->configure(turn.ground.config);
     session->responder_ = Responder(1);
     session->suite_ = opening.choice.suite;
     session->handshake_ = std::make_unique<Handshake>();

@@ -145,7 +145,7 @@ void Session::renewal_failed(Turn& turn) {
     }
     renewal_failures_ = std::min(renewal_failures_ + 1, kFailuresMax + 1);
     renew_at_ = turn.now + turn.ground.random.between(kRetryFrom, kRetryTo) * renewal_failures_;
-    if (renewal_failures_ > kFailuresMax) wear_out("the IKE SA cannot be rekeyed", turn);
+    if (renewal_failures_ > kFailuresMax) wear_out("the IKE SA cannot be rekeyed", true, turn);
     next_wish(turn);
 }
 
@@ -156,9 +156,9 @@ void Session::give_way(Ending ending, Turn& turn) {
     turn.ground.events.emplace_back(Succeeded{key(), *renewal_->rival, ending});
 }
 
-void Session::wear_out(const std::string& why, Turn& turn) {
+void Session::wear_out(const std::string& why, bool refused, Turn& turn) {
     worn_ = true;
-    turn.ground.events.emplace_back(Worn{key(), why});
+    turn.ground.events.emplace_back(Worn{key(), why, refused});
 }
 
 void Session::forget_renewal(Turn& turn) {

@@ -77,6 +77,14 @@ struct GetSysctl {
     Space space;
     std::string key;
 };  // answered by a SysctlValue before its Done
+// TCP connections that are forwarded into or out of the link are told of segments no larger than these, by an
+// nftables table of that name. The table is ours alone, cannot be flushed by others, and goes with the
+// process.
+struct ClampSegments {
+    std::string table, link;
+    std::uint16_t ipv4 = 0, ipv6 = 0;  // octets of data
+    bool operator==(const ClampSegments&) const = default;
+};
 struct TakeSnapshot {
     std::string link_prefix;
     std::set<std::uint32_t> watched_tables;  // of routes of others that are told from now on
@@ -104,6 +112,7 @@ using Wish = std::variant<
     RemovePolicies,
     SetSysctl,
     GetSysctl,
+    ClampSegments,
     TakeSnapshot,
     ReadCounters,
     ReadLinkCounters>;
@@ -119,6 +128,9 @@ inline constexpr std::size_t kBurst = 256;
 
 // One line in the words of `ip` and `sysctl`, for logs and plans. Never shows keys.
 std::string describe(const Wish& wish);
+// Commands for a shell that do the same, with the overlay in the namespace `netns`; a comment where keys
+// would have to be shown, nothing for what only asks.
+std::vector<std::string> commands(const Wish& wish, const std::string& netns);
 
 struct Done {
     ChangeId id = 0;
@@ -153,6 +165,9 @@ struct AddressVanished {
 struct RouteLost {
     RouteKey key;
 };  // if it was ours: removed, by somebody else or with its link, or replaced by somebody else's
+struct RuleLost {
+    Rule rule;
+};  // one with our number was removed
 struct ForeignRoute {
     Route route;
     std::uint8_t protocol;
@@ -208,6 +223,8 @@ struct Snapshot {
         Address source;
         std::uint32_t reqid, if_id;
         std::uint16_t port = 0;  // UDP's, of its destination
+        std::uint32_t mark = 0;   // of what it sends
+        std::uint64_t since = 0;  // when it was made: more is later
     };
     std::vector<KnownSa> sas;        // without keys
     std::vector<Policies> policies;  // of which at least one is there; all of it is known of an `out` alone
@@ -222,6 +239,7 @@ using Notice = std::variant<
     AddressAppeared,
     AddressVanished,
     RouteLost,
+    RuleLost,
     ForeignRoute,
     ForeignRouteGone,
     SaLost,

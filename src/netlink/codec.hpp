@@ -19,6 +19,8 @@ Bytes set_no_link_local(std::uint32_t index);
 Bytes set_link_up(std::uint32_t index, bool multicast);
 Bytes set_link_up_by_name(const std::string& name);
 Bytes delete_link(const std::string& name);
+// All of them in one go; unanswered. Alone each takes the kernel about as long as hundreds do together.
+Bytes delete_links(const std::vector<std::string>& names);
 
 // --- addresses, routes, rules
 Bytes add_address(const LinkAddress& address, std::uint32_t index);
@@ -88,6 +90,7 @@ std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message);
 std::optional<Counters::Sa> read_counters(const nlmsghdr* message);
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
 std::optional<Policies> read_policy(const nlmsghdr* message);  // the SPI only of one that is outbound
+void join(const Policies& one, std::vector<Policies>& all);    // one entry for each if_id
 std::optional<SaLost> read_lost_sa(const nlmsghdr* message);   // DELSA, FLUSHSA
 std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message
 );  // DELPOLICY, FLUSHPOLICY, a changed one
@@ -99,5 +102,8 @@ struct Acknowledgement {
     std::string text;  // of the extended acknowledgement
 };
 std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message);
+
+// --- nftables: one batch, done as a whole or not at all; only errors are answered
+Bytes clamp_segments(const ClampSegments& wish);
 
 }  // namespace aronet::netlink

@@ -1,4 +1,4 @@
-// Changes in the words of `ip` and `sysctl`.
+// Changes in the words of `ip` and `sysctl`: for people, and for a shell.
 
 #include "base/overloaded.hpp"
 #include "netlink/change.hpp"
@@ -43,6 +43,9 @@ std::string encap_words(const Encap& encap) {
             [](const Seg6LocalEnd&) { return std::string(" encap seg6local action End"); },
             [](const Seg6LocalEndDx4& dx4) {
                 return " encap seg6local action End.DX4 nh4 " + dx4.next_hop.to_string();
+            },
+            [](const Seg6LocalEndDx6& dx6) {
+                return " encap seg6local action End.DX6 nh6 " + dx6.next_hop.to_string();
             },
             [](const Seg6LocalEndDt46& dt) {
                 return " encap seg6local action End.DT46 vrftable " + std::to_string(dt.vrf_table);
@@ -90,7 +93,7 @@ std::string route_words(const Route& route) {
 }
 
 std::string rule_words(const Rule& rule) {
-    std::string words = "pref " + std::to_string(rule.priority);
+    std::string words = "pref " + std::to_string(rule.priority) + (rule.unless_fits ? " not" : "");
     if (rule.from) words += " from " + rule.from->to_string();
     if (rule.to) words += " to " + rule.to->to_string();
     if (rule.mark) words += " fwmark " + hex(*rule.mark);
@@ -104,7 +107,130 @@ std::string sa_words(const base::SaId& id, const Address& source) {
            hex(id.spi);
 }
 
+// ---- as commands
+
+using Lines = std::vector<std::string>;
+
+class Commands {
+public:
+    explicit Commands(std::string netns) : netns_(std::move(netns)) {}
+
+    Lines operator()(const AddNamespace& w) const { return {"ip netns add " + w.name}; }
+    Lines operator()(const RemoveNamespace& w) const { return {"ip netns del " + w.name}; }
+    Lines operator()(const AddLink& w) const;
+    Lines operator()(const RemoveLink& w) const { return {in(w.space, "link del " + w.name)}; }
+    Lines operator()(const AddAddress& w) const {
+        const char* at_once = w.address.address.is_v6() ? " nodad" : "";
+        return {in(w.address.space, "addr replace " + address_words(w.address) + at_once)};
+    }
+    Lines operator()(const RemoveAddress& w) const {
+        return {in(w.address.space, "addr del " + address_words(w.address))};
+    }
+    Lines operator()(const AddRoute& w) const {
+        const RouteKey& key = w.route.key;
+        return {
+            in(key.space, family_flag(key.destination.family()) + "route replace " + route_words(w.route))};
+    }
+    Lines operator()(const RemoveRoute& w) const {
+        const std::string words = key_words(w.key) + key_tail(w.key);
+        return {in(w.key.space, family_flag(w.key.destination.family()) + "route del " + words)};
+    }
+    Lines operator()(const AddRule& w) const { return rule("add", w.rule); }
+    Lines operator()(const RemoveRule& w) const { return rule("del", w.rule); }
+    Lines operator()(const AddSa& w) const {
+        return {"# an SA and its keys: " + sa_words(w.sa.id(), w.sa.source.address)};
+    }
+    Lines operator()(const MoveSa& w) const {
+        return {"# an SA goes to " + w.destination.to_string() + ": spi " + hex(w.id.spi)};
+    }
+    Lines operator()(const RemoveSa& w) const { return {"ip xfrm state delete " + sa_words(w.id, w.source)}; }
+    Lines operator()(const SetPolicies& w) const;
+    Lines operator()(const RemovePolicies& w) const;
+    Lines operator()(const SetSysctl& w) const {
+        const std::string enter = w.space == Space::overlay ? "ip netns exec " + netns_ + " " : "";
+        return {enter + "sysctl -w " + w.key + "=" + w.value};
+    }
+    template <class Question>
+    Lines operator()(const Question&) const {
+        return {};
+    }
+
+private:
+    std::string in(Space space, const std::string& rest) const {
+        return (space == Space::overlay ? "ip -n " + netns_ + " " : "ip ") + rest;
+    }
+    Lines rule(const char* verb, const Rule& rule) const {
+        const std::string words = rule_words(rule) + " protocol " + std::to_string(kProtocol);
+        return {in(rule.space, family_flag(rule.family) + "rule " + verb + " " + words)};
+    }
+
+    std::string netns_;
+};
+
+constexpr const char* kDirections[] = {"in", "fwd", "out"};
+
+template <class Each>
+Lines for_all_policies(std::uint32_t if_id, const char* verb, const Each& rest) {
+    Lines lines;
+    for (const char* everything : {"0.0.0.0/0", "::/0"}) {
+        for (const std::string direction : kDirections) {
+            const std::string selector = std::string(" src ") + everything + " dst " + everything;
+            lines.push_back(
+                std::string("ip xfrm policy ") + verb + selector + " dir " + direction + " if_id " +
+                hex(if_id) + rest(direction == "out")
+            );
+        }
+    }
+    return lines;
+}
+
+// SAs of a tunnel live where its link was made.
+Lines Commands::operator()(const AddLink& w) const {
+    const Link& link = w.link;
+    const bool moves = link.space == Space::overlay &&
+                       (std::holds_alternative<Tunnel>(link.kind) || std::holds_alternative<Tun>(link.kind));
+    const Space made_in = moves ? Space::underlay : link.space;
+    const auto* veth = std::get_if<Veth>(&link.kind);
+    Lines lines;
+    if (std::holds_alternative<Tun>(link.kind)) {
+        lines.push_back(in(made_in, "tuntap add dev " + link.name + " mode tun"));
+    } else {
+        Link bare{.space = made_in, .name = link.name, .kind = link.kind};
+        std::string words = link_words(bare);
+        if (veth != nullptr && veth->peer_space != link.space) words += " netns " + netns_;
+        lines.push_back(in(made_in, words));
+    }
+    if (moves) lines.push_back("ip link set " + link.name + " netns " + netns_);
+    std::string set = "link set " + link.name + " alias '" + mark_of(link.name) + "'";
+    if (link.mtu != 0) set += " mtu " + std::to_string(link.mtu);
+    if (!link.master.empty()) set += " master " + link.master;
+    lines.push_back(in(link.space, set));
+    if (!link.keep_link_local) lines.push_back(in(link.space, "link set " + link.name + " addrgenmode none"));
+    lines.push_back(in(link.space, "link set " + link.name + (link.multicast ? " multicast on up" : " up")));
+    if (veth != nullptr) lines.push_back(in(veth->peer_space, "link set " + veth->peer + " up"));
+    return lines;
+}
+
+Lines Commands::operator()(const SetPolicies& w) const {
+    const Policies& p = w.policies;
+    return for_all_policies(p.if_id, "update", [&](bool out) {
+        const Address& from = out ? p.local : p.remote;
+        const Address& to = out ? p.remote : p.local;
+        return " priority " + std::to_string(kPolicyPriority) + " tmpl src " + from.to_string() + " dst " +
+               to.to_string() + " proto esp" + (out ? " spi " + hex(p.spi_out) : "") + " reqid " +
+               std::to_string(p.reqid) + " mode tunnel";
+    });
+}
+
+Lines Commands::operator()(const RemovePolicies& w) const {
+    return for_all_policies(w.if_id, "delete", [](bool) { return std::string(); });
+}
+
 }  // namespace
+
+std::vector<std::string> commands(const Wish& wish, const std::string& netns) {
+    return std::visit(Commands(netns), wish);
+}
 
 std::string describe(const Wish& wish) {
     return std::visit(
@@ -154,6 +280,10 @@ std::string describe(const Wish& wish) {
             },
             [](const SetSysctl& w) { return "sysctl -w " + w.key + "=" + w.value; },
             [](const GetSysctl& w) { return "sysctl " + w.key; },
+            [](const ClampSegments& w) {
+                return "nft add table inet " + w.table + ": tcp maxseg of " + w.link + " at most " +
+                       std::to_string(w.ipv4) + " (IPv4), " + std::to_string(w.ipv6) + " (IPv6)";
+            },
             [](const ReadCounters&) { return std::string("ip -s xfrm state"); },
             [](const ReadLinkCounters&) { return std::string("ip -s link"); },
             [](const TakeSnapshot& w) { return "ip link show " + w.link_prefix + "*"; },

@@ -24,6 +24,8 @@ using base::Prefix;
 // another.
 inline constexpr std::uint8_t kProtocol = 140;
 inline constexpr std::uint32_t kMainTable = 254;
+// What others on the same host use for policies of everything: any constant would do.
+inline constexpr std::uint32_t kPolicyPriority = 399999;
 // The alias (IFLA_IFALIAS) of a link of ours: under a name that we want, others may have one of theirs. It
 // stays with the link when somebody gives that another name.
 std::string mark_of(const std::string& link);
@@ -78,6 +80,10 @@ struct Seg6LocalEndDx4 {
     Address next_hop = Address::any(Family::v4);
     auto operator<=>(const Seg6LocalEndDx4&) const = default;
 };
+struct Seg6LocalEndDx6 {
+    Address next_hop = Address::any(Family::v6);
+    auto operator<=>(const Seg6LocalEndDx6&) const = default;
+};
 struct Seg6LocalEndDt46 {
     std::uint32_t vrf_table = 0;
     auto operator<=>(const Seg6LocalEndDt46&) const = default;
@@ -87,7 +93,8 @@ struct Seg6Encap {
     bool reduced = true;            // encap.red: no SRH for a single segment
     auto operator<=>(const Seg6Encap&) const = default;
 };
-using Encap = std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDt46, Seg6Encap>;
+using Encap =
+    std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDx6, Seg6LocalEndDt46, Seg6Encap>;
 
 // skip ("throw"): as if this table had nothing for it; the next rule decides.
 enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole, skip };
@@ -120,7 +127,8 @@ struct Rule {
     std::uint32_t priority = 0;
     std::optional<Prefix> to, from;
     std::optional<std::uint32_t> mark;
-    std::uint32_t table = 0;  // 0: unreachable
+    std::uint32_t table = 0;   // 0: unreachable
+    bool unless_fits = false;  // "not": for every packet that is not as the above says
     auto operator<=>(const Rule&) const = default;
 };
 

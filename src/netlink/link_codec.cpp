@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint8_t kAddrGenNone = 1;  // IN6_ADDR_GEN_MODE_NONE
 // A link can be given a group when it is made, but no alias: it is in this one until it has that.
 constexpr std::uint32_t kUnfinished = 0x41524f4e;
+constexpr std::uint32_t kGoing = 0x41524f47;  // the group of those that are removed together
 
 std::uint8_t af(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
 
@@ -139,6 +140,24 @@ Bytes set_link_up_by_name(const std::string& name) {
 }
 
 Bytes delete_link(const std::string& name) { return by_name(RTM_DELLINK, NLM_F_ACK, name).take(); }
+
+Bytes delete_links(const std::vector<std::string>& names) {
+    Bytes all;
+    const auto append = [&](Builder message) {
+        const Bytes bytes = message.take();
+        all.insert(all.end(), bytes.begin(), bytes.end());
+    };
+    for (const std::string& name : names) {
+        Builder mark = by_name(RTM_NEWLINK, 0, name);
+        mark.put_u32(IFLA_GROUP, kGoing);
+        append(std::move(mark));
+    }
+    Builder out(RTM_DELLINK, 0);
+    out.header<ifinfomsg>();
+    out.put_u32(IFLA_GROUP, kGoing);
+    append(std::move(out));
+    return all;
+}
 
 Bytes add_address(const LinkAddress& address, std::uint32_t index) {
     Builder out = address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, index);

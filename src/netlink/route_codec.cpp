@@ -47,6 +47,12 @@ struct PutEncap {
             out.put(SEG6_LOCAL_NH4, encap.next_hop.bytes());
         });
     }
+    void operator()(const Seg6LocalEndDx6& encap) const {
+        local([&] {
+            out.put_u32(SEG6_LOCAL_ACTION, SEG6_LOCAL_ACTION_END_DX6);
+            out.put(SEG6_LOCAL_NH6, encap.next_hop.bytes());
+        });
+    }
     void operator()(const Seg6LocalEndDt46& encap) const {
         local([&] {
             out.put_u32(SEG6_LOCAL_ACTION, SEG6_LOCAL_ACTION_END_DT46);
@@ -148,8 +154,11 @@ Encap read_encap(const Attributes& attributes) {
         if (action == SEG6_LOCAL_ACTION_END) return Seg6LocalEnd{};
         if (action == SEG6_LOCAL_ACTION_END_DT46)
             return Seg6LocalEndDt46{encap.u32(SEG6_LOCAL_VRFTABLE).value_or(0)};
-        const auto next_hop = Address::from_bytes(encap.find(SEG6_LOCAL_NH4).value_or(ByteView()));
-        if (action == SEG6_LOCAL_ACTION_END_DX4 && next_hop) return Seg6LocalEndDx4{*next_hop};
+        const bool is_dx4 = action == SEG6_LOCAL_ACTION_END_DX4, is_dx6 = action == SEG6_LOCAL_ACTION_END_DX6;
+        const auto next_hop =
+            Address::from_bytes(encap.find(is_dx4 ? SEG6_LOCAL_NH4 : SEG6_LOCAL_NH6).value_or(ByteView()));
+        if (is_dx4 && next_hop) return Seg6LocalEndDx4{*next_hop};
+        if (is_dx6 && next_hop) return Seg6LocalEndDx6{*next_hop};
     }
     if (type != LWTUNNEL_ENCAP_SEG6) return std::monostate();
     base::Reader in(encap.find(SEG6_IPTUNNEL_SRH).value_or(ByteView()));
@@ -170,6 +179,7 @@ Builder rule_message(std::uint16_t type, std::uint16_t flags, const Rule& rule) 
     header.src_len = static_cast<__u8>(rule.from ? rule.from->length() : 0);
     header.table = static_cast<__u8>(rule.table < 256 ? rule.table : RT_TABLE_UNSPEC);
     header.action = rule.table != 0 ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
+    header.flags = rule.unless_fits ? FIB_RULE_INVERT : 0;
     if (rule.to) out.put(FRA_DST, rule.to->address().bytes());
     if (rule.from) out.put(FRA_SRC, rule.from->address().bytes());
     out.put_u32(FRA_PRIORITY, rule.priority);
@@ -252,6 +262,7 @@ std::optional<RuleState> read_rule(const nlmsghdr* message) {
     if (header->src_len > 0) rule.from = read_prefix(attributes, FRA_SRC, header->family, header->src_len);
     rule.mark = attributes.u32(FRA_FWMARK);
     rule.table = header->action == FR_ACT_TO_TBL ? attributes.u32(FRA_TABLE).value_or(header->table) : 0;
+    rule.unless_fits = (header->flags & FIB_RULE_INVERT) != 0;
     return state;
 }
 

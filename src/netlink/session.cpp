@@ -207,6 +207,8 @@ void Session::State::send(std::list<Task>::iterator task, Request request, Sessi
     if (!request.is_dump) {
         base::wipe(request.bytes);
         request.bytes.clear();
+    } else {
+        task->begin_dump();
     }
     ++task->unanswered;
     pending.emplace(sequence, Pending{task, std::move(request)});
@@ -344,6 +346,7 @@ void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, Sessi
     if (interrupted != fine.end()) {
         fine.erase(std::remove(fine.begin(), fine.end(), EINTR), fine.end());
         done.task->sent_at = now;
+        done.task->forget_dump();
         return send(done.task, std::move(done.request), out);
     }
     if (done.task->unanswered == 0) advance(done.task, now, out);
@@ -366,6 +369,11 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dum
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, in_dump, out);
+    } else if (message->nlmsg_type == RTM_DELRULE) {
+        auto gone = read_rule(message);
+        if (!gone || gone->protocol != kProtocol) return;
+        gone->rule.space = space_of(channel);
+        out.notices.push_back(RuleLost{gone->rule});
     }
 }
 
@@ -457,14 +465,7 @@ void Session::State::collect(Task& task, Channel channel, const nlmsghdr* messag
             const auto sa = read_sa(message);
             if (sa && sa->if_id != 0) snapshot.sas.push_back(*sa);
         } else if (message->nlmsg_type == XFRM_MSG_NEWPOLICY) {
-            const auto policy = read_policy(message);
-            if (!policy) return;
-            const auto known = std::ranges::find(snapshot.policies, policy->if_id, &Policies::if_id);
-            if (known == snapshot.policies.end()) {
-                snapshot.policies.push_back(*policy);
-            } else if (policy->spi_out != 0) {
-                *known = *policy;
-            }
+            if (const auto policy = read_policy(message)) join(*policy, snapshot.policies);
         }
     } else if (message->nlmsg_type == RTM_NEWLINK) {
         auto found = read_link(message);

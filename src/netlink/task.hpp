@@ -77,6 +77,11 @@ struct Task {
     bool was_down = false;                                   // that link, meanwhile
     bool is_exclusive = false;
 
+    // A dump during which things changed is asked for again: what it gave goes, that of those before stays.
+    void begin_dump();
+    void forget_dump();
+    std::vector<std::size_t> before_dump = {};  // how much there was of each
+
     bool is_all_sent() const { return next_phase == phases.size(); }
 };
 

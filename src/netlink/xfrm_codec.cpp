@@ -20,8 +20,6 @@ using base::EspSuite;
 using base::Sa;
 
 constexpr std::uint8_t kEsp = 50;
-constexpr std::uint32_t kPriority =
-    399999;  // what others on the same host use for 0/0 policies: any constant would do
 constexpr unsigned kIcvAead = 128;  // bits
 constexpr auto kForever = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kHalfOfTheNumbers = std::uint64_t{1} << 31;
@@ -228,7 +226,7 @@ Bytes set_policy(const Policies& policies, std::uint8_t direction, Family family
     auto& info = out.header<xfrm_userpolicy_info>();
     info.sel.family = af(family);
     set_no_limits(info.lft);
-    info.priority = kPriority;
+    info.priority = kPolicyPriority;
     info.dir = direction;
     info.action = XFRM_POLICY_ALLOW;
     info.share = XFRM_SHARE_ANY;
@@ -268,9 +266,12 @@ Bytes add_sa(const Sa& sa) {
     info.family = af(sa.destination.family());
     info.mode = sa.mode == base::SaMode::tunnel ? XFRM_MODE_TUNNEL : XFRM_MODE_TRANSPORT;
     info.reqid = sa.reqid;
-    // One tunnel SA carries IPv4 and IPv6.
+    // One tunnel SA carries IPv4 and IPv6. What is too large for a path that was once wider, or does not say
+    // how wide it is, goes in fragments, as IKE and our own ESP do.
+    const bool may_be_fragmented = sa.direction == base::Direction::out && sa.destination.address.is_v4();
     info.flags = static_cast<__u8>(
-        (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0)
+        (sa.mode == base::SaMode::tunnel ? XFRM_STATE_AF_UNSPEC : 0) | (sa.esn ? XFRM_STATE_ESN : 0) |
+        (may_be_fragmented ? XFRM_STATE_NOPMTUDISC : 0)
     );
     set_soft_limits(sa, info.lft);
     put_replay_state(out, sa, info);
@@ -357,6 +358,8 @@ std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
         std::memcpy(&encap, bytes->data(), sizeof encap);
         sa.port = ntohs(encap.encap_dport);
     }
+    sa.mark = attributes.u32(XFRMA_SET_MARK).value_or(0);
+    sa.since = info->curlft.add_time;
     return sa;
 }
 
@@ -394,6 +397,15 @@ std::optional<Policies> read_policy(const nlmsghdr* message) {
         policies.spi_out = ntohl(tmpl.id.spi);
     }
     return policies;
+}
+
+void join(const Policies& one, std::vector<Policies>& all) {
+    const auto known = std::ranges::find(all, one.if_id, &Policies::if_id);
+    if (known == all.end()) {
+        all.push_back(one);
+    } else if (one.spi_out != 0) {
+        *known = one;
+    }
 }
 
 std::optional<SaLost> read_lost_sa(const nlmsghdr* message) {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace aronet::overlay {
@@ -29,6 +30,7 @@ enum class Mode : std::uint8_t { vrf, netns, none };  // none: in the present na
 enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
 enum class SysctlChoice : std::uint8_t { apply, check };
 enum class SeccompChoice : std::uint8_t { enforce, log, off };
+enum class Ipv4Transport : std::uint8_t { via6, srv6 };  // IPv6 next hops all the way; or in IPv6
 enum class LogFormat : std::uint8_t { text, json };
 
 struct EndpointConfig {                   // of our own config.json
@@ -42,6 +44,8 @@ struct EndpointConfig {                   // of our own config.json
     std::string updown;                        // ranet: script run when a connection comes or goes, or empty
     bool operator==(const EndpointConfig&) const = default;
 };
+
+using IkePort = std::pair<Family, std::uint16_t>;  // that IKE and ESP come in at
 
 // Nodes by their names: shell patterns, as for interfaces.
 struct NodePattern {
@@ -71,6 +75,18 @@ struct Exit {
     babel::Destination about;
     babel::Metric metric = 0;
     bool operator==(const Exit&) const = default;
+};
+
+// The way that packets take from here to a prefix of another node, whatever Babel thinks: the nodes that they
+// pass, by the End SIDs that the registry's networks give them, or the SIDs themselves.
+struct NodeName {
+    std::string organization, common_name;
+    bool operator==(const NodeName&) const = default;
+};
+struct SegmentList {
+    Prefix prefix;
+    std::vector<std::variant<NodeName, Address>> via;
+    bool operator==(const SegmentList&) const = default;
 };
 
 // An ordinary interface that Babel runs on besides the tunnels. Its addresses and MTU are the kernel's to
@@ -145,10 +161,14 @@ struct Config {
     std::string ifname = "aronet";
     std::string netns_name = "aronet";
     std::uint32_t route_table = 128;  // the default with a VRF; 254 without
+    // Of the host's routes into the overlay, which all packets look at but the marked ones: the tunnels' own.
+    std::uint32_t host_table = 12025;
+    std::uint32_t fwmark = 0x20a0;  // of those without a mark of their endpoint's; 0: none
     Mode mode = Mode::vrf;
     std::string runtime_dir = "/var/run/aronet";
     std::string state_dir = "/var/lib/aronet";
     std::uint32_t mtu = 1400;
+    bool clamp_mss = true;  // of TCP that is forwarded
     DatapathChoice datapath = DatapathChoice::automatic;
     SysctlChoice sysctl = SysctlChoice::apply;
     SeccompChoice seccomp = SeccompChoice::enforce;
@@ -160,8 +180,18 @@ struct Config {
     IkeConfig ike;
     RegistrySourceConfig registry;
     std::vector<Exit> exits;
+    Ipv4Transport ipv4_transport = Ipv4Transport::via6;
+    std::vector<SegmentList> segments;    // one a prefix
     std::optional<ConnectRules> connect;  // absent: with every node that would
     std::vector<EndpointConfig> endpoints;
+    // Where in its file what cannot be changed while the daemon runs stands: file, line and column by key.
+    std::map<std::string, std::string> places;
+
+    std::set<IkePort> ike_ports() const {
+        std::set<IkePort> ports;
+        for (const EndpointConfig& endpoint : endpoints) ports.emplace(endpoint.family, endpoint.port);
+        return ports;
+    }
 };
 
 struct RegistryEndpoint {

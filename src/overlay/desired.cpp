@@ -18,8 +18,9 @@ using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
 constexpr std::uint32_t kWayOutMetric = 1024;     // behind Babel's, and the networks of addresses
-constexpr std::uint32_t kGuardMetric = 4278198272;                        // behind everything else
-constexpr std::uint64_t kMain = 1, kPeer = 2, kEnd = 0xa, kEndDx4 = 0xb;  // in the reserved range
+constexpr std::uint32_t kGuardMetric = 4278198272;               // behind everything else
+constexpr std::uint64_t kMain = 1, kPeer = 2;                    // in the reserved range
+constexpr std::uint64_t kEnd = 0xa, kEndV4 = 0xb, kEndV6 = 0xc;  // SIDs, also in there
 const Address kV4OfNamespace = *Address::parse("192.168.168.168");
 
 // The two ends of the main interface: in the reserved range, or link-local where there is no network.
@@ -37,7 +38,10 @@ Route device_route(Space space, std::uint32_t table, const Prefix& destination, 
     return route;
 }
 
-void add_sids(const Config& config, Objects& out) {
+// Whatever comes out of its encapsulation goes where the overlay's routes say: those of the VRF, and of the
+// rules behind it, or those of the namespace, where a next hop that is unspecified stands for the
+// destination.
+void add_sids(const Config& config, bool strict, Objects& out) {
     if (!config.network || config.mode == Mode::none) return;
     const auto sid = [&](std::uint64_t host, netlink::Encap encap) {
         const Prefix prefix = Prefix::host(main_address(config, host));
@@ -46,7 +50,13 @@ void add_sids(const Config& config, Objects& out) {
         out.routes.push_back(route);
     };
     sid(kEnd, netlink::Seg6LocalEnd{});
-    sid(kEndDx4, netlink::Seg6LocalEndDx4{});
+    if (config.mode == Mode::vrf && strict) {
+        for (const std::uint64_t host : {kEndV4, kEndV6})
+            sid(host, netlink::Seg6LocalEndDt46{config.route_table});
+    } else {
+        sid(kEndV4, netlink::Seg6LocalEndDx4{});
+        sid(kEndV6, netlink::Seg6LocalEndDx6{});
+    }
 }
 
 const std::string& main_link(const Config& config) {
@@ -89,6 +99,23 @@ void add_way_out(const Config& config, const babel::Destination& about, Objects&
     out.routes.push_back(route);
 }
 
+bool has_host_table(const Config& config) {
+    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
+}
+
+// In the table that the host looks at before its own: whatever wider prefix of others is in there.
+void add_own_networks(const Config& config, Objects& out) {
+    if (!has_host_table(config)) return;
+    std::set<Prefix> own(config.prefixes.begin(), config.prefixes.end());
+    if (config.network) own.insert(*config.network);
+    for (const Prefix& prefix : own) {
+        Route route = device_route(Space::underlay, config.host_table, prefix, "");
+        route.key.metric = kWayOutMetric;
+        route.kind = RouteKind::skip;
+        out.routes.push_back(route);
+    }
+}
+
 // What is this node's own goes there whatever wider prefix, or default route, the others announce; so does
 // what leaves by an exit.
 void add_ways_out(const Config& config, Objects& out) {
@@ -128,29 +155,150 @@ bool is_own(const Config& config, const RegistryNode& node) {
     return node.organization == config.organization && node.common_name == config.common_name;
 }
 
-// Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to.
-void add_destination(const Config& config, const Prefix& prefix, std::set<Prefix>& seen, Objects& out) {
-    if (!seen.insert(prefix).second) return;
-    if (config.mode != Mode::none) {
-        Route route = device_route(Space::underlay, netlink::kMainTable, prefix, config.ifname);
-        if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
-        out.routes.push_back(route);
-    }
-    Route guard = device_route(overlay_space(config), overlay_table(config), prefix, "");
+void add_guard(Space space, std::uint32_t table, const Prefix& prefix, Objects& out) {
+    Route guard = device_route(space, table, prefix, "");
     guard.kind = RouteKind::unreachable;
     guard.key.metric = kGuardMetric;
     out.routes.push_back(guard);
 }
 
+// What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
+std::uint32_t headroom(std::size_t segments) { return static_cast<std::uint32_t>(40 + 8 + 16 * segments); }
+
+// The packet that carries another has to fit into a tunnel. What its header takes the kernel counts itself.
+Route carried(const Config& config, const Prefix& destination, std::vector<Address> segments) {
+    Route route = device_route(Space::underlay, config.host_table, destination, config.ifname);
+    route.mtu = config.mtu;
+    route.encap = netlink::Seg6Encap{std::move(segments)};
+    return route;
+}
+
+Address sid_of(const Prefix& network, std::uint64_t host) {
+    return reserved_range(network).address().plus(host);
+}
+
+// Where a packet for the prefix comes out again at its node; nodes without a network have no SIDs.
+std::optional<Address> last_segment(const RegistryNode& node, const Prefix& prefix) {
+    if (!node.network) return std::nullopt;
+    return sid_of(*node.network, prefix.family() == Family::v4 ? kEndV4 : kEndV6);
+}
+
+// The node that has the longest prefix that holds this one.
+const RegistryNode* holder_of(const Config& config, const Registry& registry, const Prefix& prefix) {
+    const RegistryNode* holder = nullptr;
+    unsigned longest = 0;
+    const auto look = [&](const RegistryNode& node, const Prefix& at) {
+        if (!at.contains(prefix) || (holder != nullptr && at.length() <= longest)) return;
+        holder = &node;
+        longest = at.length();
+    };
+    for (const RegistryNode& node : registry.nodes) {
+        if (is_own(config, node)) continue;
+        if (node.network) look(node, *node.network);
+        for (const Prefix& each : node.prefixes) look(node, each);
+    }
+    return holder;
+}
+
+std::optional<Address> end_of(const Registry& registry, const std::variant<NodeName, Address>& segment) {
+    if (const auto* sid = std::get_if<Address>(&segment)) return *sid;
+    const auto& name = std::get<NodeName>(segment);
+    for (const RegistryNode& node : registry.nodes) {
+        const bool is_it = node.organization == name.organization && node.common_name == name.common_name;
+        if (is_it && node.network) return sid_of(*node.network, kEnd);
+    }
+    return std::nullopt;
+}
+
+Route plainly(const Config& config, const Prefix& prefix) {
+    Route route = device_route(Space::underlay, config.host_table, prefix, config.ifname);
+    if (config.mode == Mode::netns) route.via = main_address(config, kPeer);
+    return route;
+}
+
+// What carries is not carried: no list for a prefix that holds the segment may take it.
+void add_carrier(const Config& config, const Address& sid, Objects& out) {
+    const bool is_held = std::ranges::any_of(config.segments, [&](const SegmentList& list) {
+        return list.prefix.contains(sid);
+    });
+    if (is_held) out.routes.push_back(plainly(config, Prefix::host(sid)));
+}
+
+void add_way_in(const Config& config, const RegistryNode& node, const Prefix& prefix, Objects& out) {
+    const auto last = last_segment(node, prefix);
+    const bool in_ipv6 = prefix.family() == Family::v4 && config.ipv4_transport == Ipv4Transport::srv6;
+    if (!in_ipv6 || !last) {
+        out.routes.push_back(plainly(config, prefix));
+        return;
+    }
+    add_carrier(config, *last, out);
+    out.routes.push_back(carried(config, prefix, {*last}));
+}
+
+// Prefixes with a way of their own. While the registry lacks a node that is to be passed, or that has the
+// prefix, the way is the one that Babel finds.
+std::set<Prefix> add_segment_lists(const Config& config, const Registry& registry, Objects& out) {
+    std::set<Prefix> seen;
+    if (config.mode == Mode::none) return seen;
+    for (const SegmentList& list : config.segments) {
+        const RegistryNode* holder = holder_of(config, registry, list.prefix);
+        auto last = holder != nullptr ? last_segment(*holder, list.prefix) : std::nullopt;
+        std::vector<Address> segments;
+        for (const auto& each : list.via) {
+            const auto end = end_of(registry, each);
+            // What is nobody's would leave by the host's default route, as it is.
+            if (end && holder_of(config, registry, Prefix::host(*end)) != nullptr) segments.push_back(*end);
+        }
+        if (!last || segments.size() != list.via.size()) continue;
+        segments.push_back(*last);
+        for (const Address& sid : segments) add_carrier(config, sid, out);
+        out.routes.push_back(carried(config, list.prefix, std::move(segments)));
+        seen.insert(list.prefix);
+    }
+    return seen;
+}
+
+// Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to;
+// an end before it, too, for when there is no main interface: behind it are the host's default routes.
+void add_destination(
+    const Config& config, const RegistryNode& node, const Prefix& prefix, bool has_way, Objects& out
+) {
+    if (config.mode != Mode::none && !has_way) add_way_in(config, node, prefix, out);
+    if (has_host_table(config)) add_guard(Space::underlay, config.host_table, prefix, out);
+    add_guard(overlay_space(config), overlay_table(config), prefix, out);
+}
+
+// The host looks there before its own table. The tunnels' own packets do not, so that they never enter the
+// overlay, not even where its prefixes hold the address of a peer.
+void add_host_rules(const Config& config, Objects& out) {
+    if (!has_host_table(config)) return;
+    for (const Family family : {Family::v6, Family::v4}) {
+        netlink::Rule rule;
+        rule.family = family;
+        rule.priority = kHostRule;
+        rule.table = config.host_table;
+        if (config.fwmark != 0) {
+            rule.mark = config.fwmark;
+            rule.unless_fits = true;
+        }
+        out.rules.push_back(rule);
+    }
+}
+
 void add_destinations(const Config& config, const Registry& registry, Objects& out) {
+    const std::set<Prefix> steered = add_segment_lists(config, registry, out);
     std::set<Prefix> seen(
         config.prefixes.begin(), config.prefixes.end()
     );  // what is ours stays here, anycast too
     if (config.network) seen.insert(*config.network);
     for (const RegistryNode& node : registry.nodes) {
         if (is_own(config, node)) continue;
-        if (node.network) add_destination(config, *node.network, seen, out);
-        for (const Prefix& prefix : node.prefixes) add_destination(config, prefix, seen, out);
+        std::vector<Prefix> prefixes = node.prefixes;
+        if (node.network) prefixes.insert(prefixes.begin(), *node.network);
+        for (const Prefix& prefix : prefixes) {
+            if (seen.insert(prefix).second)
+                add_destination(config, node, prefix, steered.contains(prefix), out);
+        }
     }
 }
 
@@ -167,14 +315,6 @@ void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
     out.addresses.push_back({link.space, link.name, pairing.link_local, 64, std::nullopt});
 }
 
-// Tunnels have a hexadecimal number, the original's too. Another link that begins so is somebody else's.
-bool is_ours(const Config& config, const std::string& name) {
-    if (name == config.ifname) return true;
-    const std::string begin = config.ifname + "-";
-    const std::string_view rest = name.starts_with(begin) ? std::string_view(name).substr(begin.size()) : "";
-    return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
-}
-
 // In a table of ours, or out of a link of ours: other daemons of our kind may run on this host, too.
 bool is_ours(const Config& config, const Route& route) {
     if (is_ours(config, route.link) || route.key.space == Space::overlay) return true;
@@ -188,6 +328,19 @@ bool is_ours(const Config& config, const Route& route) {
            });
 }
 
+// Where the host looks before its own table: that of the configuration, and those of an earlier run, which
+// had routes out of our links in them.
+std::set<std::uint32_t> host_tables(const Snapshot& snapshot, const Config& config) {
+    std::set<std::uint32_t> tables;
+    for (const Route& route : snapshot.routes) {
+        if (route.key.space == Space::underlay && is_ours(config, route.link)) tables.insert(route.key.table);
+    }
+    tables.erase(netlink::kMainTable);
+    if (config.mode == Mode::vrf) tables.erase(config.route_table);
+    if (has_host_table(config)) tables.insert(config.host_table);
+    return tables;
+}
+
 // A dot in a name is no separator.
 std::string in_sysctls(std::string link) {
     std::replace(link.begin(), link.end(), '.', '/');
@@ -195,6 +348,14 @@ std::string in_sysctls(std::string link) {
 }
 
 }  // namespace
+
+// Tunnels have a hexadecimal number, the original's too. Another link that begins so is somebody else's.
+bool is_ours(const Config& config, const std::string& name) {
+    if (name == config.ifname) return true;
+    const std::string begin = config.ifname + "-";
+    const std::string_view rest = name.starts_with(begin) ? std::string_view(name).substr(begin.size()) : "";
+    return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
+}
 
 Space overlay_space(const Config& config) {
     return config.mode == Mode::netns ? Space::overlay : Space::underlay;
@@ -204,14 +365,18 @@ std::uint32_t overlay_table(const Config& config) {
     return config.mode == Mode::netns ? netlink::kMainTable : config.route_table;
 }
 
-Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings) {
+Objects desired(
+    const Config& config, const Registry& registry, const std::vector<Pairing>& pairings, bool strict
+) {
     Objects out;
     if (config.mode == Mode::vrf) add_vrf(config, out);
     if (config.mode == Mode::netns) add_veth(config, out);
     if (config.mode == Mode::none) add_main_addresses(config, out);
-    add_sids(config, out);
+    add_sids(config, strict, out);
     add_ways_out(config, out);
+    add_own_networks(config, out);
     add_destinations(config, registry, out);
+    add_host_rules(config, out);
     for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
     return out;
 }
@@ -232,62 +397,30 @@ Objects found(const Snapshot& snapshot, const Config& config) {
         const bool on_ours = ours.contains({address.space, address.link});
         if (on_ours || address.link == kLoopback) out.addresses.push_back(address);
     }
+    const std::set<std::uint32_t> of_host = host_tables(snapshot, config);
     for (const Route& route : snapshot.routes) {
-        if (is_ours(config, route)) out.routes.push_back(route);
+        const bool in_host_table = route.key.space == Space::underlay && of_host.contains(route.key.table);
+        if (is_ours(config, route) || (in_host_table && route.link.empty())) out.routes.push_back(route);
     }
-    out.rules = snapshot.rules;
+    for (const netlink::Rule& rule : snapshot.rules) {
+        if (of_host.contains(rule.table)) out.rules.push_back(rule);
+    }
     return out;
 }
 
-// A tunnel is whole where its policies name an outbound SA that is there, and there is one to receive by.
-std::map<std::uint32_t, Legacy> legacies(const Snapshot& snapshot, const std::vector<Pairing>& pairings) {
-    std::set<std::uint32_t> planned;
-    for (const Pairing& pairing : pairings) planned.insert(pairing.if_id);
-    std::map<std::uint32_t, std::vector<Snapshot::KnownSa>> sas;
-    for (const auto& sa : snapshot.sas) sas[sa.if_id].push_back(sa);
-    std::map<std::uint32_t, Legacy> found;
-    for (const netlink::Policies& policies : snapshot.policies) {
-        if (!planned.contains(policies.if_id) || policies.spi_out == 0) continue;
-        Legacy legacy{policies, {policies.remote, policies.spi_out}, 0, {}};
-        bool sends = false;
-        for (const auto& sa : sas[policies.if_id]) {
-            if (sa.id == legacy.out) {
-                sends = true;
-                legacy.port = sa.port;
-            }
-            if (sa.id.destination == policies.local && sa.source == policies.remote)
-                legacy.in.push_back(sa.id);
-        }
-        if (sends && !legacy.in.empty()) found.emplace(policies.if_id, std::move(legacy));
+std::optional<netlink::ClampSegments> clamp(const Config& config) {
+    constexpr std::uint32_t kTcp = 20, kIpv4 = 20, kIpv6 = 40;
+    if (!config.clamp_mss || config.mode == Mode::none) return std::nullopt;
+    std::uint32_t around4 = config.ipv4_transport == Ipv4Transport::srv6 ? headroom(1) : 0, around6 = 0;
+    for (const SegmentList& list : config.segments) {
+        std::uint32_t& around = list.prefix.family() == Family::v4 ? around4 : around6;
+        around = std::max(around, headroom(list.via.size() + 1));
     }
-    return found;
-}
-
-std::vector<Wish> clean_up(
-    const Snapshot& snapshot,
-    const Config& config,
-    const std::vector<Pairing>& pairings,
-    const std::map<std::uint32_t, Legacy>& kept
-) {
-    std::set<std::uint32_t> ours;
-    for (const Pairing& pairing : pairings) ours.insert(pairing.if_id);
-    for (const Link& link : snapshot.links) {
-        const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
-        if (tunnel != nullptr && is_ours(config, link.name)) ours.insert(tunnel->if_id);
-    }
-    std::vector<Wish> out;
-    for (const netlink::Policies& policies : snapshot.policies) {
-        if (ours.contains(policies.if_id) && !kept.contains(policies.if_id))
-            out.push_back(netlink::RemovePolicies{policies.if_id});
-    }
-    for (const Snapshot::KnownSa& sa : snapshot.sas) {
-        const auto legacy = kept.find(sa.if_id);
-        const bool stays =
-            legacy != kept.end() && (legacy->second.out == sa.id ||
-                                     std::ranges::find(legacy->second.in, sa.id) != legacy->second.in.end());
-        if (ours.contains(sa.if_id) && !stays) out.push_back(netlink::RemoveSa{sa.id, sa.source});
-    }
-    return out;
+    const auto left = [&](std::uint32_t around) {
+        return static_cast<std::uint16_t>(config.mtu - kTcp - around);
+    };
+    return netlink::ClampSegments{
+        "aronet_" + config.ifname, config.ifname, left(kIpv4 + around4), left(kIpv6 + around6)};
 }
 
 std::vector<Sysctl> sysctls(const Config& config) {
@@ -302,10 +435,12 @@ std::vector<Sysctl> sysctls(const Config& config) {
     if (config.mode == Mode::vrf) {
         out.push_back({space, "net.ipv4.tcp_l3mdev_accept", "1"});
         out.push_back({space, "net.ipv4.udp_l3mdev_accept", "1"});
-        out.push_back({space, "net.vrf.strict_mode", "1"});
+        out.push_back({space, kStrictVrf, "1"});
     } else {
         out.push_back({space, "net.ipv4.ip_forward", "1"});
         out.push_back({space, "net.ipv6.conf.all.forwarding", "1"});
+        // Errors come from other namespaces, whose only address of IPv4 is this one's, too.
+        out.push_back({space, "net.ipv4.conf.all.accept_local", "1"});
     }
     return out;
 }

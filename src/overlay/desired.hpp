@@ -21,35 +21,24 @@ struct Objects {
 
 netlink::Space overlay_space(const Config& config);
 std::uint32_t overlay_table(const Config& config);
-inline constexpr const char* kLoopback = "lo";     // carries our addresses where there is no main interface
+inline constexpr const char* kLoopback = "lo";  // carries our addresses where there is no main interface
+// Priority of the rules for the host's table: before "main".
+inline constexpr std::uint32_t kHostRule = 32000;
 inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
 
-Objects desired(const Config& config, const Registry& registry, const std::vector<Pairing>& pairings);
+inline constexpr const char* kStrictVrf = "net.vrf.strict_mode";
+// `strict`: a table has one VRF at most (net.vrf.strict_mode), without which there is no End.DT46.
+Objects desired(
+    const Config& config, const Registry& registry, const std::vector<Pairing>& pairings, bool strict = false
+);
 
 // What a snapshot shows of ours: what has to do with links of ours, or is in a table of ours. Babel's routes
 // are among it.
 Objects found(const netlink::Snapshot& snapshot, const Config& config);
+bool is_ours(const Config& config, const std::string& link);  // by its name
 
-// What an earlier process left of a tunnel: SAs that carry its traffic.
-struct Legacy {
-    netlink::Policies policies;
-    base::SaId out;
-    std::uint16_t port = 0;  // where the peer was last
-    std::vector<base::SaId> in;
-};
-// Of those pairings whose tunnels are whole, by if_id.
-std::map<std::uint32_t, Legacy> legacies(
-    const netlink::Snapshot& snapshot, const std::vector<Pairing>& pairings
-);
-
-// SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links
-// named as ours.
-std::vector<netlink::Wish> clean_up(
-    const netlink::Snapshot& snapshot,
-    const Config& config,
-    const std::vector<Pairing>& pairings,
-    const std::map<std::uint32_t, Legacy>& kept = {}
-);
+// Of TCP that is forwarded over the main interface: what fits into a tunnel. None: it is not wanted.
+std::optional<netlink::ClampSegments> clamp(const Config& config);
 
 struct Sysctl {
     netlink::Space space = netlink::Space::underlay;

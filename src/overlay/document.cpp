@@ -217,7 +217,7 @@ std::optional<Document> Document::parse(std::string_view given, std::string file
 
 Value Document::root(Problems& problems) const { return {*this, problems, &json_, "", ""}; }
 
-void Value::report(const std::string& text, bool is_warning) const {
+Problem Value::problem(const std::string& text, bool is_warning) const {
     // What is absent is reported where it should have been: at its parent.
     std::string pointer = pointer_;
     auto place = document_->places_.find(pointer);
@@ -226,7 +226,16 @@ void Value::report(const std::string& text, bool is_warning) const {
         place = document_->places_.find(pointer);
     }
     const auto [line, column] = line_and_column(document_->lines_, place->second);
-    problems_->add({document_->file_, line, column, key_, text, is_warning});
+    return {document_->file_, line, column, key_, text, is_warning};
+}
+
+void Value::report(const std::string& text, bool is_warning) const {
+    problems_->add(problem(text, is_warning));
+}
+
+std::string Value::place() const {
+    const Problem here = problem("", false);
+    return here.file + ":" + std::to_string(here.line) + ":" + std::to_string(here.column);
 }
 
 void Value::error(const std::string& text) const { report(text, false); }

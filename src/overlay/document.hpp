@@ -78,6 +78,7 @@ public:
     bool is_null() const { return json_ != nullptr && json_->is_null(); }
     bool is_string() const { return json_ != nullptr && json_->is_string(); }
     bool is_number() const { return json_ != nullptr && json_->is_number_integer(); }
+    bool has_members() const { return json_ != nullptr && json_->is_object(); }
     bool is_array() const { return json_ != nullptr && json_->is_array(); }
 
     std::optional<std::string> string() const;  // not empty, no control characters
@@ -100,8 +101,10 @@ public:
     void error(const std::string& text) const;
     void warning(const std::string& text) const;
     std::string found() const;  // what stands there, for an error
+    std::string place() const;  // where it stands, or should: config.json:20:25
 
 private:
+    Problem problem(const std::string& text, bool is_warning) const;
     void report(const std::string& text, bool is_warning) const;
 
     const Document* document_;

@@ -182,6 +182,11 @@ void Keeper::lost(const netlink::RouteKey& route, Instant now) {
     if (it != entries_.end()) lose(it, now);
 }
 
+void Keeper::lost(const Rule& rule, Instant now) {
+    const auto it = entries_.find(rule);
+    if (it != entries_.end()) lose(it, now);
+}
+
 void Keeper::lost_address(Space space, const std::string& link, const Address& address, Instant now) {
     const LinkAddress first{space, link, address, 0, std::nullopt};
     for (auto it = entries_.lower_bound(first); it != entries_.end(); ++it) {
@@ -351,6 +356,23 @@ std::vector<std::string> Keeper::troubles() const {
     for (const auto& [name, entry] : entries_) {
         if (entry.refused > 0 && out.size() < kTroublesShown)
             out.push_back(netlink::describe(wish_for(entry)) + ": " + entry.why);
+    }
+    return out;
+}
+
+Objects Keeper::present() const {
+    Objects out;
+    for (const auto& [name, entry] : entries_) {
+        if (!entry.wanted || entry.state != State::there) continue;
+        std::visit(
+            base::Overloaded{
+                [&](const Link& link) { out.links.push_back(link); },
+                [&](const LinkAddress& address) { out.addresses.push_back(address); },
+                [&](const Route& route) { out.routes.push_back(route); },
+                [&](const Rule& rule) { out.rules.push_back(rule); },
+            },
+            entry.object
+        );
     }
     return out;
 }

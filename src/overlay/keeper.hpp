@@ -35,6 +35,7 @@ public:
 
     // Notices: somebody took it away. A link takes along what hangs on it.
     void lost(const netlink::RouteKey& route, base::Instant now);
+    void lost(const netlink::Rule& rule, base::Instant now);
     void lost_address(
         netlink::Space space, const std::string& link, const Address& address, base::Instant now
     );
@@ -53,6 +54,7 @@ public:
     }
     bool all_gone() const { return going_ == 0; }  // nothing is left that is to go
     std::vector<std::string> troubles() const;     // what was refused, and why; a few
+    Objects present() const;                       // what is there of what was asked for
 
 private:
     enum class State : std::uint8_t { missing, asked, there };

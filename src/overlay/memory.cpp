@@ -76,11 +76,14 @@ Memory recall(const std::map<std::string, std::string>& remembered) {
             if (auto found = distance(named, value)) memory.distances.push_back(std::move(*found));
         }
     }
-    if (!memory.router_id) return {};  // nobody would know whose the rest is
-    return memory;
+    if (memory.router_id) return memory;
+    Memory of_nobody;  // who said goodbye, but may not have put everything back
+    of_nobody.sysctls = std::move(memory.sysctls);
+    return of_nobody;
 }
 
 Remember remember_router_id(babel::RouterId router_id) { return {kRouterId, hex(router_id)}; }
+Remember forget_router_id() { return {kRouterId, {}}; }
 Remember remember_seqno(babel::SeqNo seqno) { return {kSeqno, std::to_string(seqno)}; }
 Remember remember_hello(const std::string& link, babel::SeqNo next) {
     return {std::string(kHello) + " " + link, std::to_string(next)};

@@ -28,6 +28,7 @@ struct Remember {
     bool operator==(const Remember&) const = default;
 };
 Remember remember_router_id(babel::RouterId router_id);
+Remember forget_router_id();  // nobody is to go on from here
 Remember remember_seqno(babel::SeqNo seqno);
 Remember remember_hello(const std::string& link, babel::SeqNo next);
 Remember forget_hello(const std::string& link);

@@ -1,5 +1,6 @@
 #include "overlay/node.hpp"
 
+#include "overlay/alteration.hpp"
 #include "overlay/node_state.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,8 +13,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kLifetimeMin = 5s, kLifetimeMax = 1h;  // of what a name resolved to
-constexpr Duration kInheritance = 20s;  // until routes of an earlier process have to be Babel's again
-constexpr Duration kGoodbye = 5s;       // for DELETEs, retractions and the kernel's answers on a stop
+constexpr Duration kInheritanceMin = 20s;  // until routes of an earlier process have to be Babel's again
+constexpr Duration kGoodbye = 5s;          // for DELETEs, retractions and the kernel's answers on a stop
+
+}  // namespace
 
 ike::EngineConfig engine_config(const Config& config) {
     ike::EngineConfig out;
@@ -28,6 +31,8 @@ ike::EngineConfig engine_config(const Config& config) {
     out.tells_keys = config.tells_keys;
     return out;
 }
+
+namespace {
 
 // A new router-id each start, but where an earlier process is followed that nobody has missed: our
 // announcements need not be newer than those of an earlier run (RFC 8966 3.2.1).
@@ -77,10 +82,14 @@ void Node::start(Instant now, Actions& out) {
     s.source.start(now);
     s.old_sysctls = s.memory.sysctls;
     if (s.memory.router_id) {
-        s.speaker.resume(s.memory.distances, now);
-        s.inherits_until = now + kInheritance;
+        const Duration patience =
+            std::max<Duration>(kInheritanceMin, s.config.babel.hello_interval.value_or(0s) * 2);
+        s.speaker.resume(s.memory.distances, patience, now);
+        s.inherits_until = now + patience;
     } else if (s.host.remembers) {
         out.push_back(Remember{});
+        for (const auto& [which, value] : s.memory.sysctls)
+            out.push_back(remember_sysctl(which.first, which.second, value));
         out.push_back(remember_router_id(s.speaker.router_id()));
         out.push_back(remember_seqno(s.speaker.seqno()));
     }
@@ -116,6 +125,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     s.set_policies_again();
     s.change_lost_keys();
+    s.remove_again();
     s.drop_adopted();
     if (s.inherits_until && *s.inherits_until <= now) s.drop_inherited();
     s.tell_routes_again(now);
@@ -135,6 +145,7 @@ void Node::tick(Instant now, Actions& out) {
             "stopping took too long: " + std::to_string(unanswered) + " changes unanswered"
         );
         s.pending.clear();
+        s.removals_due.clear();
         s.forwarding = {};
         s.keeper = {};
         s.phase = Phase::cleaning_up;
@@ -159,6 +170,10 @@ std::optional<base::Deadline> Node::deadline() const {
     timer(s.inherits_until, "routes of an earlier process go");
     timer(s.sysctls_due, "sysctls are looked at");
     timer(s.forwarding.again.next(), "a route is told again");
+    timer(
+        s.removals_due.empty() ? std::nullopt : std::optional(s.removals_due.begin()->first),
+        "what has to go is removed again"
+    );
     timer(s.look_again_at, "the kernel is looked at again");
     timer(s.space_due, "the namespace is asked for again");
     timer(s.watching.due, "do the links still carry traffic?");
@@ -182,9 +197,9 @@ void Node::State::handle(BabelDatagram& event) {
 void Node::State::handle(NobodyListens& event) {
     const auto in = babel_interface(event.link);
     if (!in || phase != Phase::running) return;
-    speaker.vacant(*in, event.there, now, babel_actions);
+    const bool is_waited_for = speaker.vacant(*in, event.there, now, babel_actions);
     const auto tunnel = tunnels.find(*in);
-    if (tunnel == tunnels.end()) return;
+    if (tunnel == tunnels.end() || !is_waited_for) return;
     tunnel->second.unanswered_since.reset();
     engine.traffic_seen(*in, now);
 }
@@ -233,6 +248,8 @@ void Node::State::stop_asked(const Request& request) {
     Stop stop{keep != body.end() && keep->get<bool>()};
     if (stop.keep && !host.kernel_datapath)
         return refuse(409, "the data plane is the daemon's own, and ends with it: nothing can be kept");
+    if (stop.keep && host.is_managed)
+        return refuse(409, "the service manager would keep nothing: restart the service instead");
     awaiting_stop.insert(request.id);
     handle(stop);
 }
@@ -240,19 +257,20 @@ void Node::State::stop_asked(const Request& request) {
 // As if it were killed, but for those who wait to hear of it.
 void Node::State::leave_all() {
     say(base::Level::info, "stopping; traffic flows on");
-    phase = Phase::stopped;
-    for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
-    for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
-    out->push_back(Stopped{{}, true});
+    end(Stopped{{}, true});
 }
 
 void Node::State::handle(Stop& event) {
     if (phase == Phase::saying_goodbye || phase == Phase::cleaning_up) return;
-    if (event.keep && host.kernel_datapath && phase == Phase::running) return leave_all();
+    const bool is_same = !event.next || refused_changes(config, *event.next).empty();
+    const bool began = phase == Phase::starting || phase == Phase::running;
+    if (event.keep && host.kernel_datapath && began && is_same) return leave_all();
+    if (!is_same)
+        say(base::Level::info, "the next start will be another node's, or elsewhere: nothing is kept");
     say(base::Level::info, "stopping");
     phase = Phase::saying_goodbye;
     give_up_at = now + kGoodbye;
-    if (host.remembers) out->push_back(Remember{});  // everybody is told that this is the end
+    if (host.remembers) out->push_back(forget_router_id());  // everybody is told that this is the end
     speaker.stop(now, babel_actions);
     engine.stop(now, ike_actions);
     drain();

@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -48,6 +49,14 @@ struct RegistryChanged {
     Registry registry;
     RequestId answer_to = 0;    // 0: nobody waits
     const char* from = "load";  // or file, url, copy, stdin: how it came
+    bool is_trial = false;      // nothing is changed: the answer is what would be
+};
+// Another configuration. What lasts (overlay/alteration.hpp) must be as it is, or nothing of it is applied;
+// then the registry's source is read again.
+struct ConfigChanged {
+    Config config;
+    RequestId answer_to = 0;  // 0: nobody waits
+    bool is_trial = false;    // as above
 };
 struct RegistryTouched {};  // its file, by somebody who may not be done
 struct RereadRegistry {};   // somebody wants it
@@ -59,6 +68,8 @@ struct Resolved {
 };
 struct Stop {
     bool keep = false;  // what the kernel has goes on carrying traffic, and nobody is told
+    std::optional<Config> next =
+        {};  // of the next start, where it is known: nothing is kept for another node
 };
 using Event = std::variant<
     IkeDatagram,
@@ -67,6 +78,7 @@ using Event = std::variant<
     netlink::Notice,
     Request,
     RegistryChanged,
+    ConfigChanged,
     RegistryTouched,
     RereadRegistry,
     RegistryLooked,
@@ -96,6 +108,12 @@ struct Resolve {
     std::string hostname;
     Family family;
 };
+// What the shell has of a configuration that is in use from now on.
+struct Configured {
+    std::string log_level;
+    LogFormat log_format = LogFormat::text;
+    std::set<IkePort> ike;
+};
 struct RunUpdown {
     std::string interface;  // scripts of one tunnel are run one after the other
     std::string script;
@@ -121,6 +139,7 @@ using Action = std::variant<
     Answer,
     Resolve,
     LookAtRegistry,
+    Configured,
     RunUpdown,
     TellKeys,
     Remember,
@@ -134,8 +153,9 @@ struct Host {
     std::vector<Address> local_addresses;  // of the underlay, for endpoints given as a range
     std::string version;
     int pid = 0;
-    std::string registry_source = {};                    // a file or a URL; empty: none
-    bool remembers = false;                              // performs Remember
+    std::string registry_source = {};  // a file or a URL; empty: none
+    bool remembers = false;            // performs Remember
+    bool is_managed = false;           // by somebody who lets go of all it holds for us when we end unasked
     std::map<std::string, std::string> remembered = {};  // by an earlier process that was not stopped
     bool operator==(const Host&) const = default;
 };

@@ -58,19 +58,26 @@ void Node::State::drop_adopted() {
 }
 
 void Node::State::drop_adopted(Tunnel& tunnel) {
-    adopted_until.stop(tunnel.pairing.if_id);
+    const std::uint32_t if_id = tunnel.pairing.if_id;
+    adopted_until.stop(if_id);
+    const bool is_last = tunnel.current && is_adopted(*tunnel.current);
     const auto first = tunnel.children.lower_bound(kFirstAdopted);
+    const Child last = first == tunnel.children.end() ? Child{} : first->second;
     for (auto it = first; it != tunnel.children.end(); ++it) {
         const Child& child = it->second;
-        change(netlink::RemoveSa{child.in, child.in_source}, {Purpose::Kind::clean_up});
-        change(netlink::RemoveSa{child.out, child.out_source}, {Purpose::Kind::clean_up});
+        remove(netlink::RemoveSa{child.in, child.in_source});
+        remove(netlink::RemoveSa{child.out, child.out_source});
         metering.ends(child.in);
         metering.ends(child.out);
-        engine.released(child.in.spi);
+        engine.released(if_id, child.in.spi);
     }
     tunnel.children.erase(first, tunnel.children.end());
-    if (!tunnel.current || !is_adopted(*tunnel.current)) return;
+    // Where such a peer was last, is no longer known to be where it is.
+    if (!tunnel.pairing.peer.remote_endpoint) engine.connect(tunnel.pairing.peer, now, ike_actions);
+    if (!is_last) return;
     goes_down(tunnel);
+    resolve_soon(if_id);
+    run_updown(tunnel, false, last.in.destination, last.in_source);
 }
 
 }  // namespace aronet::overlay

@@ -23,6 +23,36 @@ netlink::ChangeId Node::State::change(netlink::Wish wish, Purpose purpose) {
     return id;
 }
 
+void Node::State::remove(Removal what, unsigned refused) {
+    Purpose purpose{Purpose::Kind::clean_up};
+    purpose.removal = what;
+    purpose.refused = refused;
+    std::visit([&](auto& wish) { change(std::move(wish), std::move(purpose)); }, what);
+}
+
+void Node::State::remove_again() {
+    while (!removals_due.empty() && removals_due.begin()->first <= now) {
+        auto due = removals_due.extract(removals_due.begin());
+        auto& [what, refused] = due.mapped();
+        if (!is_in_use(what)) remove(std::move(what), refused);
+    }
+}
+
+// An SA may have been moved back, a tunnel have come up again.
+bool Node::State::is_in_use(const Removal& what) const {
+    if (phase == Phase::cleaning_up) return false;
+    if (const auto* policies = std::get_if<netlink::RemovePolicies>(&what)) {
+        const auto tunnel = tunnels.find(policies->if_id);
+        return tunnel != tunnels.end() && tunnel->second.current;
+    }
+    const auto* sa = std::get_if<netlink::RemoveSa>(&what);
+    return sa != nullptr && std::ranges::any_of(tunnels, [&](const auto& tunnel) {
+               return std::ranges::any_of(tunnel.second.children, [&](const auto& child) {
+                   return child.second.in == sa->id || child.second.out == sa->id;
+               });
+           });
+}
+
 // Without it there is no overlay: at a start somebody is there to read why.
 void Node::State::main_link_answered(const netlink::Done& done) {
     main_link_made = main_link_made || done.error == 0;
@@ -70,6 +100,11 @@ void Node::State::answered(const netlink::Done& done) {
         return look_again();  // nothing is known of it
     }
     if (done.error == 0) return;
+    if (purpose.removal)
+        removals_due.emplace(
+            now + pause_after(purpose.refused + 1), std::pair(*purpose.removal, purpose.refused + 1)
+        );
+    if (purpose.refused > 0) return;  // it was said
     const std::string line = purpose.words + ": " + done.text;
     if (purpose.kind == Purpose::Kind::sysctl) {
         // A kernel without SRv6 or VRF has not all of them.
@@ -103,8 +138,8 @@ void Node::State::sa_answered(const Purpose& purpose, const netlink::Done& done)
     }
     if (--c.unanswered > 0) return;
     if (!c.failed) return engine.installed(purpose.child, now, ike_actions);
-    change(netlink::RemoveSa{c.in, c.in_source}, {Purpose::Kind::clean_up});
-    change(netlink::RemoveSa{c.out, c.out_source}, {Purpose::Kind::clean_up});
+    remove(netlink::RemoveSa{c.in, c.in_source});
+    remove(netlink::RemoveSa{c.out, c.out_source});
     tunnel->second.children.erase(child);
     engine.refused(purpose.child, now, ike_actions);
 }
@@ -173,6 +208,10 @@ void Node::State::notice(const netlink::LinkAltered& altered) {
 
 void Node::State::notice(const netlink::RouteLost& lost) {
     if (phase == Phase::running && !route_lost(lost.key)) keeper.lost(lost.key, now);
+}
+
+void Node::State::notice(const netlink::RuleLost& lost) {
+    if (phase == Phase::running) keeper.lost(lost.rule, now);
 }
 
 // Its numbers went with it: the same keys may never be used again (RFC 4106 section 3.1), so there have to be
@@ -265,11 +304,17 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
     // see.
     if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
-    const auto planned = pairings(config, registry, host.local_addresses);
+    std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     if (host.kernel_datapath) left = legacies(snapshot, planned);
-    for (netlink::Wish& wish : clean_up(snapshot, config, planned, left))
-        change(std::move(wish), {Purpose::Kind::clean_up});
-    keeper.want(desired(config, registry, planned), now);
+    for (const netlink::Wish& wish : clean_up(snapshot, config, planned, left)) {
+        if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
+        if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
+    }
+    // Of an earlier run's: such a SID is only where VRFs are strict.
+    strict_vrf = std::ranges::any_of(snapshot.routes, [](const netlink::Route& route) {
+        return std::holds_alternative<netlink::Seg6LocalEndDt46>(route.encap);
+    });
+    keeper.want(desired(config, registry, planned, strict_vrf), now);
     Objects there = found(snapshot, config);
     compare_routes(there);
     keeper.found(there, looked_as, now, true);
@@ -278,11 +323,14 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     tell_routes();
     phase = Phase::running;
     look_at_sysctls();
+    if (const auto segments = clamp(config)) change(*segments, {Purpose::Kind::sysctl});
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
     follow_all();
-    apply_registry(std::exchange(registry, {}));
+    speaker.accept_only(holders, now, babel_actions);
+    apply(std::exchange(registry, {}), std::move(planned));
     left.clear();
+    if (auto next = std::exchange(next_config, {})) handle(*next);
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
@@ -314,12 +362,10 @@ void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
             if (child.changed_as < looked_as && !is_whole) lost_sa(tunnel, child);
         }
         if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);
-        if (!tunnel.current && policies.contains(if_id))
-            change(netlink::RemovePolicies{if_id}, {Purpose::Kind::clean_up});
+        if (!tunnel.current && policies.contains(if_id)) remove(netlink::RemovePolicies{if_id});
     }
     for (const auto& sa : snapshot.sas) {
-        if (tunnels.contains(sa.if_id) && !known.contains(sa.id))
-            change(netlink::RemoveSa{sa.id, sa.source}, {Purpose::Kind::clean_up});
+        if (tunnels.contains(sa.if_id) && !known.contains(sa.id)) remove(netlink::RemoveSa{sa.id, sa.source});
     }
 }
 
@@ -358,7 +404,10 @@ void Node::State::notice(const netlink::SysctlValue& value) {
         }
         return;
     }
-    if (value.value == wanted->second.value) return;
+    if (value.value == wanted->second.value) {
+        if (value.key == kStrictVrf) vrf_is_strict();
+        return;
+    }
     if (config.sysctl == SysctlChoice::check) {
         const bool inside = value.space == netlink::Space::overlay;
         const std::string where = inside ? " in the namespace " + config.netns_name : "";
@@ -369,6 +418,14 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     }
     keep_old(value);
     change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl});
+    if (value.key == kStrictVrf) change(netlink::GetSysctl{value.space, value.key}, {Purpose::Kind::sysctl});
+}
+
+// Now there are SIDs that there could not be before.
+void Node::State::vrf_is_strict() {
+    if (std::exchange(strict_vrf, true) || phase != Phase::running) return;
+    keeper.want(desired(config, registry, pairings(config, registry, host.local_addresses), true), now);
+    keep();
 }
 
 // Also for a process that goes on in our place: it is the last one that puts it back.
@@ -381,10 +438,10 @@ void Node::State::begin_clean_up() {
     phase = Phase::cleaning_up;
     const Purpose quiet{Purpose::Kind::clean_up};
     for (auto& [if_id, tunnel] : tunnels) {
-        if (tunnel.current || !tunnel.children.empty()) change(netlink::RemovePolicies{if_id}, quiet);
+        if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id});
         for (const auto& [id, child] : tunnel.children) {
-            change(netlink::RemoveSa{child.in, child.in_source}, quiet);
-            change(netlink::RemoveSa{child.out, child.out_source}, quiet);
+            remove(netlink::RemoveSa{child.in, child.in_source});
+            remove(netlink::RemoveSa{child.out, child.out_source});
         }
     }
     tell_routes_again(Instant::max());
@@ -401,18 +458,24 @@ void Node::State::begin_clean_up() {
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);
         }
     }
-    if (config.mode == Mode::netns) change(netlink::RemoveNamespace{config.netns_name}, quiet);
+    if (config.mode == Mode::netns) remove(netlink::RemoveNamespace{config.netns_name});
 }
 
 void Node::State::end_if_clean() {
     if (phase == Phase::saying_goodbye && engine.stopped()) begin_clean_up();
-    const bool is_clean = pending.empty() && forwarding.idle() && keeper.all_gone();
+    const bool is_clean = pending.empty() && removals_due.empty() && forwarding.idle() && keeper.all_gone();
     if (phase != Phase::cleaning_up || !is_clean) return;
-    phase = Phase::stopped;
     give_up_at.reset();
+    end(Stopped{failure});
+}
+
+void Node::State::end(Stopped how) {
+    phase = Phase::stopped;
     for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
+    for (const auto& [id, changed] : std::exchange(awaiting_registry, {})) refuse(id, 503, "stopping");
+    if (next_config) refuse(next_config->answer_to, 503, "stopping");
     for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
-    out->push_back(Stopped{failure});
+    out->push_back(std::move(how));
 }
 
 }  // namespace aronet::overlay

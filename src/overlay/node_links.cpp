@@ -4,6 +4,7 @@
 #include "overlay/node_state.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace aronet::overlay {
 namespace {
@@ -44,20 +45,24 @@ const InterfaceRule* Node::State::rule_for(const std::string& link) const {
     return rule == rules.end() ? nullptr : &*rule;
 }
 
-// Brings Babel on an ordinary interface to where the interface is now.
+// Brings Babel on an ordinary interface to where the interface, and the configuration, are now.
 void Node::State::follow(const std::string& name) {
     const InterfaceRule* rule = rule_for(name);
-    if (rule == nullptr || phase != Phase::running) return;
-    const auto seen = sightings.links().find(name);
     const auto at = ordinary.find(name);
+    if ((rule == nullptr && at == ordinary.end()) || phase != Phase::running) return;
+    const auto seen = sightings.links().find(name);
     std::optional<babel::InterfaceConfig> running, wanted;
     if (at != ordinary.end()) running = at->second.running;
-    if (seen != sightings.links().end()) wanted = runnable(*rule, seen->second, running);
-    if (running && wanted && running->link_local == wanted->link_local) {
-        at->second.running.mtu = wanted->mtu;
-        at->second.running.v4 = wanted->v4;
-        speaker.change_interface(at->second.id, wanted->mtu, wanted->v4, now, babel_actions);
-        return;
+    if (rule != nullptr && seen != sightings.links().end()) wanted = runnable(*rule, seen->second, running);
+    if (wanted) {
+        wanted->imports = filter_of(rule->as.imports, config.babel.imports, name);
+        wanted->exports = filter_of(rule->as.exports, config.babel.exports, name);
+    }
+    if (running == wanted) return;
+    const auto kept = [](const babel::InterfaceConfig& c) { return std::tie(c.link_local, c.type); };
+    if (running && wanted && kept(*running) == kept(*wanted)) {
+        at->second.running = *wanted;
+        return speaker.configure(at->second.id, *wanted, now, babel_actions);
     }
     if (running) {
         leave_link(at->second.id, name);
@@ -66,17 +71,14 @@ void Node::State::follow(const std::string& name) {
         ordinary.erase(at);
         say(base::Level::info, name + " is left by Babel");
     }
-    if (!wanted) return;
-    run_on(name, *rule, std::move(*wanted));
+    if (wanted) run_on(name, std::move(*wanted));
 }
 
-void Node::State::run_on(const std::string& name, const InterfaceRule& rule, babel::InterfaceConfig wanted) {
+void Node::State::run_on(const std::string& name, babel::InterfaceConfig wanted) {
     babel::InterfaceId id = kOrdinaryIdMin;
     while (ordinary_names.contains(id)) ++id;
     ordinary_names.emplace(id, name);
     ordinary.emplace(name, Ordinary{id, wanted, now});
-    wanted.imports = filter_of(rule.as.imports, config.babel.imports, name);
-    wanted.exports = filter_of(rule.as.exports, config.babel.exports, name);
     wanted.next_hello = next_hello(name);
     want_sysctls({rp_filter_of(config, name)});
     out->push_back(ListenBabel{name});

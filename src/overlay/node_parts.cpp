@@ -72,8 +72,8 @@ void Node::State::translate(ike::ChildDown& action) {
     want_counters();  // a last time, before they are gone
     metering.ends(action.in);
     metering.ends(action.out);
-    change(netlink::RemoveSa{action.in, action.in_source}, {Purpose::Kind::clean_up});
-    change(netlink::RemoveSa{action.out, action.in.destination}, {Purpose::Kind::clean_up});
+    remove(netlink::RemoveSa{action.in, action.in_source});
+    remove(netlink::RemoveSa{action.out, action.in.destination});
     const auto found = tunnels.find(action.peer);
     if (found == tunnels.end()) return;
     Tunnel& tunnel = found->second;
@@ -91,7 +91,7 @@ void Node::State::goes_down(Tunnel& tunnel) {
     tunnel.since = now;
     tunnel.trust = ike::Trust::full;  // Babel forgets the link, and with it what was held against it
     tunnel.unanswered_since.reset();
-    change(netlink::RemovePolicies{tunnel.pairing.if_id}, {Purpose::Kind::clean_up});
+    remove(netlink::RemovePolicies{tunnel.pairing.if_id});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
@@ -128,10 +128,8 @@ void Node::State::translate(const ike::ChildMoved& action) {
                 action.remote.to_string());
         set_policies(tunnel, action.child);
     }
-    if (before.in != child.in)
-        change(netlink::RemoveSa{before.in, before.in_source}, {Purpose::Kind::clean_up});
-    if (before.out != child.out)
-        change(netlink::RemoveSa{before.out, before.out_source}, {Purpose::Kind::clean_up});
+    if (before.in != child.in) remove(netlink::RemoveSa{before.in, before.in_source});
+    if (before.out != child.out) remove(netlink::RemoveSa{before.out, before.out_source});
 }
 
 void Node::State::translate(const ike::Doubted& action) {
@@ -188,6 +186,13 @@ void Node::State::update_routing(Tunnel& tunnel) {
         if (phase == Phase::running) leave_link(tunnel.pairing.if_id, tunnel.pairing.interface);
         return;
     }
+    babel::InterfaceConfig interface = babel_config(tunnel);
+    interface.next_hello = next_hello(tunnel.pairing.interface);
+    out->push_back(ListenBabel{tunnel.pairing.interface});
+    speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
+}
+
+babel::InterfaceConfig Node::State::babel_config(const Tunnel& tunnel) const {
     babel::InterfaceConfig interface;
     interface.link_local = tunnel.pairing.link_local;
     constexpr unsigned kCostMax = babel::kInfinity - 1;
@@ -199,14 +204,12 @@ void Node::State::update_routing(Tunnel& tunnel) {
     interface.rtt_min = config.babel.rtt_min;
     interface.rtt_max = config.babel.rtt_max;
     interface.mtu = config.mtu;
-    interface.next_hello = next_hello(tunnel.pairing.interface);
     interface.bounded = config.babel.only_registered_prefixes;
     interface.routes_max = config.babel.max_routes;
     const std::string peer = tunnel.peer_name();
     interface.imports = babel::rules_for(config.babel.imports, tunnel.pairing.interface, peer);
     interface.exports = babel::rules_for(config.babel.exports, tunnel.pairing.interface, peer);
-    out->push_back(ListenBabel{tunnel.pairing.interface});
-    speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
+    return interface;
 }
 
 // As strongSwan does it for the two pairs of selectors of such a CHILD_SA: once for IPv4, once for IPv6,

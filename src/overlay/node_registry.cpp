@@ -57,22 +57,36 @@ std::string describe_difference(const Registry& before, const Registry& after) {
 }  // namespace
 
 void Node::State::handle(RegistryChanged& event) {
-    if (!takes_registries()) {
-        if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 503, R"({"error":"stopping"})"});
-        return;
+    if (!takes_registries()) return refuse(event.answer_to, 503, "stopping");
+    if (event.is_trial) {
+        auto answer = nlohmann::json::parse(describe_difference(registry, event.registry));
+        answer["schema"] = "aronet.plan/1";
+        answer["changes"] = plan_for(config, event.registry);
+        return out->push_back(Answer{event.answer_to, 200, answer.dump()});
     }
-    const std::string difference = describe_difference(registry, event.registry);
-    if (!registry_since || event.registry.version != registry.version) registry_since = now;
-    registry_from = event.from;
-    if (phase == Phase::starting) {
-        registry = std::move(event.registry);
-    } else {
-        Registry next = std::move(event.registry);
-        keeper.want(desired(config, next, pairings(config, next, host.local_addresses)), now);
-        keep();  // tunnels have their links before anything is done with them
-        apply_registry(std::move(next));
-    }
+    const std::string difference = change_registry(std::move(event.registry), event.from);
     if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 200, difference});
+}
+
+// What has changed, for whoever asked for it.
+std::string Node::State::change_registry(Registry next, const char* from) {
+    std::string difference = describe_difference(registry, next);
+    if (!registry_since || next.version != registry.version) registry_since = now;
+    registry_from = from;
+    if (phase == Phase::starting) {
+        registry = std::move(next);
+        return difference;
+    }
+    // Whoever looks for news often finds none mostly. Of the names in it there may be some.
+    if (next == registry) {
+        resolve_names();
+        return difference;
+    }
+    std::vector<Pairing> planned = pairings(config, next, host.local_addresses);
+    keeper.want(desired(config, next, planned, strict_vrf), now);
+    keep();  // tunnels have their links before anything is done with them
+    apply(std::move(next), std::move(planned));
+    return difference;
 }
 
 void Node::State::look_at_source() {
@@ -89,17 +103,19 @@ void Node::State::handle(RereadRegistry&) {
 void Node::State::handle(RegistryLooked& event) {
     std::vector<base::Note> notes;
     source.handle(event, now, notes);
-    out->insert(out->end(), notes.begin(), notes.end());
-    if (!event.registry || !takes_registries()) return;
-    const char* from = event.is_copy ? "copy" : source.is_url() ? "url" : "file";
-    const std::string nodes = std::to_string(event.registry->nodes.size());
-    say(base::Level::info, source.name() + ": a registry of " + nodes + " nodes, from the " + from);
-    RegistryChanged changed{std::move(*event.registry), 0, from};
-    handle(changed);
+    say_all(notes);
+    std::string difference;
+    if (event.registry && takes_registries()) {
+        const char* from = event.is_copy ? "copy" : source.is_url() ? "url" : "file";
+        const std::string nodes = std::to_string(event.registry->nodes.size());
+        say(base::Level::info, source.name() + ": a registry of " + nodes + " nodes, from the " + from);
+        difference = change_registry(std::move(*event.registry), from);
+    }
+    if (!event.is_copy && !source.is_asked()) registry_looked_again(difference, event);
 }
 
 // The kernel objects have been asked for; this is about tunnels and routing.
-void Node::State::apply_registry(Registry next) {
+void Node::State::apply(Registry next, std::vector<Pairing> planned) {
     registry = std::move(next);
     const auto own =
         std::find_if(registry.nodes.begin(), registry.nodes.end(), [&](const RegistryNode& node) {
@@ -113,36 +129,39 @@ void Node::State::apply_registry(Registry next) {
             "the registry has other \"connect\" rules of this node than its configuration: others may try in "
             "vain (`aronet pub` prints the entry)");
     }
-    std::map<std::uint32_t, Pairing> planned;
-    for (Pairing& pairing : pairings(config, registry, host.local_addresses))
-        planned.emplace(pairing.if_id, std::move(pairing));
-    std::vector<std::uint32_t> gone;
-    for (const auto& [if_id, tunnel] : tunnels) {
-        if (!planned.contains(if_id)) gone.push_back(if_id);
-    }
+    std::set<std::uint32_t> gone;
+    for (const auto& [if_id, tunnel] : tunnels) gone.insert(if_id);
+    for (const Pairing& pairing : planned) gone.erase(pairing.if_id);
     for (const std::uint32_t if_id : gone) forget(if_id);
-    holders = holders_of(registry);
-    speaker.accept_only(holders, now, babel_actions);
-    if (!claims_due) look_at_claims();
-    for (auto& [if_id, pairing] : planned) {
-        const auto [it, is_new] = tunnels.try_emplace(if_id);
-        Tunnel& tunnel = it->second;
-        if (!is_new && tunnel.pairing == pairing) continue;
-        tunnel.pairing = std::move(pairing);
-        if (is_new) {
-            tunnel.since = now;
-            by_interface[tunnel.pairing.interface] = if_id;
-        }
-        const auto legacy = is_new ? left.find(if_id) : left.end();
-        if (legacy != left.end()) take_over(tunnel, legacy->second);
-        connect(tunnel);
-        if (legacy != left.end()) find_again(tunnel, legacy->second);
+    if (babel::Holders next_holders = holders_of(registry); next_holders != holders) {
+        holders = std::move(next_holders);
+        speaker.accept_only(holders, now, babel_actions);
     }
+    if (!claims_due) look_at_claims();
+    for (Pairing& pairing : planned) pair(tunnels[pairing.if_id], std::move(pairing));
     resolve_names();
     drain();
 }
 
-void Node::State::connect(Tunnel& tunnel) { engine.connect(tunnel.pairing.peer, now, ike_actions); }
+// Only what is another is touched.
+void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
+    const Pairing before = std::exchange(tunnel.pairing, std::move(wanted));
+    const Pairing& pairing = tunnel.pairing;
+    if (before == pairing) return;
+    const bool is_new = before.interface.empty();
+    const auto legacy = is_new ? left.find(pairing.if_id) : left.end();
+    if (is_new) {
+        tunnel.since = now;
+        by_interface[pairing.interface] = pairing.if_id;
+    }
+    if (legacy != left.end()) take_over(tunnel, legacy->second);
+    const auto peer = [](const Pairing& p) { return std::tie(p.peer, p.hostname, p.remote_port); };
+    if (peer(before) != peer(pairing)) engine.connect(pairing.peer, now, ike_actions);
+    if (legacy != left.end()) find_again(tunnel, legacy->second);
+    if (is_new || !tunnel.on_babel || before.link_local == pairing.link_local) return;
+    leave_link(pairing.if_id, pairing.interface);
+    speaker.add_interface(pairing.if_id, babel_config(tunnel), now, babel_actions);
+}
 
 void Node::State::forget(std::uint32_t if_id) {
     Tunnel& tunnel = tunnels.at(if_id);

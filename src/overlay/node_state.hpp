@@ -6,6 +6,7 @@
 #include "base/timers.hpp"
 #include "ike/engine.hpp"
 #include "overlay/keeper.hpp"
+#include "overlay/legacy.hpp"
 #include "overlay/metering.hpp"
 #include "overlay/node.hpp"
 #include "overlay/sightings.hpp"
@@ -16,6 +17,9 @@
 #include <set>
 
 namespace aronet::overlay {
+
+// What is to go, whatever the kernel says at first.
+using Removal = std::variant<netlink::RemoveSa, netlink::RemovePolicies, netlink::RemoveNamespace>;
 
 // Why a change was asked for: decides what its answer means.
 struct Purpose {
@@ -36,6 +40,8 @@ struct Purpose {
     std::uint32_t if_id = 0;
     ike::ChildId child = 0;
     std::string words;  // for a line in the log when it fails
+    std::optional<Removal> removal = {};
+    unsigned refused = 0;  // the removal, so far
 };
 
 struct Ordinary {  // an interface beside the tunnels, while Babel runs on it
@@ -64,6 +70,7 @@ struct Forwarding {
 };
 
 bool is_adopted(ike::ChildId id);
+ike::EngineConfig engine_config(const Config& config);
 
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
 
@@ -77,6 +84,7 @@ struct Node::State {
     void handle(netlink::Notice& event);
     void handle(Request& event);
     void handle(RegistryChanged& event);
+    void handle(ConfigChanged& event);
     void handle(RegistryTouched&) { source.touched(now); }
     void handle(RereadRegistry&);
     void handle(RegistryLooked& event);
@@ -115,6 +123,7 @@ struct Node::State {
     std::optional<babel::SeqNo> next_hello(const std::string& link);
     void leave_link(babel::InterfaceId id, const std::string& link);
     void goes_down(Tunnel& tunnel);
+    babel::InterfaceConfig babel_config(const Tunnel& tunnel) const;
     void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
 
     // --- Babel's routes on their way to the kernel (node_routes.cpp)
@@ -141,6 +150,9 @@ struct Node::State {
     // --- the kernel (node_kernel.cpp)
     netlink::ChangeId change(netlink::Wish wish, Purpose purpose);
     netlink::ChangeId give(netlink::Wish wish);
+    void remove(Removal what, unsigned refused = 0);
+    void remove_again();
+    bool is_in_use(const Removal& what) const;
     void keep();
     void main_link_answered(const netlink::Done& done);
     void answered(const netlink::Done& done);
@@ -153,6 +165,7 @@ struct Node::State {
     void notice(const netlink::LinkDown& down);
     void notice(const netlink::LinkAltered& altered);
     void notice(const netlink::RouteLost& lost);
+    void notice(const netlink::RuleLost& lost);
     void notice(const netlink::SaLost& lost);
     void notice(const netlink::PoliciesLost& lost);
     void notice(const netlink::SaExpiring& expiring);
@@ -170,6 +183,7 @@ struct Node::State {
     void change_lost_keys();
     void set_policies_again();
     void look_at_sysctls();
+    void vrf_is_strict();
     void compare(const netlink::Snapshot& snapshot);
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
@@ -177,6 +191,7 @@ struct Node::State {
     void keep_old(const netlink::SysctlValue& value);
     void begin_clean_up();
     void end_if_clean();
+    void end(Stopped how);
 
     // --- where this host is in the underlay (node_underlay.cpp)
     bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
@@ -193,18 +208,27 @@ struct Node::State {
     // --- registry (node_registry.cpp)
     bool takes_registries() const { return phase == Phase::starting || phase == Phase::running; }
     void look_at_source();
-    void apply_registry(Registry next);
-    void connect(Tunnel& tunnel);
+    std::string change_registry(Registry next, const char* from);
+    void apply(Registry next, std::vector<Pairing> planned);
+    void pair(Tunnel& tunnel, Pairing wanted);
     void forget(std::uint32_t if_id);
     void resolve_names();
     bool is_wanted(const std::pair<std::string, Family>& name) const;
     void resolve_soon(std::uint32_t if_id);
 
+    // --- another configuration (node_config.cpp)
+    void apply(Config next);
+    void change_install_rules(babel::Rules<Installation> next);
+    void want_registry_again(RequestId answer_to, std::vector<std::string> changed);
+    void registry_looked_again(const std::string& difference, const RegistryLooked& looked);
+    void refuse(RequestId answer_to, int status, const std::string& error);
+    std::vector<std::string> plan_for(const Config& wanted, const Registry& next) const;
+
     // --- ordinary interfaces, what is announced (node_links.cpp)
     const InterfaceRule* rule_for(const std::string& link) const;
     void follow(const std::string& name);
     void follow_all();
-    void run_on(const std::string& name, const InterfaceRule& rule, babel::InterfaceConfig wanted);
+    void run_on(const std::string& name, babel::InterfaceConfig wanted);
     babel::MetricRules filter_of(
         const babel::MetricRules& of_interface, const babel::MetricRules& of_all, const std::string& name
     ) const;
@@ -267,6 +291,7 @@ struct Node::State {
     std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
     std::set<std::string> lost_links;                              // to somebody else; asked for again
     Keeper keeper;
+    bool strict_vrf = false;  // as far as is known
     Forwarding forwarding;
     std::map<babel::Destination, netlink::Route> inherited;  // routes of an earlier process, as they are
     std::optional<Instant> inherits_until;
@@ -291,9 +316,12 @@ struct Node::State {
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
+    std::optional<ConfigChanged> next_config;                         // that came before the start was done
+    std::map<RequestId, std::vector<std::string>> awaiting_registry;  // and the keys that were changed before
     std::set<RequestId> awaiting_stop;
     // By if_id: policies that were refused, or removed by somebody; tunnels whose SAs were.
     base::Timers<std::uint32_t> policies_due, keys_due;
+    std::multimap<Instant, std::pair<Removal, unsigned>> removals_due;  // refused, so often
     base::Drops meddling;                // of somebody, with SAs and policies: told of once a minute
     std::optional<Instant> sysctls_due;  // to be looked at again
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again

@@ -1,3 +1,4 @@
+#include "overlay/alteration.hpp"
 #include "overlay/parse.hpp"
 
 #include <algorithm>
@@ -9,6 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr const char* kCannotCarry = "needs a \"network\", and another mode than \"none\"";
 constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
 
 void read_private_key(const Value& value, const ReadKey& read_key, Config& config) {
@@ -140,11 +142,11 @@ void read_runtime(const Value& daemon, Config& config) {
 void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     if (daemon.is_absent()) return daemon.warning("is missing: there is no overlay to put anything in");
     if (!daemon.is_object()) return;
-    daemon.warn_of_unknown({"prefixs",      "prefixes",  "extra_network", "network",   "ifname",
-                            "route_table",  "use_netns", "mode",          "extra_ip",  "netns_name",
-                            "runtime_dir",  "state_dir", "charon_path",   "bird_path", "birdc_path",
-                            "swanctl_path", "mtu",       "datapath",      "sysctl",    "seccomp",
-                            "core_dumps"});
+    daemon.warn_of_unknown({"prefixs",      "prefixes",   "extra_network", "network",        "ifname",
+                            "route_table",  "use_netns",  "mode",          "extra_ip",       "netns_name",
+                            "runtime_dir",  "state_dir",  "charon_path",   "bird_path",      "birdc_path",
+                            "swanctl_path", "mtu",        "datapath",      "sysctl",         "seccomp",
+                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport", "clamp_mss"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -157,9 +159,19 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     read_mode(daemon, config);
     config.route_table = config.mode == Mode::vrf ? 128 : 254;
     read_number(daemon.member("route_table"), 1, 0xfffffffe, config.route_table);
+    const Value host_table = daemon.member("host_table");
+    read_number(host_table, 1, 0xfffffffe, config.host_table);
+    if (config.mode == Mode::vrf && config.host_table == config.route_table)
+        host_table.error("is the VRF's table: packets would not find the way into it");
+    config.fwmark = read_mark(daemon.member("fwmark")).value_or(config.fwmark);
     read_extra_ip(daemon.member("extra_ip"), config);
     read_runtime(daemon, config);
     read_number(daemon.member("mtu"), 1280, 65535, config.mtu);
+    const Value transport = daemon.member("ipv4_transport");
+    if (!transport.is_absent())
+        config.ipv4_transport = static_cast<Ipv4Transport>(transport.one_of({"via6", "srv6"}).value_or(0));
+    const bool can_carry = config.mode != Mode::none && config.network;
+    if (config.ipv4_transport == Ipv4Transport::srv6 && !can_carry) transport.error(kCannotCarry);
     const Value datapath = daemon.member("datapath"), sysctl = daemon.member("sysctl");
     if (!datapath.is_absent()) {
         config.datapath =
@@ -167,6 +179,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     }
     if (!sysctl.is_absent())
         config.sysctl = static_cast<SysctlChoice>(sysctl.one_of({"apply", "check"}).value_or(0));
+    const Value clamps = daemon.member("clamp_mss");
+    if (!clamps.is_absent()) config.clamp_mss = clamps.boolean().value_or(true);
     const Value dumps = daemon.member("core_dumps");
     if (!dumps.is_absent()) config.core_dumps = dumps.boolean().value_or(false);
 }
@@ -241,6 +255,17 @@ void read_names(const Value& root, bool has_tunnels, Config& config) {
     config.common_name = read_name(find("common_name")).value_or("");
 }
 
+// By its name, with dots.
+std::string place_of(const Value& root, const std::string& name) {
+    Value value = root;
+    for (std::size_t begin = 0; begin < name.size() && value.has_members();) {
+        const std::size_t end = std::min(name.find('.', begin), name.size());
+        value = value.member(name.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return value.place();
+}
+
 // None: a router of Babel without tunnels.
 void read_endpoints(const Value& endpoints, Config& config) {
     if (endpoints.is_absent()) return;
@@ -264,6 +289,7 @@ std::optional<Config> parse_config(
          "endpoints",
          "connect",
          "exit",
+         "segments",
          "babel",
          "ike",
          "registry",
@@ -280,12 +306,16 @@ std::optional<Config> parse_config(
     read_registry_source(root.member("registry"), config.registry);
     config.connect = read_connect(root.member("connect"));
     config.exits = read_exits(root.member("exit"));
+    config.segments = read_segments(root.member("segments"));
+    const bool can_carry = config.mode != Mode::none && config.network;
+    if (!config.segments.empty() && !can_carry) root.member("segments").error(kCannotCarry);
     read_log(root.member("log"), config);
     read_endpoints(root.required({"endpoints"}), config);
     if (!has_tunnels && config.babel.interfaces.empty()) {
         endpoints.warning("is empty, and so is babel.interfaces: there is nobody to talk to");
     }
     if (problems.has_errors()) return std::nullopt;
+    for (const std::string& name : lasting_keys()) config.places.emplace(name, place_of(root, name));
     return config;
 }
 

@@ -8,6 +8,7 @@ namespace aronet::overlay {
 namespace {
 
 constexpr std::uint64_t kMetricMax = 65534;
+constexpr std::size_t kSegmentsMax = 8;  // 128 octets of every packet
 
 std::string read_pattern(const Value& value) {
     return value.is_absent() ? "*" : value.string().value_or("*");
@@ -44,6 +45,36 @@ void read_exit(const Value& value, std::vector<Exit>& exits) {
         std::any_of(exits.begin(), exits.end(), [&](const Exit& other) { return other.about == exit.about; });
     if (known) return value.error("an exit before this one is the same");
     exits.push_back(exit);
+}
+
+void read_segment(const Value& value, SegmentList& list) {
+    const auto text = value.string();
+    if (!text) return;
+    const auto slash = text->find('/');
+    if (const auto sid = Address::parse(*text); sid && sid->is_v6()) {
+        list.via.emplace_back(*sid);
+    } else if (slash != std::string::npos && slash > 0 && slash + 1 < text->size()) {
+        list.via.emplace_back(NodeName{text->substr(0, slash), text->substr(slash + 1)});
+    } else {
+        value.expected("a node like \"organization/common_name\", or an IPv6 address");
+    }
+}
+
+void read_segment_list(const Value& value, std::vector<SegmentList>& lists) {
+    if (!value.is_object()) return;
+    value.warn_of_unknown({"prefix", "via"});
+    const Value where = value.required({"prefix"}), via = value.required({"via"});
+    const auto prefix = where.is_absent() ? std::nullopt : read_prefix(where);
+    if (!prefix || via.is_absent()) return;
+    SegmentList list{*prefix, {}};
+    for (const Value& each : via.elements()) read_segment(each, list);
+    if (list.via.empty() || list.via.size() > kSegmentsMax)
+        return via.expected("1 to " + std::to_string(kSegmentsMax) + " nodes or addresses");
+    const bool known = std::any_of(lists.begin(), lists.end(), [&](const SegmentList& other) {
+        return other.prefix == list.prefix;
+    });
+    if (known) return where.error("a list before this one has the same");
+    lists.push_back(std::move(list));
 }
 
 }  // namespace
@@ -84,6 +115,13 @@ std::vector<Exit> read_exits(const Value& list) {
     if (list.is_absent()) return exits;
     for (const Value& value : list.elements()) read_exit(value, exits);
     return exits;
+}
+
+std::vector<SegmentList> read_segments(const Value& list) {
+    std::vector<SegmentList> lists;
+    if (list.is_absent()) return lists;
+    for (const Value& value : list.elements()) read_segment_list(value, lists);
+    return lists;
 }
 
 }  // namespace aronet::overlay

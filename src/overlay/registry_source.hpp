@@ -54,6 +54,9 @@ public:
     // Without a name there is none.
     RegistrySource(std::string name, const RegistrySourceConfig& config, base::Random& random);
 
+    void configure(const RegistrySourceConfig& config) {
+        interval_ = config.interval;
+    }  // from the next look on
     void start(Instant now);
     void touched(Instant now);  // somebody changes it
     void ask(Instant now);      // somebody wants it read, changed or not
@@ -61,6 +64,7 @@ public:
     std::optional<LookAtRegistry> tick(Instant now);
     std::optional<base::Deadline> deadline() const;
 
+    bool is_asked() const { return asked_; }  // and has not been looked at since
     const std::string& name() const { return name_; }
     bool is_url() const { return is_url_; }
     std::optional<Instant> checked() const { return checked_; }  // when all was well with it last

@@ -113,6 +113,7 @@ Pairing pair_up(
     peer.only_we_initiate = !reachable;
     peer.initiate_first = !reachable || peer.local.encode() < peer.remote.encode();
     peer.mark = own.fwmark;
+    if (!peer.mark && config.fwmark != 0) peer.mark = config.fwmark;
     pairing.hostname = other.hostname;
     pairing.remote_port = other.port;
     pairing.updown = own.updown;
@@ -151,33 +152,6 @@ std::vector<Pairing> pairings(
     number(list, config.ifname);
     std::sort(list.begin(), list.end(), [](const Pairing& a, const Pairing& b) { return a.if_id < b.if_id; });
     return list;
-}
-
-bool operator==(const Pairing& a, const Pairing& b) {
-    const auto values = [](const Pairing& p) {
-        return std::tie(
-            p.if_id,
-            p.interface,
-            p.hostname,
-            p.remote_port,
-            p.link_local,
-            p.updown,
-            p.cost,
-            p.peer.local,
-            p.peer.remote,
-            p.peer.remote_keys,
-            p.peer.psk,
-            p.peer.ppk,
-            p.peer.local_port,
-            p.peer.local_address,
-            p.peer.family,
-            p.peer.remote_endpoint,
-            p.peer.initiate_first,
-            p.peer.only_we_initiate,
-            p.peer.mark
-        );
-    };
-    return values(a) == values(b);
 }
 
 }  // namespace aronet::overlay

@@ -21,6 +21,7 @@ struct Pairing {
     Address link_local;      // ours on the tunnel
     std::string updown;      // script of our endpoint, or empty
     std::uint16_t cost = 0;  // of this peer, beside rxcost
+    bool operator==(const Pairing&) const = default;
 };
 
 // Numbers from here on are no tunnels: ordinary interfaces are told apart by them.
@@ -34,7 +35,5 @@ bool connected(const Config& config, const RegistryNode& node);
 std::vector<Pairing> pairings(
     const Config& config, const Registry& registry, const std::vector<Address>& local_addresses
 );
-
-bool operator==(const Pairing& a, const Pairing& b);
 
 }  // namespace aronet::overlay

@@ -121,7 +121,7 @@ TEST_CASE("a retraction that is not acknowledged is said again until it is") {
 
 // It missed no Hello, so that it asks for nothing when it is heard again, and would use what is gone.
 TEST_CASE("who was away for a moment hears of what was retracted meanwhile") {
-    for (const Duration gone : {5s, 100s}) {
+    for (const Duration gone : {5s, 100s, 200s, 400s}) {  // remembered for 60 s, then 60 s more each time
         CAPTURE(gone / 1s);
         Router desk;
         desk.say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 60s});
@@ -134,6 +134,14 @@ TEST_CASE("who was away for a moment hears of what was retracted meanwhile") {
         desk.pass(1s);
         CHECK(desk.retractions(2, kD) >= 1);
         CHECK(desk.retractions(3, kD) == 0);
+        desk.pass(62s);  // nobody is away any more
+        REQUIRE(desk.forwarding.absent(kD));
+        desk.forget();
+        desk.speaker.suspect(2, kInfinity, desk.now, desk.actions);
+        desk.pass(1s);
+        desk.speaker.suspect(2, 0, desk.now, desk.actions);
+        desk.pass(1s);
+        CHECK(desk.retractions(2, kD) == 0);
     }
 }
 

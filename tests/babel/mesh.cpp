@@ -3,7 +3,6 @@
 #include "babel/constants.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace aronet::babel {
 
@@ -12,11 +11,6 @@ namespace {
 // for 3.5 of its update intervals (16 s) where nothing came through since.
 constexpr Duration kTwoOrigins = 60s;
 }  // namespace
-
-std::uint64_t number(const char* variable, std::uint64_t otherwise) {
-    const char* text = std::getenv(variable);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 Destination Mesh::own(NodeId node) {
     std::array<base::Byte, 16> octets{0xfd, 0x11};

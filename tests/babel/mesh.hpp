@@ -12,9 +12,6 @@
 
 namespace aronet::babel {
 
-// Of an environment variable.
-std::uint64_t number(const char* variable, std::uint64_t otherwise);
-
 class Mesh {
 public:
     explicit Mesh(std::uint64_t seed) : random_(base::Random::from_number(seed)) {}

@@ -3,6 +3,7 @@
 #include "babel/mesh.hpp"
 
 #include "babel/desk.hpp"
+#include "environment.hpp"
 
 #include <ranges>
 

@@ -5,6 +5,7 @@
 
 #include "babel/desk.hpp"
 #include "babel/mesh.hpp"
+#include "environment.hpp"
 
 using namespace aronet;
 using namespace aronet::babel;

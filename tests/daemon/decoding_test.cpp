@@ -199,6 +199,21 @@ std::unique_ptr<Dialogue> odd_questions(std::uint64_t seed) {
          any_selectors(false),
          any_selectors(true)}
     );
+    SaPayload offer = offer_esp(0x1078);
+    offer.proposals.front().transforms.push_back({TransformType::ke, group::curve25519, {}});
+    const auto child = [&](std::uint16_t number, const Bytes& value) {
+        s.request(
+            ExchangeType::create_child_sa,
+            {offer,
+             NoncePayload{Bytes(32, 1)},
+             KePayload{number, value},
+             any_selectors(false),
+             any_selectors(true)}
+        );
+    };
+    child(group::ecp256, Bytes(64, 4));      // INVALID_KE_PAYLOAD on the SA
+    renew(d, d.b);                           // to which the stranger says nothing
+    child(group::curve25519, Bytes(32, 9));  // TEMPORARY_FAILURE
     s.request(ExchangeType::create_child_sa, {NoncePayload{Bytes(32, 1)}});  // INVALID_SYNTAX
     d.advance(5s);
     return made;
@@ -215,6 +230,36 @@ void add_everything(Recording& all) {
     all.add(*refused(8, [](Dialogue& d, Peer&) { d.b.refuses = true; }));
     all.add(*refused(9, [](Dialogue&, Peer& peer) { peer.child.mode = base::SaMode::transport; }));
     all.add(*odd_questions(10));
+    auto again = between(11, telling());  // INVALID_IKE_SPI, and an attempt beside
+    again->a_unknown = true;
+    again->both_connect().advance(4s).expect_tunnel();
+    again->restart(again->b, 77);
+    again->advance(10s);
+    all.add(*again);
+    auto terms = between(12, telling());  // transport mode, extended sequence numbers
+    const auto odd = [](Peer& peer) {
+        peer.child.mode = base::SaMode::transport;
+        peer.child.esn = Esn::preferred;
+    };
+    terms->connect(odd, odd).advance(2s).expect_tunnel();
+    all.add(*terms);
+    auto disjoint = between(13, telling());  // TS_UNACCEPTABLE
+    const auto only = [](std::uint8_t protocol) {
+        return [protocol](Peer& peer) {
+            peer.child.local = {TrafficSelector::any(base::Family::v4)};
+            peer.child.local[0].ip_protocol = protocol;
+        };
+    };
+    disjoint
+        ->connect(
+            only(6),
+            [&](Peer& peer) {
+                only(89)(peer);
+                peer.child.remote = peer.child.local;
+            }
+        )
+        .advance(5s);
+    all.add(*disjoint);
 }
 
 }  // namespace
@@ -233,6 +278,22 @@ TEST_CASE("tshark reads all that we say to its end, and finds nothing malformed"
     CHECK(
         all.read("isakmp.typepayload == 46 && !isakmp.enc.decrypted", number) == std::vector<std::string>()
     );
+    for (const std::uint16_t error :
+         {notify::unsupported_critical_payload,
+          notify::invalid_ike_spi,
+          notify::invalid_major_version,
+          notify::invalid_syntax,
+          notify::no_proposal_chosen,
+          notify::invalid_ke_payload,
+          notify::authentication_failed,
+          notify::ts_unacceptable,
+          notify::temporary_failure,
+          notify::child_sa_not_found}) {
+        INFO(error);
+        CHECK(!all.read("isakmp.notify.msgtype == " + std::to_string(error), number).empty());
+    }
+    // On an SA, too, where a child of its own group is asked for.
+    CHECK(!all.read("isakmp.exchangetype == 36 && isakmp.notify.msgtype == 17", number).empty());
 }
 
 TEST_CASE("tshark reads what our own ESP seals") {

@@ -32,7 +32,7 @@ goes_on() {
     begin_stream "$1" athens "$2"
     sleep 3
     picture_of berlin >"$work/berlin.picture"
-    ends "$1" || return 1
+    check "$4: it ends" ends "$1"
     check "$4: what its kernel has stays" stays_whole
     sleep "$3"
     start berlin
@@ -58,7 +58,9 @@ check 'berlin has all its tunnels' wait_for 20 knows_peers
 sleep 8
 
 goes_on kill berlin 2 'row 14: kill -9'
+goes_on kill cairo 2 'row 14: kill -9, in transit'
 goes_on keep cairo 3 'row 15: stop --keep'
+goes_on keep berlin 3 'row 15: stop --keep, at its end'
 check 'the holder is there while berlin runs' in_host berlin test -S /run/aronet/aronet.held
 check 'berlin stops with exit status 0' stop berlin
 kernel_of berlin >"$work/berlin.left"

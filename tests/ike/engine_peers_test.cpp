@@ -141,9 +141,12 @@ TEST_CASE("no more than three attempts at once go to one address, and all get th
     // It forgets everything: beside what it does not know any more all are made anew, by turns, too.
     d.restart(d.b, 77);
     peers(d.b, "bravo", "alpha", passive);
+    const auto begun = d.count(kInit, true);
     for (PeerId id = 1; id <= 12; ++id)
         d.call(d.a, [&](Engine& engine, Actions& out) { engine.suspect(id, d.now, out); });
-    d.advance(500ms);
+    d.advance(25ms);
+    CHECK(d.count(kInit, true) == begun + 3);
+    d.advance(150ms);  // nobody has been told a second time yet
     CHECK(d.b.children.size() == 12);
 }
 

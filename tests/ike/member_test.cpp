@@ -31,6 +31,34 @@ struct Crowd : Awaiting {
 
 }  // namespace
 
+TEST_CASE("IKE SAs that a newer one of their peer has outrun leave a few memories and no more") {
+    EngineConfig config = without_dpd();
+    config.cookie_threshold_per_source = 64;
+    Awaiting t(std::move(config));
+    std::vector<std::unique_ptr<Stranger>> older;
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        older.push_back(std::make_unique<Stranger>(t.d, 1000 + i));
+        REQUIRE(older.back()->init());
+        t.d.advance(1ms);
+    }
+    const auto newest = std::move(older.back());
+    older.pop_back();
+    const auto answer = newest->request(ExchangeType::ike_auth, newest->auth_payloads());
+    REQUIRE(answer.has_value());
+    REQUIRE(answer->find<AuthPayload>() != nullptr);
+    for (const auto& each : older) {
+        auto childless = each->auth_payloads();
+        childless.resize(3);  // IDi, IDr, AUTH
+        CHECK(each->request(ExchangeType::ike_auth, childless).has_value());
+    }
+    CHECK(t.d.b.engine->sessions() == 1 + 8);  // eight wait for the answer to their DELETE
+    CHECK(t.d.b.children.size() == 1);
+    CHECK(t.d.b.downs == 0);
+    CHECK(newest->request(ExchangeType::informational, {}).has_value());
+    t.d.advance(60s);
+    CHECK(t.d.b.engine->sessions() == 1);
+}
+
 TEST_CASE("C3: a rekeying with a nonce too short or too long is malformed") {
     for (const std::size_t size : {0, 1, 7, 15, 257, 300}) {
         Pair p;

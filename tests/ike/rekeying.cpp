@@ -1,8 +1,18 @@
 #include "rekeying.hpp"
 
+#include "ike/abilities.hpp"
+
 #include <catch2/catch.hpp>
 
 namespace aronet::ike::test {
+
+std::string outcome(const std::optional<Message>& answer) {
+    if (!answer) return "no answer";
+    if (const NotifyPayload* error = answer->find_error()) return notify_name(error->type);
+    if (answer->find<SaPayload>() != nullptr) return "SA";
+    if (answer->find<DeletePayload>() != nullptr) return "DELETE";
+    return "empty";
+}
 
 void rekey(Dialogue& d, Side& side) {
     REQUIRE(side.sending);
@@ -178,6 +188,10 @@ bool session_deleted_by_b(const Stranger& stranger) {
     const auto asked = stranger.asked();
     const auto* deleted = asked ? asked->find<DeletePayload>() : nullptr;
     return deleted != nullptr && deleted->protocol == Protocol::ike;
+}
+
+std::optional<Message> send_delete(Pair& t, DeletePayload what) {
+    return t.s.request(ExchangeType::informational, {std::move(what)});
 }
 
 }  // namespace aronet::ike::test

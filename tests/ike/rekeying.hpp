@@ -67,4 +67,7 @@ private:
 // b's last request to this stranger is DELETE of the IKE SA.
 bool session_deleted_by_b(const Stranger& stranger);
 
+std::optional<Message> send_delete(Pair& t, DeletePayload what);
+std::string outcome(const std::optional<Message>& answer);  // in a word
+
 }  // namespace aronet::ike::test

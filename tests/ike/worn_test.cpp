@@ -2,6 +2,7 @@
 // can do no more than drop IKE messages (ike.md 7) delays that, and cuts no tunnel.
 
 #include "dialogue.hpp"
+#include "off_path.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -77,6 +78,60 @@ TEST_CASE("C18: whoever drops every message of IKE cuts no tunnel that carries t
     flows(d, 60s);
     CHECK(d.single());
     d.advance(60s).expect_tunnel();
+}
+
+TEST_CASE("C18: who knows no address of its peer keeps what carries traffic, whoever drops its rekeyings") {
+    for (const bool of_ike : {false, true}) {
+        CAPTURE(of_ike);
+        Dialogue d;
+        d.a_unknown = true;
+        d.both_connect().advance(4s).expect_tunnel();
+        drop(d, [](std::uint8_t exchange) { return exchange == kCreateChild; });
+        d.call(d.b, [&](Engine& engine, Actions& out) {
+            of_ike ? engine.renew(1, d.now, out) : engine.rekey(*d.b.sending, d.now, out);
+        });
+        flows(d, 10min);
+        CHECK(d.b.downs == 0);
+        d.fate = {};
+        flows(d, 60s);
+        CHECK(d.single());
+    }
+}
+
+TEST_CASE("C18: what the peer lets us neither rekey nor make anew is closed after nine refusals, not before"
+) {
+    Dialogue d = established();
+    const ChildId before = *d.a.sending;
+    OffPath refuses(d);
+    d.b.refuses = true;                 // every CREATE_CHILD_SA, said on the SA itself
+    d.middle = [&](Passing& message) {  // and every IKE SA beside it
+        if (!message.by_a || message.response() || message.exchange() != kInit) return true;
+        refuses.say_to_a(refuses.answer(message, {make_notify(notify::no_proposal_chosen)}));
+        return false;
+    };
+    d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(before, d.now, out); });
+    d.advance_until(15min, [&] { return !d.a.children.contains(before); });
+    CHECK_FALSE(d.a.children.contains(before));
+    CHECK(d.a.view().attempts == 10);  // the first, and nine that were refused
+    CHECK(d.a.view().reason == "the CHILD SA cannot be rekeyed");
+    d.b.refuses = false;
+    d.middle = nullptr;
+    d.advance(60s).expect_tunnel();
+}
+
+TEST_CASE("C18: whoever drops IKE and refuses what is begun beside it in the peer's name cuts no tunnel") {
+    Dialogue d = established();
+    OffPath refuses(d);
+    d.middle = [&](Passing& message) {
+        if (message.by_a && !message.response() && message.exchange() == kInit)
+            refuses.say_to_a(refuses.answer(message, {make_notify(notify::no_proposal_chosen)}));
+        return false;
+    };
+    flows(d, 30min);
+    CHECK(d.a.downs == 0);
+    d.middle = nullptr;
+    flows(d, 90s);
+    CHECK(d.single());
 }
 
 TEST_CASE("what has no child takes the place of nothing that has one") {

@@ -17,7 +17,8 @@ has_device() { in_host cairo ip link show ipsec0 up; }
 # IKE SA, and child with the suite. A child that both sides have deleted strongSwan keeps for five seconds, and for good at
 # times when the keys of the IKE SA change meanwhile.
 one_of_each() {
-    ask_strongswan cairo --list-sas | grep ': #' | grep -v ' DELETED, ' | tee "$work/sas"
+    ask_strongswan cairo --list-sas | grep ': #' | tee "$work/all" | grep -v ' DELETED, ' | tee "$work/sas"
+    [ "$(grep -c ' DELETED, ' "$work/all")" -le 1 ] || return 1
     [ "$(wc -l <"$work/sas")" = 2 ] && grep -q '^[^ ].*ESTABLISHED' "$work/sas" && grep -q "^ .*INSTALLED.*ESP:$1\$" "$work/sas"
 }
 collided() { grep -q "$1_REKEY collision with $1_REKEY" "$work/cairo-env.log"; }

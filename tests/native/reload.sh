@@ -1,5 +1,6 @@
 #!/bin/bash
-# The registry changes under a running node: read again on SIGHUP, refused when it is bad, and very large.
+# The configuration and the registry change under a running node: read again on SIGHUP and `aronet reload`, refused when
+# they are bad, tried without a change, and very large.
 # Alone: it asks for answers within a second while the daemon is busy.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
@@ -38,6 +39,108 @@ check_sighup() {
     check 'and it carries' reaches athens "${v4_of[cairo]}"
 }
 
+# alter NODE JQ: its configuration.
+alter() { jq "$2" "${config_of[$1]}" >"$work/altered" && cp "$work/altered" "${config_of[$1]}"; }
+keys() { ask athens tunnels --json | jq -c '[.tunnels[] | select(.peer == "maple/cairo" and .spi_in != 0) | [.interface, .spi_in, .spi_out]]'; }
+has_address() { in_host athens ip -j addr show dev aronet | jq -e ".[0].addr_info | any(.local == \"$1\")" >/dev/null; }
+costs() { ask athens neighbours --json | jq -e "[.neighbours[].rxcost] | length > 0 and all(. == $1)" >/dev/null; }
+cairo_learns() { ask cairo routes --json | jq -e ".routes | any(.destination == \"$1\" and .selected)" >/dev/null; }
+listens_on() { in_host athens ss -Huln "sport = :$1" | grep -q .; }
+exits_with() {  # STATUS TEXT COMMAND...
+    local status=0
+    "${@:3}" >"$work/text" 2>&1 || status=$?
+    [ "$status" = "$1" ] && grep -q -- "$2" "$work/text" || { head -c 300 "$work/text"; return 1; }
+}
+tunnels_up() { [ "$(ask athens tunnels --json | jq '[.tunnels[] | select(.peer == "maple/cairo" and .state == "routed")] | length')" = "$1" ]; }
+
+# Traffic flows all the while.
+check_configuration() {
+    local before since line
+    before=$(keys) since=$(came_up)
+    cp "${config_of[athens]}" "$work/athens.good"
+    in_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
+    local pinger=$!
+    check 'a reload of what is there already changes nothing' exits_with 0 '^changed: none' ask athens reload
+    alter athens '.daemon.extra_ip += ["10.10.1.9"] | .babel.rxcost = 500 | .log.level = "debug" | .ike.dpd_interval = "3s"'
+    check 'what would be changed is shown in the words of ip' exits_with 0 '^+ ip addr replace 10.10.1.9/32 dev aronet' \
+        ask athens reload --dry-run
+    check 'a trial changes nothing' test "$(has_address 10.10.1.9 && echo there)" = ''
+    check 'another configuration is taken over' \
+        exits_with 0 '^changed: daemon.extra_ip, log.level, babel.rxcost, ike.dpd_interval' ask athens reload
+    check 'an address comes' wait_for 5 has_address 10.10.1.9
+    check 'another cost counts' wait_for 5 costs 500
+    cp "$work/athens.good" "${config_of[athens]}"
+    hang_up
+    check 'SIGHUP reads the configuration, too' wait_for 5 costs 32
+    check 'an address goes' test "$(has_address 10.10.1.9 && echo there)" = ''
+    alter athens '.babel.rxcost = 500 | .daemon.ifname = "mesh"'
+    line=$(grep -n '"mesh"' "${config_of[athens]}" | cut -d: -f1)
+    check 'a key that lasts is refused by name and place' \
+        exits_with 5 "athens.json:$line:[0-9]*: daemon.ifname: cannot be another" ask athens reload
+    check 'and nothing of that configuration is in use' costs 32
+    cp "$work/athens.good" "${config_of[athens]}"
+    alter athens ".private_key = \"$work/maple.key\""
+    check 'row 66: a key of its own that is another is refused by name' exits_with 5 'private_key: cannot be another' ask athens reload
+    echo '{"babel": ' >"${config_of[athens]}"
+    check 'half a configuration is refused' exits_with 5 'athens.json:2:1: not JSON' ask athens reload
+    cp "$work/athens.good" "${config_of[athens]}"
+    check 'all is as before' exits_with 0 '^changed: none' ask athens reload
+    check 'row 64: the keys of unchanged tunnels survive all of that' test "$(keys)" = "$before"
+    check 'none was set up anew' test "$(came_up)" = "$since"
+    kill -INT $pinger
+    wait $pinger || true
+    check 'row 64: and not a packet is lost' lost_at_most 0 "$work/pings"
+}
+
+check_endpoints() {
+    local before
+    before=$(keys)
+    alter athens '.endpoints += [{serial_number: 7, address: "192.0.2.1", port: 12777}]'
+    check 'an endpoint comes' exits_with 0 '^changed: endpoints' ask athens reload
+    check 'its port is open' listens_on 12777
+    write_registry "$work/registry.json" "${nodes[@]}"
+    check 'and the other node has a tunnel to it' wait_for 20 tunnels_up 2
+    cp "$work/athens.good" "${config_of[athens]}"
+    check 'an endpoint goes' exits_with 0 '^changed: endpoints' ask athens reload
+    check 'its port is closed' test "$(listens_on 12777 && echo open)" = ''
+    check 'its tunnel is gone' wait_for 5 tunnels_up 1
+    check 'the other tunnel has the keys that it had' test "$(keys)" = "$before"
+    write_registry "$work/registry.json" "${nodes[@]}"
+}
+
+check_own_entry() {
+    local before
+    before=$(keys)
+    jq '[.[] | select(.organization == "maple")]' "$work/registry.json" >"$work/without.json"
+    ask athens load -r "$work/without.json" >/dev/null
+    check 'row 66: a registry without this node is warned of' wait_for 5 logged 'the registry does not have this node'
+    check 'row 66: and its tunnels stay' test "$(keys)" = "$before"
+    ask athens load -r "$work/registry.json" >/dev/null
+    check 'they stay when it is in it again' test "$(keys)" = "$before"
+}
+
+# Until then it is not the daemon yet that runs there.
+minds_hangups() { grep -qE '^Sig(Ign|Cgt):.*[13579bdf]$' "/proc/${daemon_pid[cairo]}/status"; }
+
+# However often it is told, and whatever it is about: reading large registries, starting, stopping.
+check_storm() {
+    many 300 >"$work/registry.json"
+    for _ in $(seq 30); do hang_up; sleep 0.02; done
+    check 'row 70: SIGHUP amid reloads is done in the end' wait_for 30 has_tunnels 303
+    cp "$work/three.json" "$work/registry.json"
+    hang_up
+    check 'row 70: the last one counts' wait_for 60 has_tunnels 3
+    stop cairo || true
+    start cairo
+    pause=0.01 wait_for 5 minds_hangups
+    for _ in $(seq 30); do kill -HUP "${daemon_pid[cairo]}"; sleep 0.01; done
+    check 'row 70: SIGHUP during the start does no harm' wait_for 30 all_reach 4
+    (while kill -HUP "${daemon_pid[cairo]}" 2>/dev/null; do sleep 0.005; done) &
+    check 'row 70: nor during the stop' stop cairo
+    start cairo
+    wait_for 30 all_reach 4 || true
+}
+
 # Blanks are JSON: a file of exactly so many octets.
 padded() { { cat "$work/three.json"; head -c $(($1 - $(wc -c <"$work/three.json"))) /dev/zero | tr '\0' ' '; } >"$2"; }
 many() {  # NODES: as many in maple as there are, and so many more
@@ -47,11 +150,6 @@ many() {  # NODES: as many in maple as there are, and so many more
 }
 put() { in_host athens curl -sS --unix-socket /run/aronet/aronet.sock -T "$1" http://aronet/v1/registry; }
 refuses_body() { put "$1" | tee "$work/answer" | grep -q '"the body is too long"' || { cat "$work/answer"; return 1; }; }
-exits_with_text() {  # STATUS TEXT COMMAND...
-    local status=0
-    "${@:3}" >"$work/text" 2>&1 || status=$?
-    [ "$status" = "$1" ] && grep -q -- "$2" "$work/text" || { head -c 300 "$work/text"; return 1; }
-}
 # What the slowest of many questions took while COMMAND ran, in ms.
 slowest_answer_during() {
     local slowest=0 begun took
@@ -72,7 +170,7 @@ check_large() {
     check 'a registry of 64 MiB is taken, and others are answered meanwhile' \
         answers_during ask athens load -r "$work/large.json"
     echo ' ' >>"$work/large.json"
-    check 'a larger one is refused by load' exits_with_text 6 'larger than 64 MiB' ask athens load -r "$work/large.json"
+    check 'a larger one is refused by load' exits_with 6 'larger than 64 MiB' ask athens load -r "$work/large.json"
     check 'and by the daemon' refuses_body "$work/large.json"
     rm "$work/large.json"
     many 1000 >"$work/many.json"
@@ -82,7 +180,33 @@ check_large() {
     check 'in at most 5 s' test $((SECONDS - begun)) -le 5
     check 'with a tunnel for each' wait_for 5 has_tunnels 1003
     check 'those that were there stay up' test "$(came_up)" = "$before"
+    check_one_of_many
+    ask athens load -r "$work/three.json" >/dev/null
+    begun=$SECONDS
+    check 'a thousand nodes go' wait_for 30 has_tunnels 3
+    check 'and who asks meanwhile waits for 5 s at most' test $((SECONDS - begun)) -le 5
 }
+
+links() { in_host athens ip -n aronet -j link | jq -r '.[] | select(.ifname | startswith("aronet-")) | "\(.ifindex) \(.ifname)"' | sort; }
+# How many links are others than in the file BEFORE.
+others() { [ "$(links | diff "$work/links" - | grep -c '^[<>]')" = "$1" ] || { links | diff "$work/links" - | head -n 3; return 1; }; }
+check_one_of_many() {
+    local pinger
+    wait_for 60 links_made
+    in_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
+    pinger=$!
+    links >"$work/links"
+    jq '(.[].nodes[] | select(.common_name == "n500") | .endpoints[0].address) = "198.19.0.1"' "$work/many.json" >"$work/one.json"
+    check 'row 64: one of a thousand is elsewhere' exits_with 0 'altered: maple/n500$' ask athens load -r "$work/one.json"
+    check 'row 64: no link is another for that' others 0
+    jq 'del(.[].nodes[] | select(.common_name == "n500"))' "$work/many.json" >"$work/one.json"
+    check 'row 64: one of a thousand goes' exits_with 0 'removed: maple/n500$' ask athens load -r "$work/one.json"
+    check 'row 64: its link goes, and no other' wait_for 10 others 1
+    kill -INT $pinger
+    wait $pinger || true
+    check 'row 64: not a packet to the others is lost' lost_at_most 0 "$work/pings"
+}
+links_made() { [ "$(links | wc -l)" = 1003 ]; }
 has_tunnels() { [ "$(ask athens tunnels --json | jq '.tunnels | length')" = "$1" ]; }
 
 write_keys
@@ -93,6 +217,13 @@ build_hosts
 for node in "${nodes[@]}"; do start $node; done
 check 'the two reach each other' wait_for 30 all_reach 4 6 || { show_logs; exit 1; }
 check_sighup
+write_registry "$work/registry.json" "${nodes[@]}"
+ask athens load -r "$work/registry.json" >/dev/null
+wait_for 10 peers_are '["maple/cairo"]'
+check_configuration
+check_endpoints
+check_own_entry
+check_storm
 check_large
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

@@ -273,14 +273,21 @@ TEST_CASE("a TUN device is fetched from where it was made, once", "[native]") {
     CHECK(has(refused.text, "not ours"));
 }
 
-TEST_CASE("rules are added once, found again and removed", "[native]") {
+TEST_CASE("rules are added once, found again, told of when others remove them, and removed", "[native]") {
     Host host;
-    const Rule rule{Space::underlay, Family::v6, 500, prefix("fd66::/16"), std::nullopt, std::nullopt, 128};
+    const Rule rule{Space::underlay, Family::v6, 500, prefix("fd66::/16"), std::nullopt, 0x2a, 12025, true};
     REQUIRE(host.perform(AddRule{rule}).error == 0);
     REQUIRE(host.perform(AddRule{rule}).error == 0);
     const Snapshot snapshot = host.snapshot("ov");
     REQUIRE(snapshot.rules.size() == 1);
     CHECK(snapshot.rules.front() == rule);
+    CHECK(
+        has(host.run(Space::underlay, "ip -6 rule show pref 500"),
+            "not from all to fd66::/16 fwmark 0x2a lookup 12025")
+    );
+    host.run(Space::underlay, "ip -6 rule del pref 500");
+    CHECK(host.wait_for<RuleLost>().rule == rule);
+    REQUIRE(host.perform(AddRule{rule}).error == 0);
     REQUIRE(host.perform(RemoveRule{rule}).error == 0);
     REQUIRE(host.perform(RemoveRule{rule}).error == 0);
     CHECK(host.snapshot("ov").rules.empty());

@@ -307,6 +307,30 @@ TEST_CASE("the counters of all SAs come in one notice, before the answer to who 
     CHECK(asked.session.idle());
 }
 
+TEST_CASE("row 12: a dump during which something changed is asked for again, and only the whole one is told"
+) {
+    Asked asked;
+    for (int interrupted = 0; interrupted < 3; ++interrupted) {
+        base::Bytes torn = message(XFRM_MSG_NEWSA, asked.sequence, sa(0x1001, 1, 1));
+        const std::uint16_t flags = NLM_F_MULTI | NLM_F_DUMP_INTR;
+        std::memcpy(torn.data() + offsetof(nlmsghdr, nlmsg_flags), &flags, sizeof flags);
+        asked.hear(torn);
+        asked.hear(message(NLMSG_DONE, asked.sequence, 0));
+        CHECK(asked.out.notices.empty());
+        REQUIRE(asked.out.send.size() == 1);
+        asked.sequence = sequence_of(asked.out.send[0]);
+        asked.out.clear();
+    }
+    asked.hear(message(XFRM_MSG_NEWSA, asked.sequence, sa(0x1001, 5000, 50)));
+    asked.hear(message(NLMSG_DONE, asked.sequence, 0));
+    REQUIRE(asked.out.notices.size() == 2);
+    const auto& counters = std::get<Counters>(asked.out.notices[0]);
+    REQUIRE(counters.sas.size() == 1);
+    CHECK(counters.sas[0].bytes == 5000);
+    CHECK(std::get<Done>(asked.out.notices[1]).error == 0);
+    CHECK(asked.session.idle());
+}
+
 TEST_CASE("counters that the kernel does not give are an error and no notice") {
     Asked asked;
     nlmsgerr refusal{};

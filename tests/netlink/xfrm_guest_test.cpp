@@ -88,7 +88,7 @@ TEST_CASE("SAs of every suite and both directions are installed, replaced, liste
     const std::string text = host.run(Space::underlay, "ip xfrm state");
     CHECK(has(text, "src 192.0.2.1 dst 192.0.2.2"));
     CHECK(has(text, "spi 0xc1000001 reqid 7 mode tunnel"));
-    CHECK(has(text, "flag af-unspec"));
+    CHECK(has(text, "flag nopmtudisc af-unspec"));
     CHECK(has(text, "encap type espinudp sport 12025 dport 12026"));
     CHECK(has(text, "if_id 0x2a"));
     CHECK(host.snapshot("ov").sas.size() == 2);

@@ -179,6 +179,23 @@ TEST_CASE("what somebody takes away is back at once, with a word of it; with a s
     CHECK(desk.wait() < 100ms);
 }
 
+TEST_CASE("a rule that somebody removes is back at once, though no link is its own") {
+    Kept desk;
+    Objects with_rule = all();
+    netlink::Rule rule;
+    rule.table = 7;
+    with_rule.rules = {rule};
+    desk.keeper.want(with_rule, desk.now);
+    CHECK(desk.obey().size() == 1);
+    netlink::Rule other = rule;
+    other.table = 8;
+    desk.keeper.lost(other, desk.now);
+    CHECK_FALSE(desk.keeper.next());
+    desk.keeper.lost(rule, desk.now);
+    CHECK(desk.wait() < 100ms);
+    CHECK(desk.obey() == std::vector<std::string>{"ip -6 rule add pref 0 lookup 7"});
+}
+
 TEST_CASE("many that go together are one line in the log") {
     Kept desk;
     for (const auto& gone : all().routes) desk.keeper.lost(gone.key, desk.now);

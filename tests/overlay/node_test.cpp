@@ -317,3 +317,159 @@ TEST_CASE("row 15: who is to keep all asks the kernel for nothing; where the ESP
         CHECK(desk.wishes.empty());
     }
 }
+
+// ---- another configuration, another registry
+
+namespace {
+
+Config with_address(const char* address) {
+    Config out = config();
+    out.extra_ip = {{*Address::parse(address), 32u}};
+    return out;
+}
+
+// What was asked of the kernel but questions.
+std::vector<std::string> changes(const Desk& desk) {
+    std::vector<std::string> out;
+    for (const std::string& wish : desk.wishes) {
+        if (wish.starts_with("ip ") && !wish.starts_with("ip link show")) out.push_back(wish);
+    }
+    return out;
+}
+
+nlohmann::json last_answer(const Desk& desk) { return nlohmann::json::parse(desk.answers.back().body); }
+
+Registry many(std::size_t count) {
+    Registry out = registry();
+    for (std::size_t i = 0; i < count; ++i) {
+        RegistryNode node = out.nodes.front();
+        node.common_name = "n" + std::to_string(i);
+        node.network = *Prefix::parse("fd70:" + std::to_string(i) + "::/64");
+        node.prefixes.clear();
+        out.nodes.push_back(node);
+    }
+    std::sort(out.nodes.begin(), out.nodes.end());
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("another configuration changes what is another in the kernel, and nothing else") {
+    Desk desk;
+    running(desk);
+    desk.forget();
+    Config next = with_address("10.1.0.1");
+    next.babel.rxcost = 500;
+    desk.tell(ConfigChanged{std::move(next), 7});
+    desk.answer_all();
+    CHECK(changes(desk) == std::vector<std::string>{"ip addr add 10.1.0.1/32 dev aronet"});
+    REQUIRE(desk.answers.size() == 1);
+    CHECK(desk.answers[0].status == 200);
+    CHECK(last_answer(desk).at("changed") == nlohmann::json{"daemon.extra_ip", "babel.rxcost"});
+    CHECK(last_answer(desk).at("registry").is_null());
+}
+
+TEST_CASE("a configuration with a key that lasts is refused as a whole, by name and place") {
+    Desk desk;
+    running(desk);
+    desk.forget();
+    Config next = with_address("10.1.0.1");
+    next.ifname = "mesh";
+    next.places = {{"daemon.ifname", "config.json:3:4"}};
+    desk.tell(ConfigChanged{std::move(next), 7});
+    desk.answer_all();
+    CHECK(desk.wishes.empty());
+    REQUIRE(desk.answers.size() == 1);
+    CHECK(desk.answers[0].status == 422);
+    CHECK(last_answer(desk).at("refused") == "configuration");
+    const std::string line = last_answer(desk).at("problems").at(0);
+    CHECK(line.starts_with("config.json:3:4: daemon.ifname: cannot be another while the daemon runs"));
+    CHECK(desk.errors.size() == 2);
+}
+
+TEST_CASE("row 66: a key of its own that is another is refused, a registry without the node is taken") {
+    Desk desk;
+    running(desk);
+    desk.forget();
+    Config next = config();
+    next.public_key[0] = 1;
+    desk.tell(ConfigChanged{std::move(next), 7});
+    CHECK(desk.answers.back().status == 422);
+    desk.tell(RegistryChanged{registry(), 8});  // which does not have this node
+    CHECK(desk.answers.back().status == 200);
+    CHECK_FALSE(desk.asked("link del"));
+}
+
+TEST_CASE("row 70: a configuration that comes during the start is used after it, during a stop not at all") {
+    Desk desk;
+    desk.start();
+    desk.tell(ConfigChanged{with_address("10.1.0.1"), 1});
+    desk.tell(ConfigChanged{with_address("10.1.0.2"), 2});
+    REQUIRE(desk.answers.size() == 1);
+    CHECK(desk.answers[0].id == 1);
+    CHECK(desk.answers[0].status == 409);
+    desk.answer_all();
+    CHECK(desk.asked("addr add 10.1.0.2/32"));
+    CHECK_FALSE(desk.asked("addr add 10.1.0.1/32"));
+    REQUIRE(desk.answers.size() == 2);
+    CHECK(desk.answers[1].status == 200);
+    desk.tell(Stop{});
+    desk.tell(ConfigChanged{with_address("10.1.0.3"), 3});
+    CHECK(desk.answers.back().status == 503);
+    desk.answer_all();
+    CHECK_FALSE(desk.asked("addr add 10.1.0.3/32"));
+}
+
+TEST_CASE("who asked for a reload is answered when the registry has been read, too") {
+    Desk desk("/etc/aronet/registry.json");
+    desk.start();
+    RegistryLooked looked;
+    looked.registry = registry();
+    looked.edition = {"tag", "", "version"};
+    desk.tell(looked);
+    desk.answer_all();
+    desk.tell(ConfigChanged{with_address("10.1.0.1"), 5});
+    CHECK(desk.answers.empty());
+    desk.wait(0s);
+    REQUIRE_FALSE(desk.looks.empty());
+    RegistryLooked failed;
+    failed.error = "not usable";
+    failed.is_refused = true;
+    desk.tell(failed);
+    REQUIRE(desk.answers.size() == 1);
+    CHECK(desk.answers[0].status == 422);
+    CHECK(last_answer(desk).at("refused") == "registry");
+    CHECK(desk.asked("addr add 10.1.0.1/32"));
+}
+
+TEST_CASE("row 64: of a thousand nodes only that is touched which is another") {
+    Desk desk;
+    running(desk);
+    Registry big = many(1000);
+    desk.tell(RegistryChanged{big});
+    desk.answer_all();
+    desk.forget();
+    desk.tell(RegistryChanged{big, 1});
+    CHECK(desk.wishes.empty());
+
+    big.version = "another";
+    big.nodes[500].prefixes = {*Prefix::parse("10.77.0.0/16")};
+    desk.tell(RegistryChanged{big, 2});
+    desk.answer_all();
+    CHECK(desk.wishes.size() == 3);
+    for (const std::string& wish : desk.wishes) CHECK(wish.find("10.77.0.0/16") != std::string::npos);
+
+    desk.forget();
+    const std::string network = big.nodes[500].network->to_string();
+    big.nodes.erase(big.nodes.begin() + 500);
+    big.version = "a third";
+    desk.tell(RegistryChanged{big, 3, "load", true});
+    CHECK(desk.wishes.empty());
+    const auto planned = last_answer(desk).at("changes");
+    desk.tell(RegistryChanged{big, 4});
+    desk.answer_all();
+    CHECK(desk.wishes.size() == 7);  // a link; of either prefix a route and the ends behind it
+    CHECK(planned.size() == desk.wishes.size());
+    CHECK(desk.asked("link del aronet-"));
+    CHECK(desk.asked(network));
+}

@@ -63,6 +63,54 @@ TEST_CASE("an exit is of a family, for all sources or for some") {
     CHECK(parse(R"("log": {})")->exits.empty());
 }
 
+TEST_CASE("segments are nodes by their names, or SIDs; they and marks need an overlay of their own") {
+    const auto parse_overlay = [](const std::string& daemon, const std::string& more, std::string& told) {
+        Problems problems;
+        const std::string text =
+            R"({"daemon": {"network": "fd66::/64")" + daemon + R"(}, "endpoints": [])" + more + "}";
+        auto config = parse_config(text, "config.json", no_files, problems);
+        told.clear();
+        for (const Problem& problem : problems.list()) {
+            if (!problem.is_warning) told += problem.to_string() + "\n";
+        }
+        return config;
+    };
+    std::string told;
+    const auto config = parse_overlay(
+        R"(, "ipv4_transport": "srv6", "fwmark": "0x2a", "host_table": 254, "clamp_mss": false)",
+        R"(, "segments": [{"prefix": "10.9.1.1/16", "via": ["o/a", "fd67::ffff:0:0:a"]}])",
+        told
+    );
+    REQUIRE(config);
+    CHECK(config->ipv4_transport == Ipv4Transport::srv6);
+    CHECK(
+        config->segments ==
+        std::vector<SegmentList>{
+            {net("10.9.0.0/16"), {NodeName{"o", "a"}, *Address::parse("fd67::ffff:0:0:a")}}}
+    );
+    CHECK(config->fwmark == 42);
+    CHECK(config->host_table == 254);
+    CHECK_FALSE(config->clamp_mss);
+    const auto refuses = [&](const char* daemon, const char* more, const char* why) {
+        CHECK_FALSE(parse_overlay(daemon, more, told));
+        INFO(told);
+        CHECK(told.find(why) != std::string::npos);
+    };
+    refuses("", R"(, "segments": [{"prefix": "10.9.0.0/16", "via": ["a"]}])", "a node like");
+    refuses("", R"(, "segments": [{"prefix": "10.9.0.0/16", "via": []}])", "1 to 8");
+    refuses(
+        "",
+        R"(, "segments": [{"prefix": "10.9.0.0/16", "via": ["o/a"]},
+            {"prefix": "10.9.0.0/16", "via": ["o/b"]}])",
+        "before this one"
+    );
+    refuses(
+        R"(, "mode": "none")", R"(, "segments": [{"prefix": "10.9.0.0/16", "via": ["o/a"]}])", "another mode"
+    );
+    refuses(R"(, "mode": "none", "ipv4_transport": "srv6")", "", "another mode");
+    refuses(R"(, "host_table": 128)", "", "the VRF's table");
+}
+
 TEST_CASE("transit, the cost of peers and the most routes of a neighbour") {
     const auto babel = [](const std::string& text) {
         Problems none;

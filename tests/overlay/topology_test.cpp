@@ -172,4 +172,9 @@ TEST_CASE("an endpoint given as a range takes the local address that lies in it,
     const auto pairing = pairings(config({endpoint}), registry, local).at(0);
     CHECK(pairing.peer.local_address == *Address::parse("10.1.2.3"));
     CHECK(pairing.peer.mark == 42);
+    endpoint.fwmark.reset();
+    Config without = config({endpoint});
+    CHECK(pairings(without, registry, local).at(0).peer.mark == without.fwmark);
+    without.fwmark = 0;
+    CHECK(!pairings(without, registry, local).at(0).peer.mark);
 }

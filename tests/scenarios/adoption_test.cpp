@@ -92,6 +92,26 @@ TEST_CASE("row 14: who is killed and started again loses no packet, on the path 
     }
 }
 
+TEST_CASE("row 17: who crashes every two seconds loses no packet, and nothing piles up") {
+    Line line(5);
+    const std::string audit = line.world.kernel(1).audit();
+    std::size_t most = 0;
+    for (int i = 0; i < 30; ++i) {
+        line.world.kill(1);
+        line.flow(200ms);
+        line.world.start(1);
+        line.flow(1800ms);
+        most = std::max(most, line.sas(1).size());
+    }
+    CHECK(most <= 2 * 8);  // of either neighbour four pairs at most
+    INFO(line.first_lost);
+    CHECK(line.lost == 0);
+    line.flow(90s);
+    CHECK(line.lost == 0);
+    CHECK(line.world.kernel(1).audit() == audit);
+    CHECK(line.world.violations().empty());
+}
+
 TEST_CASE("row 15: who is told to leave everything and started again loses no packet") {
     for (std::uint64_t seed = 1; seed <= 3; ++seed) goes_on(seed, seed % 3, End::asked_to_keep, 3s);
 }

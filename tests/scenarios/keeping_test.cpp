@@ -138,6 +138,36 @@ TEST_CASE("whichever change the kernel refuses once, in the end it looks as if i
     }
 }
 
+TEST_CASE("row 11: what the kernel refuses to remove at first is removed later") {
+    World world(1, plans(2));
+    std::set<std::string> refused;
+    world.watch = [&](std::size_t host, const netlink::Wish& wish) {
+        const bool removes = std::holds_alternative<netlink::RemoveSa>(wish) ||
+                             std::holds_alternative<netlink::RemovePolicies>(wish) ||
+                             std::holds_alternative<netlink::RemoveNamespace>(wish);
+        Kernel& kernel = world.kernel(host);
+        if (removes && refused.insert(std::to_string(host) + netlink::describe(wish)).second)
+            kernel.fail_at(kernel.changes() + 1, EBUSY);
+    };
+    world.start_all();
+    REQUIRE(world.converge(20s));
+    world.ask(0, "rekey", R"({"peer": "sim/node2"})");
+    world.run_for(20s);
+    for (const std::size_t host : {0u, 1u}) CHECK(world.kernel(host).sas().size() == 2);
+    for (const std::size_t host : {0u, 1u}) world.load_registry(host, {host});
+    world.run_for(10s);
+    for (const std::size_t host : {0u, 1u}) {
+        CHECK(world.kernel(host).sas().empty());
+        CHECK(world.kernel(host).policies().empty());
+        world.stop(host);
+    }
+    world.run_for(10s);
+    CHECK(refused.size() == 11);
+    INFO(report(world));
+    CHECK(world.violations().empty());
+    CHECK((world.is_stopped(0) && world.is_stopped(1)));
+}
+
 TEST_CASE("C13: an interface that somebody removes in the midst of an installation delays its tunnel, no more"
 ) {
     for (const unsigned before : {0u, 1u, 2u, 3u}) {

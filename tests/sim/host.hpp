@@ -17,17 +17,27 @@ struct World::Host {
     netlink::Space space{};  // where its routes are
     std::uint32_t table = 0;
     std::uint64_t life = 0;  // counts starts: what was on its way to an earlier life is lost
-    bool alive = false, stopped = false;
+    bool alive = false, stopped = false, asleep = false;
+    bool is_awake() const { return alive && !asleep; }
+    std::vector<netlink::Notice> untold;  // while it is asleep
+    bool registry_waits = false;          // likewise
+    Instant unsettled_until{};  // a restart gives its prefixes two origins for a moment (RFC 8966 1.1)
+    Instant trouble_until{};    // errors in its log are no wonder
     std::unique_ptr<base::Random> random;
     std::unique_ptr<overlay::Node> node;
     Kernel kernel;
     overlay::Actions actions;
     std::optional<Instant> tick_at;
     std::set<std::size_t> members;
+    std::map<std::size_t, base::Address> known;  // where they are by the registry that it has
+    bool finds(const Host& other) const {
+        const auto where = known.find(other.number);
+        return where != known.end() && where->second == other.address;
+    }
     std::string answer;
     std::map<std::string, std::string> remembered;
-    // What the kernel's generation was when the invariants last held; nothing has to hold anew until it
-    // grows.
+    // What the kernel's generation, or count of turns, was when the invariants last held; nothing has to
+    // hold anew until it grows.
     std::optional<std::uint64_t> links_checked, loops_checked;
 
     overlay::Config config() const {
@@ -42,6 +52,7 @@ struct World::Host {
         out.babel.update_interval = std::chrono::seconds(8);
         out.ike.dpd_interval = std::chrono::seconds(5);
         out.ike.suspicion_time = plan.suspicion_time;
+        out.tells_keys = plan.tells_keys;
         if (plan.changes_keys) {
             out.ike.child_lifetime = std::chrono::seconds(30);
             out.ike.ike_lifetime = std::chrono::seconds(50);

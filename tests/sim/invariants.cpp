@@ -21,8 +21,8 @@ const World::Host* World::next_hop(const Host& host, const Address& to) const {
         return nullptr;
     const auto sa = host.kernel.outbound(route->link);
     const Host* other = sa ? owner_of(sa->destination) : nullptr;
-    const bool arrives =
-        other != nullptr && !is_cut(host.number, other->number) && other->kernel.inbound(sa->id.spi, sa->key);
+    const bool arrives = other != nullptr && !host.asleep && !other->asleep &&
+                         !is_cut(host.number, other->number) && other->kernel.inbound(sa->id.spi, sa->key);
     return arrives ? other : nullptr;
 }
 
@@ -47,7 +47,8 @@ void World::visit_unreached(Visit visit) const {
     for (const auto& from : hosts_) {
         for (const std::size_t number : from->members) {
             const Host& to = *hosts_[number];
-            if (!from->alive || !to.alive || from->number == number) continue;
+            if (!from->is_awake() || !to.is_awake() || from->number == number) continue;
+            if (!to.members.contains(from->number)) continue;
             for (const Address& address : {within(to.network), within(to.prefix)}) {
                 if (walk(*from, address) != Walk::reached && !visit(*from, address)) return;
             }
@@ -66,13 +67,68 @@ std::vector<std::string> World::unreached() const {
 
 // Asked five times a second: answered anew only when something has changed.
 bool World::all_reached() {
-    std::uint64_t generation = disturbances_;
-    for (const auto& host : hosts_) generation += host->kernel.generation();
-    if (reached_ && reached_->first == generation) return reached_->second;
+    const std::uint64_t at = generation();
+    if (reached_ && reached_->first == at) return reached_->second;
     bool all = true;
     visit_unreached([&](const Host&, const Address&) { return all = false; });
-    reached_ = {generation, all};
+    reached_ = {at, all};
     return all;
+}
+
+std::uint64_t World::generation() const {
+    std::uint64_t sum = disturbances_;
+    for (const auto& host : hosts_) sum += host->kernel.generation();
+    return sum;
+}
+
+bool World::can_talk(const Host& a, const Host& b) const {
+    return a.is_awake() && b.is_awake() && !is_cut(a.number, b.number) && !is_cut(b.number, a.number) &&
+           (a.finds(b) || b.finds(a)) && a.members.contains(b.number) && b.members.contains(a.number);
+}
+
+std::vector<std::size_t> World::parts() const {
+    std::vector<std::size_t> part(hosts_.size(), hosts_.size());
+    for (std::size_t first = 0; first < hosts_.size(); ++first) {
+        if (part[first] != hosts_.size()) continue;
+        std::vector<std::size_t> todo{first};
+        part[first] = first;
+        while (!todo.empty()) {
+            const std::size_t at = todo.back();
+            todo.pop_back();
+            for (std::size_t next = 0; next < hosts_.size(); ++next) {
+                if (part[next] != hosts_.size() || !can_talk(*hosts_[at], *hosts_[next])) continue;
+                part[next] = first;
+                todo.push_back(next);
+            }
+        }
+    }
+    return part;
+}
+
+void World::check_holes() {
+    if (!hole_max) return;
+    if (weather.loss_percent > 50) holes_.clear(), holes_seen_.reset();  // hardly a way
+    if (const std::uint64_t at = generation(); holes_seen_ != at) {
+        holes_seen_ = at;
+        const auto part = parts();
+        std::map<std::pair<std::size_t, Address>, Instant> holes;
+        visit_unreached([&](const Host& from, const Address& to) {
+            const auto owner = std::ranges::find_if(hosts_, [&](const auto& host) {
+                return host->network.contains(to) || host->prefix.contains(to);
+            });
+            if (part[from.number] != part[(*owner)->number]) return true;
+            const auto known = holes_.find({from.number, to});
+            holes[{from.number, to}] = known != holes_.end() ? known->second : now_;
+            return true;
+        });
+        holes_ = std::move(holes);
+    }
+    for (const auto& [hole, since] : holes_) {
+        if (now_ - since <= *hole_max) continue;
+        return violate(
+            "a black hole", hosts_[hole.first]->plan.name + " does not reach " + hole.second.to_string()
+        );
+    }
 }
 
 // The world around the kernels has changed: everything is to be checked again.
@@ -87,12 +143,13 @@ void World::check(Host& host) {
     const std::uint64_t generation = host.kernel.generation();
     if (host.links_checked != generation) check_links(host);
     host.links_checked = generation;
-    if (host.loops_checked == generation || now_ < unsettled_until_) return;
-    host.loops_checked = generation;
+    if (host.loops_checked == host.kernel.turns() || now_ < refused_until_) return;
+    host.loops_checked = host.kernel.turns();
     for (const auto& to : hosts_) {
+        if (now_ < to->unsettled_until) continue;
         for (const Address& address : {within(to->network), within(to->prefix)}) {
             if (walk(host, address) == Walk::loop)
-                violate("a loop towards " + address.to_string() + " through " + host.plan.name);
+                violate("a loop", "towards " + address.to_string() + " through " + host.plan.name);
         }
     }
 }
@@ -100,7 +157,7 @@ void World::check(Host& host) {
 void World::check_links(const Host& host) {
     for (const auto& [key, route] : host.kernel.routes()) {
         if (route.kind == netlink::RouteKind::unicast && !host.kernel.link_is_up(route.link)) {
-            violate(host.plan.name + ": a route over a link that is gone");
+            violate("a route over a link that is gone", host.plan.name);
         }
     }
 }
@@ -133,12 +190,14 @@ void World::check_sas() {
     std::erase_if(lonely_since_, [&](const auto& entry) { return !lonely.contains(entry.first); });
     for (const auto& one : lonely) {
         const auto since = lonely_since_.try_emplace(one, now_).first->second;
-        if (now_ - since > kLonely) violate(hosts_[one.first]->plan.name + ": an SA without its other half");
+        if (now_ - since > kLonely) violate("an SA without its other half", hosts_[one.first]->plan.name);
     }
 }
 
-void World::violate(const std::string& text) {
-    violations_.push_back(std::to_string(base::milliseconds(now_.time_since_epoch())) + " ms: " + text);
+void World::violate(const std::string& what, const std::string& where) {
+    violations_.push_back(
+        {what, std::to_string(base::milliseconds(now_.time_since_epoch())) + " ms: " + what + ": " + where}
+    );
 }
 
 }  // namespace aronet::sim

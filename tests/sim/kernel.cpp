@@ -15,13 +15,24 @@ std::vector<Notice> Kernel::perform(netlink::Change change) {
                            std::holds_alternative<netlink::ReadCounters>(change.wish) ||
                            std::holds_alternative<netlink::ReadLinkCounters>(change.wish) ||
                            std::holds_alternative<netlink::TakeSnapshot>(change.wish);
+    const bool only_keys = std::holds_alternative<netlink::AddSa>(change.wish) ||
+                           std::holds_alternative<netlink::RemoveSa>(change.wish);
     generation_ += only_asks ? 0 : 1;
+    turns_ += only_asks || only_keys || is_rekeying(change.wish) ? 0 : 1;
     ++changes_;
-    const bool fails = fail_at_ != 0 && changes_ == fail_at_;
+    const bool fails = fail_at_ != 0 && changes_ >= fail_at_ && changes_ < fail_at_ + fail_count_;
+    failures_ += fails ? 1 : 0;
     const int error =
         fails ? fail_with_ : std::visit([&](auto& wish) { return apply(wish, out); }, change.wish);
     out.push_back(netlink::Done{change.id, error, error == 0 ? "" : "refused by the simulated kernel"});
     return out;
+}
+
+bool Kernel::is_rekeying(const netlink::Wish& wish) const {
+    const auto* set = std::get_if<netlink::SetPolicies>(&wish);
+    if (set == nullptr) return false;
+    const auto before = policies_.find(set->policies.if_id);
+    return before != policies_.end() && before->second.remote == set->policies.remote;
 }
 
 bool Kernel::is_empty() const {
@@ -123,6 +134,7 @@ bool Kernel::link_is_up(const std::string& name) const { return find(name) != nu
 std::vector<Notice> Kernel::suffer(netlink::Wish wish) {
     Notices out;
     ++generation_;
+    ++turns_;
     std::visit([&](auto& each) { apply(each, out); }, wish);
     if (const auto* route = std::get_if<netlink::RemoveRoute>(&wish))
         out.push_back(netlink::RouteLost{route->key});
@@ -265,7 +277,15 @@ int Kernel::apply(netlink::AddSa& wish, Notices&) {
     const base::ByteView key = sa.key.view();
     if (!sas_.contains(sa.id())) by_spi_.emplace(sa.spi, sa.id());
     sas_[sa.id()] = {
-        sa.direction, sa.if_id, sa.source, sa.destination, {key.begin(), key.end()}, ++sas_given_, 0, 0};
+        sa.direction,
+        sa.if_id,
+        sa.source,
+        sa.destination,
+        {key.begin(), key.end()},
+        ++sas_given_,
+        0,
+        0,
+        sa.mark.value_or(0)};
     return 0;
 }
 
@@ -309,6 +329,8 @@ int Kernel::apply(netlink::GetSysctl& wish, Notices& out) {
     return 0;
 }
 
+int Kernel::apply(netlink::ClampSegments&, Notices&) { return 0; }  // no TCP here
+
 int Kernel::apply(netlink::ReadCounters&, Notices& out) {
     netlink::Counters counters;
     for (const auto& [id, sa] : sas_) counters.sas.push_back({id, sa.bytes, sa.packets, std::nullopt});
@@ -335,7 +357,18 @@ int Kernel::apply(netlink::TakeSnapshot& wish, Notices& out) {
     snapshot.addresses.assign(addresses_.begin(), addresses_.end());
     for (const auto& [key, route] : fib_.all()) snapshot.routes.push_back(route);
     snapshot.rules.assign(rules_.begin(), rules_.end());
-    for (const auto& [id, sa] : sas_) snapshot.sas.push_back({id, sa.source.address, sa.if_id, sa.if_id});
+    for (const auto& [id, sa] : sas_) {
+        const bool is_out = sa.direction == base::Direction::out;
+        snapshot.sas.push_back(
+            {id,
+             sa.source.address,
+             sa.if_id,
+             sa.if_id,
+             is_out ? sa.destination.port : std::uint16_t(0),
+             sa.mark,
+             sa.number}
+        );
+    }
     for (const auto& [if_id, policies] : policies_) snapshot.policies.push_back(policies);
     out.push_back(std::move(snapshot));
     return 0;

@@ -19,9 +19,12 @@ public:
     std::vector<netlink::Notice> perform(netlink::Change change);
     // One SA, after so many that are given.
     void refuse_sa(int error, unsigned after = 0) { refuse_sa_ = error, refuse_after_ = after; }
-    // The n-th change that is asked for, counted from one; 0: none.
-    void fail_at(std::uint64_t n, int error) { fail_at_ = n, fail_with_ = error; }
+    // The n-th change that is asked for, counted from one, and those after it, `count` in all; 0: none.
+    void fail_at(std::uint64_t n, int error, std::uint64_t count = 1) {
+        fail_at_ = n, fail_with_ = error, fail_count_ = count;
+    }
     std::uint64_t changes() const { return changes_; }
+    std::uint64_t failures() const { return failures_; }  // of those that had to fail
     std::vector<netlink::Notice> suffer(netlink::Wish wish);
     std::string audit() const;  // all that there is, in words without SPIs: equal states, equal words
     bool is_empty() const;      // nothing of the node is left
@@ -51,9 +54,12 @@ public:
     bool link_is_up(const std::string& name) const;
     // Grows with every change that may matter to packets.
     std::uint64_t generation() const { return generation_; }
+    // Grows with those after which packets may take another way; other keys for the same way are none.
+    std::uint64_t turns() const { return turns_; }
 
     const std::map<std::uint32_t, netlink::Policies>& policies() const { return policies_; }
     const std::set<netlink::LinkAddress>& addresses() const { return addresses_; }
+    const std::set<netlink::Rule>& rules() const { return rules_; }
     std::vector<netlink::Link> links() const;
     const Fib::Routes& routes() const { return fib_.all(); }
     struct KnownSa {
@@ -63,6 +69,7 @@ public:
         base::Bytes key;
         std::uint64_t number = 0;  // the how-manieth SA this kernel was given
         std::uint64_t bytes = 0, packets = 0;
+        std::uint32_t mark = 0;
     };
     const std::map<base::SaId, KnownSa>& sas() const { return sas_; }
 
@@ -87,18 +94,20 @@ private:
     int apply(netlink::RemovePolicies& wish, Notices& out);
     int apply(netlink::SetSysctl& wish, Notices& out);
     int apply(netlink::GetSysctl& wish, Notices& out);
+    int apply(netlink::ClampSegments& wish, Notices& out);
     int apply(netlink::ReadCounters& wish, Notices& out);
     int apply(netlink::ReadLinkCounters& wish, Notices& out);
     int apply(netlink::TakeSnapshot& wish, Notices& out);
     void remove_link(const LinkName& name, Notices& out);
+    bool is_rekeying(const netlink::Wish& wish) const;
     const netlink::Link* find(const std::string& link) const;
 
     bool has_namespace_ = false;
     std::uint32_t next_index_ = 2;
-    std::uint64_t sas_given_ = 0, generation_ = 0, counters_read_ = 0;
+    std::uint64_t sas_given_ = 0, generation_ = 0, turns_ = 0, counters_read_ = 0;
     int refuse_sa_ = 0;
     unsigned refuse_after_ = 0;
-    std::uint64_t changes_ = 0, fail_at_ = 0;
+    std::uint64_t changes_ = 0, fail_at_ = 0, fail_count_ = 0, failures_ = 0;
     int fail_with_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
     std::map<std::uint32_t, LinkName> tunnels_;  // by if_id

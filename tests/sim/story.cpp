@@ -8,6 +8,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Duration kHoleMax = 60s;
+constexpr std::size_t kUnreachedShown = 10;
+
 // A ring stays, every other pair is cut with the chance the shape gives it.
 void cut_to_shape(World& world, base::Random& random, Shape shape) {
     const std::uint64_t percent = shape == Shape::ring ? 100 : shape == Shape::full ? 0 : random.below(100);
@@ -19,36 +22,107 @@ void cut_to_shape(World& world, base::Random& random, Shape shape) {
     }
 }
 
-void cut_for_a_while(World& world, std::size_t host, std::size_t other) {
-    if (host == other || world.is_cut(host, other)) other = (host + 1) % world.size();
-    world.cut(host, other);
-    world.run_for(15s);
-    world.mend(host, other);
+std::vector<HostPlan> cast(const Plot& plot, bool tells_keys) {
+    auto hosts = plans(plot.nodes);
+    base::Random random = base::Random::from_number(plot.seed);
+    hosts[random.below(plot.nodes)].behind_nat = true;
+    for (std::size_t i = 0; i < plot.nodes; ++i) {
+        hosts[i].changes_keys = i % 5 == 0;
+        hosts[i].tells_keys = tells_keys;
+        hosts[i].tells_connect = false;
+        hosts[i].configure = [](overlay::Config& config) {  // as usual
+            config.babel.hello_interval = overlay::Config{}.babel.hello_interval;
+            config.babel.update_interval = overlay::Config{}.babel.update_interval;
+        };
+    }
+    return hosts;
 }
 
-void something_happens(World& world, base::Random& random) {
-    const std::size_t host = random.below(world.size()), other = random.below(world.size());
-    switch (random.below(5)) {
-        case 0:
-            cut_for_a_while(world, host, other);
-            break;
-        case 1:
-            world.kill(host);
-            world.run_for(random.between(1s, 20s));
-            world.start(host);
-            break;
-        case 2:
-            world.stop(host);
-            world.run_for(10s);
-            world.start(host);
-            break;
-        case 3:
-            world.lose_notices(host);
-            break;
-        default:
-            world.run_for(random.between(1s, 30s));
-            break;
+// Everything that is to happen, the ends of what has begun included, also of what ends after the story's.
+void let_happen(World& world, const Plot& plot, const Audience& audience) {
+    std::multimap<Duration, std::function<void()>> timeline;
+    for (const Fault& fault : plot.faults) {
+        timeline.emplace(fault.at, [&] {
+            if (std::max(fault.host, fault.other) >= world.size()) return;
+            auto end = begin(world, fault);
+            if (audience.on_fault) audience.on_fault(world, fault);
+            if (end) timeline.emplace(fault.at + fault.lasts, std::move(end));
+        });
     }
+    const auto run_until = [&](Duration at) {
+        while (world.now().time_since_epoch() < at && world.violations().empty())
+            world.run_for(std::min<Duration>(5s, at - world.now().time_since_epoch()));
+    };
+    while (!timeline.empty() && world.violations().empty()) {
+        auto next = timeline.extract(timeline.begin());
+        run_until(next.key());
+        if (world.violations().empty()) next.mapped()();
+    }
+    run_until(plot.length);
+}
+
+// What is wrong after the story's end and some quiet, and when all have stopped.
+std::string after_quiet(World& world, std::string& detail) {
+    world.weather = {};
+    const bool converged = world.converge(60s);
+    if (!world.violations().empty()) return world.violations().front().what;
+    if (!converged) return "not everything is reached after quiet";
+    world.run_for(20s);
+    for (const std::string& wrong : world.inexact_for(20s)) detail += wrong + "\n";
+    if (!world.violations().empty()) return world.violations().front().what;
+    if (!detail.empty()) return "a kernel has not what its node thinks";
+    for (std::size_t i = 0; i < world.size(); ++i) world.stop(i);
+    world.run_for(10s);
+    if (!world.violations().empty()) return world.violations().front().what;
+    for (std::size_t i = 0; i < world.size(); ++i) {
+        if (!world.is_stopped(i)) return "a node does not stop";
+    }
+    return "";
+}
+
+std::string again(const Plot& plot) {
+    return "again: aronet-sim " + std::to_string(plot.seed) + " --nodes " + std::to_string(plot.nodes) +
+           " --minutes " + std::to_string(plot.length / 1min) + " [--shrink]\n";
+}
+
+// The parts of a plot that may be too much.
+std::vector<Plot> simpler(const Plot& plot) {
+    std::vector<Plot> all;
+    for (std::size_t part = plot.faults.size(); part > 0; part /= 2) {
+        for (std::size_t from = 0; from < plot.faults.size(); from += part) {
+            Plot fewer = plot;
+            const auto first = fewer.faults.begin() + std::ptrdiff_t(from);
+            const auto last =
+                fewer.faults.begin() + std::ptrdiff_t(std::min(from + part, plot.faults.size()));
+            fewer.faults.erase(first, last);
+            all.push_back(std::move(fewer));
+        }
+    }
+    if (plot.nodes > 3) {
+        Plot half = plot;
+        half.nodes = std::max<std::size_t>(3, plot.nodes / 2);
+        std::erase_if(half.faults, [&](const Fault& fault) {
+            return std::max(fault.host, fault.other) >= half.nodes;
+        });
+        all.push_back(std::move(half));
+    }
+    const Duration busy = plot.faults.empty() ? 0s : plot.faults.back().at + plot.faults.back().lasts;
+    if (plot.length > busy + 90s) {
+        Plot shorter = plot;
+        shorter.length = busy + 90s;
+        all.push_back(std::move(shorter));
+    }
+    if (plot.weather != Weather{}) {
+        Plot calm = plot;
+        calm.weather = {};
+        all.push_back(std::move(calm));
+    }
+    if (plot.shape != Shape::full) {
+        Plot full = plot;
+        full.shape = Shape::full;
+        all.push_back(std::move(full));
+    }
+    return all;
 }
 
 }  // namespace
@@ -66,67 +140,54 @@ std::vector<HostPlan> plans(std::size_t count) {
 
 std::string report(const World& world) {
     std::string text;
-    for (const std::string& violation : world.violations()) text += violation + "\n";
-    for (const std::string& pair : world.unreached()) text += pair + "\n";
+    for (const Violation& violation : world.violations()) text += violation.text + "\n";
+    std::size_t shown = 0;
+    for (const std::string& pair : world.unreached()) text += shown++ < kUnreachedShown ? pair + "\n" : "";
     for (const std::string& message : world.last_messages()) text += "  " + message + "\n";
     return text;
 }
 
-const char* to_string(Shape shape) {
-    switch (shape) {
-        case Shape::ring:
-            return "ring";
-        case Shape::full:
-            return "full";
-        case Shape::random:
-            return "random";
-    }
-    return "";
-}
-
-Outcome tell(std::uint64_t seed, std::size_t nodes_max, Shape shape) {
-    base::Random random = base::Random::from_number(seed);
-    const std::size_t nodes = 3 + random.below(nodes_max - 2);
-    auto hosts = plans(nodes);
-    hosts[random.below(nodes)].behind_nat = true;
-    for (std::size_t i = 0; i < nodes; i += 3) hosts[i].changes_keys = true;
-    World world(seed, hosts);
-    world.weather = {
-        random.between(1ms, 30ms),
-        random.between(0ms, 20ms),
-        unsigned(random.below(6)),
-        unsigned(random.below(4))};
-    cut_to_shape(world, random, shape);
+Outcome tell(const Plot& plot, const Audience& audience) {
+    base::Random random = base::Random::from_number(plot.seed);
+    World world(plot.seed, cast(plot, audience.recorder != nullptr));
+    world.recorder = audience.recorder;
+    world.log = audience.log;
+    world.weather = plot.weather;
+    world.hole_max = kHoleMax;
+    cut_to_shape(world, random, plot.shape);
     world.start_all();
-    bool fine = world.converge(60s);
-    for (int i = 0; fine && i < 4; ++i) {
-        something_happens(world, random);
-        fine = world.converge(120s);
-    }
-    for (std::size_t i = 0; fine && i < nodes; ++i) world.stop(i);
-    if (fine) world.run_for(10s);
-    for (std::size_t i = 0; fine && i < nodes; ++i) fine = world.is_stopped(i);
-    fine = fine && world.violations().empty();
-    return {
-        seed,
-        fine,
-        fine ? ""
-             : report(world) + "again: aronet-sim " + std::to_string(seed) + " " + std::to_string(nodes_max) +
-                   " 1 " + to_string(shape) + "\n"};
+    let_happen(world, plot, audience);
+    std::string detail;
+    const std::string what = after_quiet(world, detail);
+    if (what.empty()) return {plot.seed, "", ""};
+    return {plot.seed, what, what + "\n" + detail + report(world) + again(plot)};
 }
 
-std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes_max, Shape shape) {
+std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes, Duration length) {
     std::vector<Outcome> outcomes(count);
     std::atomic<std::uint64_t> next = 0;
     std::vector<std::thread> tellers(std::max(1u, std::thread::hardware_concurrency()));
     for (std::thread& teller : tellers) {
         teller = std::thread([&] {
             for (std::uint64_t i = next++; i < count; i = next++)
-                outcomes[i] = tell(first + i, nodes_max, shape);
+                outcomes[i] = tell(draw(first + i, nodes, length));
         });
     }
     for (std::thread& teller : tellers) teller.join();
     return outcomes;
+}
+
+Plot shrink(Plot plot, const std::string& what, const std::function<Outcome(const Plot&)>& told) {
+    for (bool smaller = true; smaller;) {
+        smaller = false;
+        for (Plot& candidate : simpler(plot)) {
+            if (told(candidate).what != what) continue;
+            plot = std::move(candidate);
+            smaller = true;
+            break;
+        }
+    }
+    return plot;
 }
 
 }  // namespace aronet::sim

@@ -1,24 +1,32 @@
 #pragma once
 
-// One random story of a mesh: who is in it, what weather there is, what happens to it; told by its seed, the
-// most nodes it may have and its shape alone.
+// Stories of a mesh to which things happen, told from their plots: what failed, the least that it takes, and
+// what was said meanwhile.
 
-#include "world.hpp"
+#include "plot.hpp"
+#include "recorder.hpp"
 
 namespace aronet::sim {
 
 struct Outcome {
     std::uint64_t seed = 0;
-    bool fine = false;
-    std::string report;  // what failed and the last messages; ends with the command that tells it again
+    std::string what;    // that failed, without where and when; empty: all was fine
+    std::string report;  // of it, with the last messages; ends with the command that tells it again
+    bool fine() const { return what.empty(); }
 };
 
-enum class Shape : std::uint8_t { ring, full, random };  // who can talk to whom in the underlay
-const char* to_string(Shape shape);
+struct Audience {
+    Recorder* recorder = nullptr;
+    std::ostream* log = nullptr;
+    std::function<void(World&, const Fault&)> on_fault;  // after it has begun
+};
 
-Outcome tell(std::uint64_t seed, std::size_t nodes_max, Shape shape);
+Outcome tell(const Plot& plot, const Audience& audience = {});
 // The stories of `count` seeds from `first` on, on all cores; told in the order of the seeds.
-std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes_max, Shape shape);
+std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes, Duration length);
+
+// The least of a plot that still fails the same way when it is told so.
+Plot shrink(Plot plot, const std::string& what, const std::function<Outcome(const Plot&)>& told);
 
 std::vector<HostPlan> plans(std::size_t count);  // alternately VRF and namespace
 std::string report(const World& world);

@@ -1,6 +1,8 @@
 #include "host.hpp"
+#include "recorder.hpp"
 
 #include <algorithm>
+#include <ostream>
 
 namespace aronet::sim {
 namespace {
@@ -11,6 +13,9 @@ using base::Endpoint;
 using base::Prefix;
 
 constexpr std::uint16_t kPort = 12025;
+// A route of an earlier life lives for 3.5 of its update intervals where nothing came through since.
+constexpr Duration kTwoOrigins = 60s;
+constexpr std::ptrdiff_t kMessages = 40;  // are remembered
 
 Address numbered(const char* text, std::size_t number) { return Address::parse(text)->plus(number); }
 
@@ -62,27 +67,39 @@ overlay::Registry World::registry_of(const std::set<std::size_t>& members) const
     return registry;
 }
 
+overlay::Registry World::learn(Host& host) {
+    host.known.clear();
+    for (const std::size_t member : host.members) {
+        const Host& other = *hosts_[member];
+        if (!other.plan.behind_nat) host.known[member] = other.address;
+    }
+    return registry_of(host.members);
+}
+
 void World::schedule(Instant at, std::size_t host, std::function<void(Host&)> happens) {
     events_.emplace(std::pair(at, order_++), Event{host, std::move(happens)});
 }
 
 void World::start(std::size_t number) {
     Host& host = *hosts_[number];
-    unsettled_until_ = now_ + 20s;
+    host.unsettled_until = now_ + kTwoOrigins;
     disturb();
     host.alive = true;
-    host.stopped = false;
+    host.stopped = host.asleep = false;
+    host.untold.clear();
     ++host.life;
     host.tick_at.reset();
     base::Random::Seed seed;
     random_.fill(seed);
     host.random = std::make_unique<base::Random>(seed);
-    overlay::Host facts{true, {}, "sim", 1, {}, true, host.remembered};
+    overlay::Host facts{true, {}, "sim", 1};
+    facts.remembers = true;
+    facts.remembered = host.remembered;
     host.node = std::make_unique<overlay::Node>(host.config(), facts, *host.random);
     host.node->start(now_, host.actions);
     netlink::Notice own = netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address};
     host.node->handle(overlay::Event(own), now_, host.actions);
-    host.node->handle(overlay::RegistryChanged{registry_of(host.members), 0}, now_, host.actions);
+    host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
     settle(host);
 }
 
@@ -98,7 +115,7 @@ void World::stop(std::size_t number, bool keep) {
 
 void World::kill(std::size_t number) {
     Host& host = *hosts_[number];
-    unsettled_until_ = now_ + 40s;
+    host.unsettled_until = now_ + kTwoOrigins;
     disturb();
     host.alive = false;
     ++host.life;
@@ -106,13 +123,41 @@ void World::kill(std::size_t number) {
     host.actions.clear();
 }
 
-void World::cut(std::size_t a, std::size_t b) {
-    cuts_.insert(std::minmax(a, b));
+void World::suspend(std::size_t number) {
+    hosts_[number]->asleep = true;
     disturb();
 }
 
+void World::resume(std::size_t number) {
+    Host& host = *hosts_[number];
+    host.asleep = false;
+    host.tick_at.reset();
+    disturb();
+    for (const netlink::Notice& notice : std::exchange(host.untold, {})) tell(number, notice);
+    if (std::exchange(host.registry_waits, false)) load_registry(number, host.members);
+    settle(host);
+}
+
+bool World::is_awake(std::size_t host) const { return hosts_[host]->is_awake(); }
+
+void World::cut(std::size_t a, std::size_t b) {
+    cut_one_way(a, b);
+    cut_one_way(b, a);
+}
+
 void World::mend(std::size_t a, std::size_t b) {
-    cuts_.erase(std::minmax(a, b));
+    mend_one_way(a, b);
+    mend_one_way(b, a);
+}
+
+void World::cut_one_way(std::size_t from, std::size_t to) {
+    cuts_.emplace(from, to);
+    disturb();
+}
+
+void World::mend_one_way(std::size_t from, std::size_t to) {
+    const auto one = cuts_.find({from, to});
+    if (one != cuts_.end()) cuts_.erase(one);
     disturb();
 }
 
@@ -144,9 +189,17 @@ void World::load_registry(std::size_t number, const std::set<std::size_t>& membe
     Host& host = *hosts_[number];
     host.members = members;
     disturb();
-    if (!host.alive) return;
-    host.node->handle(overlay::RegistryChanged{registry_of(members), 0}, now_, host.actions);
+    host.registry_waits = host.asleep;
+    if (!host.is_awake()) return;
+    host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
     settle(host);
+}
+
+void World::load_registries() {
+    for (auto& host : hosts_) {
+        const std::set<std::size_t> members = host->members;
+        load_registry(host->number, members);
+    }
 }
 
 void World::tell(std::size_t number, netlink::Notice notice) {
@@ -159,6 +212,14 @@ void World::suffer(std::size_t number, netlink::Wish wish) {
     for (netlink::Notice& notice : hosts_[number]->kernel.suffer(std::move(wish)))
         tell(number, std::move(notice));
 }
+
+void World::suffer_untold(std::size_t number, std::vector<netlink::Wish> wishes) {
+    in_trouble(*hosts_[number]);
+    for (netlink::Wish& wish : wishes) hosts_[number]->kernel.suffer(std::move(wish));
+    lose_notices(number);
+}
+
+void World::in_trouble(Host& host) { host.trouble_until = now_ + 30s; }
 
 std::string World::ask(std::size_t number, const std::string& verb, const std::string& body) {
     Host& host = *hosts_[number];
@@ -179,16 +240,17 @@ void World::settle(Host& host) {
         overlay::Actions actions = std::exchange(host.actions, {});
         for (overlay::Action& action : actions) perform(host, action);
     }
-    if (!host.alive) return;
+    if (!host.is_awake()) return;
     const auto deadline = host.node->deadline();
     if (!deadline || (host.tick_at && *host.tick_at <= deadline->at && *host.tick_at > now_)) return;
     host.tick_at = std::max(deadline->at, now_);
     schedule(*host.tick_at, host.number, [life = host.life, at = *host.tick_at, this](Host& woken) {
         if (woken.life != life) return;
         if (woken.tick_at == at) woken.tick_at.reset();
+        if (woken.asleep) return;
         woken.node->tick(now_, woken.actions);
         if (const auto next = woken.node->deadline(); next && next->at <= now_) {
-            violate(woken.plan.name + ": a deadline that is over after its tick: " + next->why);
+            violate("a deadline is over after its tick", woken.plan.name + ": " + next->why);
         }
     });
 }
@@ -198,17 +260,26 @@ void World::perform(Host& host, overlay::Action& action) {
     if (auto* babel = std::get_if<overlay::SendBabel>(&action)) return send_babel(host, *babel);
     if (auto* change = std::get_if<netlink::Change>(&action)) {
         if (watch) watch(host.number, change->wish);
+        if (const auto* sa = std::get_if<netlink::AddSa>(&change->wish); sa != nullptr && recorder != nullptr)
+            recorder->add(sa->sa);
+        const std::uint64_t failures = host.kernel.failures();
         for (netlink::Notice& notice : host.kernel.perform(std::move(*change))) {
             schedule(now_, host.number, [life = host.life, notice = std::move(notice), this](Host& told) {
-                if (told.life == life) told.node->handle(overlay::Event(notice), now_, told.actions);
+                if (told.life != life) return;
+                if (told.asleep) return told.untold.push_back(notice);
+                told.node->handle(overlay::Event(notice), now_, told.actions);
             });
         }
+        if (host.kernel.failures() == failures) return;
+        in_trouble(host);
+        refused_until_ = now_ + 30s;
     } else if (auto* note = std::get_if<base::Note>(&action)) {
-        messages_.push_back(
-            std::to_string(base::milliseconds(now_.time_since_epoch())) + " " + host.plan.name + ": " +
-            note->text
-        );
-        if (note->level == base::Level::error && !errors_allowed) violate(host.plan.name + ": " + note->text);
+        remember(host, note->text);
+        const bool allowed = errors_allowed || now_ < host.trouble_until;
+        if (note->level == base::Level::error && !allowed)
+            violate("an error in the log", host.plan.name + ": " + note->text);
+    } else if (const auto* keys = std::get_if<overlay::TellKeys>(&action)) {
+        if (recorder != nullptr) recorder->add(*keys);
     } else if (auto* answer = std::get_if<overlay::Answer>(&action)) {
         host.answer = answer->body;
     } else if (auto* kept = std::get_if<overlay::Remember>(&action)) {
@@ -225,8 +296,16 @@ void World::perform(Host& host, overlay::Action& action) {
         disturb();
         ++host.life;
         if (!stopped->keeps && !host.kernel.is_empty())
-            violate(host.plan.name + " left behind: " + host.kernel.what_is_left());
+            violate("something is left behind", host.plan.name + ": " + host.kernel.what_is_left());
     }
+}
+
+void World::remember(const Host& host, const std::string& text) {
+    if (messages_.size() == 2 * kMessages) messages_.erase(messages_.begin(), messages_.begin() + kMessages);
+    messages_.push_back(
+        std::to_string(base::milliseconds(now_.time_since_epoch())) + " " + host.plan.name + ": " + text
+    );
+    if (log != nullptr) *log << messages_.back() << "\n";
 }
 
 World::Host* World::owner_of(const Endpoint& endpoint) const {
@@ -245,11 +324,12 @@ void World::send_ike(Host& host, overlay::SendIke& send) {
     Host* target = owner_of(send.to);
     if (target == nullptr || !host.alive) return;
     const Endpoint seen{host.outside.address, host.plan.behind_nat ? host.outside.port : send.from.port};
+    if (recorder != nullptr) recorder->ike(now_, seen, send.to, send.bytes);
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
         const Endpoint local{target->address, kPort};
         schedule(at, target->number, [bytes = send.bytes, seen, local, this](Host& arrived) {
-            if (arrived.alive)
+            if (arrived.is_awake())
                 arrived.node->handle(overlay::IkeDatagram{bytes, seen, local}, now_, arrived.actions);
         });
     });
@@ -262,6 +342,7 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
     Host* target = sa ? owner_of(sa->destination) : nullptr;
     if (target == nullptr || !from || !host.kernel.link_is_up(send.link)) return;
     host.kernel.count_outbound(sa->id, send.bytes.size());
+    if (recorder != nullptr) recorder->babel(now_, *sa, host.outside, *from, send.to, send.bytes);
     if (!esp_arrives) return;
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
@@ -272,7 +353,7 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
                 Host& arrived
             ) {
                 const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
-                if (!link) return;
+                if (!link || arrived.asleep) return;
                 const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen);
                 if (!arrived.alive) return to.is_multicast() ? void() : refuse(arrived, *link, to);
                 if (news) arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
@@ -290,13 +371,14 @@ void World::refuse(Host& host, const std::string& link, const Address& there) {
     Host* target = sa ? owner_of(sa->destination) : nullptr;
     if (target == nullptr || !host.kernel.link_is_up(link)) return;
     host.kernel.count_outbound(sa->id, 100);
+    if (!esp_arrives) return;
     carry(host, *target, [&] {
         schedule(
             now_ + weather.delay,
             target->number,
             [sa = *sa, there, seen = host.outside, this](Host& told) {
                 const auto in = told.kernel.inbound(sa.id.spi, sa.key);
-                if (!in || !told.alive) return;
+                if (!in || !told.is_awake()) return;
                 if (const auto news = told.kernel.count_inbound(sa.id.spi, sa.key, 100, seen))
                     told.node->handle(overlay::Event(netlink::Notice(*news)), now_, told.actions);
                 told.node->handle(overlay::NobodyListens{*in, there}, now_, told.actions);
@@ -319,6 +401,7 @@ void World::run_for(Duration duration) {
     while (!events_.empty() && events_.begin()->first.first <= end && violations_.empty()) step();
     if (violations_.empty()) now_ = end;
     check_sas();
+    check_holes();
 }
 
 bool World::converge(Duration limit) {
@@ -331,7 +414,7 @@ bool World::converge(Duration limit) {
 }
 
 std::vector<std::string> World::last_messages() const {
-    const std::size_t count = std::min<std::size_t>(messages_.size(), 30);
+    const auto count = std::min<std::size_t>(messages_.size(), kMessages);
     return {messages_.end() - static_cast<std::ptrdiff_t>(count), messages_.end()};
 }
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iosfwd>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,16 +24,25 @@ struct Weather {
     Duration delay = std::chrono::milliseconds(5);
     Duration jitter = std::chrono::milliseconds(0);  // also reorders
     unsigned loss_percent = 0, duplicate_percent = 0;
+    bool operator==(const Weather&) const = default;
 };
 
 struct HostPlan {
     std::string name;
     bool behind_nat = false;  // no known address
+    bool tells_keys = false;  // to a Recorder
     overlay::Mode mode = overlay::Mode::vrf;
     bool changes_keys = false;  // every half minute
     Duration suspicion_time = std::chrono::seconds(1);
     std::function<void(overlay::Config&)> configure;  // beyond that
     bool tells_connect = true;                        // the registry has its rules
+};
+
+class Recorder;
+
+// What must not be, and where and when it was.
+struct Violation {
+    std::string what, text;
 };
 
 class World {
@@ -44,16 +54,24 @@ public:
     void start(std::size_t host);
     void start_all();
     void stop(std::size_t host, bool keep = false);  // says goodbye, or leaves its kernel as it is
-    void kill(std::size_t host);                     // its kernel keeps what it has
-    void cut(std::size_t a, std::size_t b);          // nothing passes between the two
+    void kill(std::size_t host);     // its kernel keeps what it has
+    void suspend(std::size_t host);  // time passes without it: no packet, no tick, no forwarding
+    void resume(std::size_t host);
+    bool is_awake(std::size_t host) const;   // lives, and is not suspended
+    void cut(std::size_t a, std::size_t b);  // nothing passes between the two; as often as it is mended
     void mend(std::size_t a, std::size_t b);
-    bool is_cut(std::size_t a, std::size_t b) const { return cuts_.contains(std::minmax(a, b)); }
+    void cut_one_way(std::size_t from, std::size_t to);
+    void mend_one_way(std::size_t from, std::size_t to);
+    bool is_cut(std::size_t from, std::size_t to) const { return cuts_.contains({from, to}); }
     void rebind(std::size_t host);  // its NAT forgets and maps anew
     void roam(std::size_t host);    // another network: another address of its own, another NAT
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
+    void load_registries();                               // each the members it has, where they are now
     void tell(std::size_t host, netlink::Notice notice);  // as if its kernel had
     void suffer(std::size_t host, netlink::Wish wish);    // somebody else does that to its kernel
     void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
+    // Somebody does all that to its kernel, and none of it is told, but that something was not.
+    void suffer_untold(std::size_t host, std::vector<netlink::Wish> wishes);
     bool esp_arrives = true;                                            // or is lost, whoever sends it
     std::function<void(std::size_t host, const netlink::Wish&)> watch;  // sees what is asked of the kernels
 
@@ -61,7 +79,10 @@ public:
     // Runs until every living node reaches every prefix of every other, or the time is over.
     bool converge(Duration limit);
     bool reaches(std::size_t from, std::size_t to) const;  // whether or not they live
-    std::vector<std::string> unreached() const;            // "a cannot reach b", for living nodes
+    std::vector<std::string> unreached() const;  // "a cannot reach b", for living nodes
+    // Each kernel has what its node thinks and wants, no more and no less, and each pair that can talk has
+    // exactly one pair of SAs: what of this is wrong, at each look for so long. Keys may just be changing.
+    std::set<std::string> inexact_for(Duration duration);
 
     Kernel& kernel(std::size_t host);
     Instant now() const { return now_; }
@@ -71,9 +92,12 @@ public:
     bool is_stopped(std::size_t host) const;
     bool is_behind_nat(std::size_t host) const;
 
-    const std::vector<std::string>& violations() const { return violations_; }
+    const std::vector<Violation>& violations() const { return violations_; }
     std::vector<std::string> last_messages() const;
-    bool errors_allowed = false;  // where a test makes the kernel refuse
+    bool errors_allowed = false;       // where a test makes the kernel refuse
+    std::optional<Duration> hole_max;  // nothing is unreached for longer while the underlay has a way
+    Recorder* recorder = nullptr;
+    std::ostream* log = nullptr;  // of all nodes
 
 private:
     struct Host;
@@ -92,6 +116,9 @@ private:
     void carry(const Host& from, const Host& to, const std::function<void()>& deliver);
     Host* owner_of(const base::Endpoint& endpoint) const;
     overlay::Registry registry_of(const std::set<std::size_t>& members) const;
+    overlay::Registry learn(Host& host);  // of its members, as of now
+    void in_trouble(Host& host);
+    void remember(const Host& host, const std::string& text);
 
     // --- invariants.cpp
     const Host* next_hop(const Host& host, const base::Address& to) const;
@@ -104,7 +131,12 @@ private:
     void check(Host& host);
     void check_links(const Host& host);
     void check_sas();
-    void violate(const std::string& text);
+    void check_holes();
+    bool can_talk(const Host& a, const Host& b) const;
+    std::vector<std::size_t> parts() const;  // of the underlay: hosts with equal numbers can reach each other
+    std::set<std::string> inexact(Host& host);  // audit.cpp
+    void violate(const std::string& what, const std::string& where);
+    std::uint64_t generation() const;
 
     Instant now_{};
     base::Random random_;
@@ -112,11 +144,14 @@ private:
     std::map<std::pair<Instant, std::uint64_t>, Event> events_;
     std::uint64_t order_ = 0, disturbances_ = 0, ike_sent_ = 0;
     std::map<base::Endpoint, std::size_t> by_outside_;
-    std::set<std::pair<std::size_t, std::size_t>> cuts_;
-    Instant unsettled_until_{};  // a restart gives a prefix two origins for a moment (RFC 8966 1.1)
+    std::multiset<std::pair<std::size_t, std::size_t>> cuts_;  // from, to
+    Instant refused_until_{};  // what a kernel would not change may loop until it is asked again
     std::map<std::pair<std::size_t, base::SaId>, Instant> lonely_since_;
-    std::optional<std::pair<std::uint64_t, bool>> reached_;  // at which generation of everything
-    std::vector<std::string> violations_, messages_;
+    std::optional<std::pair<std::uint64_t, bool>> reached_;           // at which generation of everything
+    std::optional<std::uint64_t> holes_seen_;                         // likewise
+    std::map<std::pair<std::size_t, base::Address>, Instant> holes_;  // since when
+    std::vector<Violation> violations_;
+    std::vector<std::string> messages_;
 };
 
 }  // namespace aronet::sim

@@ -1,0 +1,67 @@
+#include "overlay/legacy.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace aronet::overlay {
+namespace {
+// The peer sends on one of them; more pile up where a daemon is started again and again.
+constexpr std::size_t kInboundMax = 3;
+}  // namespace
+
+// A tunnel is whole where its policies name an outbound SA that is there, and there is one to receive by.
+std::map<std::uint32_t, Legacy> legacies(
+    const netlink::Snapshot& snapshot, const std::vector<Pairing>& pairings
+) {
+    std::map<std::uint32_t, std::uint32_t> marks;  // of what is to be sent
+    for (const Pairing& pairing : pairings) marks.emplace(pairing.if_id, pairing.peer.mark.value_or(0));
+    std::map<std::uint32_t, std::vector<netlink::Snapshot::KnownSa>> sas;
+    for (const auto& sa : snapshot.sas) sas[sa.if_id].push_back(sa);
+    std::map<std::uint32_t, Legacy> found;
+    for (const netlink::Policies& policies : snapshot.policies) {
+        if (!marks.contains(policies.if_id) || policies.spi_out == 0) continue;
+        Legacy legacy{policies, {policies.remote, policies.spi_out}, 0, {}};
+        auto& candidates = sas[policies.if_id];
+        const auto out = std::ranges::find(candidates, legacy.out, &netlink::Snapshot::KnownSa::id);
+        if (out == candidates.end() || out->mark != marks.at(policies.if_id)) continue;
+        legacy.port = out->port;
+        std::erase_if(candidates, [&](const auto& sa) {
+            return sa.id.destination != policies.local || sa.source != policies.remote;
+        });
+        std::ranges::sort(candidates, std::greater(), &netlink::Snapshot::KnownSa::since);
+        if (candidates.size() > kInboundMax) candidates.resize(kInboundMax);
+        for (const auto& sa : candidates) legacy.in.push_back(sa.id);
+        if (!legacy.in.empty()) found.emplace(policies.if_id, std::move(legacy));
+    }
+    return found;
+}
+
+std::vector<netlink::Wish> clean_up(
+    const netlink::Snapshot& snapshot,
+    const Config& config,
+    const std::vector<Pairing>& pairings,
+    const std::map<std::uint32_t, Legacy>& kept
+) {
+    std::set<std::uint32_t> ours;
+    for (const Pairing& pairing : pairings) ours.insert(pairing.if_id);
+    for (const netlink::Link& link : snapshot.links) {
+        const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
+        if (tunnel != nullptr && is_ours(config, link.name)) ours.insert(tunnel->if_id);
+    }
+    std::vector<netlink::Wish> out;
+    for (const netlink::Policies& policies : snapshot.policies) {
+        if (ours.contains(policies.if_id) && !kept.contains(policies.if_id))
+            out.push_back(netlink::RemovePolicies{policies.if_id});
+    }
+    for (const netlink::Snapshot::KnownSa& sa : snapshot.sas) {
+        const auto legacy = kept.find(sa.if_id);
+        const bool stays =
+            legacy != kept.end() && (legacy->second.out == sa.id ||
+                                     std::ranges::find(legacy->second.in, sa.id) != legacy->second.in.end());
+        if (ours.contains(sa.if_id) && !stays) out.push_back(netlink::RemoveSa{sa.id, sa.source});
+    }
+    return out;
+}
+
+}  // namespace aronet::overlay

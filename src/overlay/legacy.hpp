@@ -1,0 +1,31 @@
+#pragma once
+
+// Of SAs and policies that are in the kernel when a daemon starts: which carry traffic, and which are
+// rubbish.
+
+#include "overlay/desired.hpp"
+
+namespace aronet::overlay {
+
+// What an earlier process left of a tunnel: SAs that carry its traffic.
+struct Legacy {
+    netlink::Policies policies;
+    base::SaId out;
+    std::uint16_t port = 0;  // where the peer was last
+    std::vector<base::SaId> in;
+};
+// Of those pairings whose tunnels are whole, by if_id.
+std::map<std::uint32_t, Legacy> legacies(
+    const netlink::Snapshot& snapshot, const std::vector<Pairing>& pairings
+);
+
+// SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links
+// named as ours.
+std::vector<netlink::Wish> clean_up(
+    const netlink::Snapshot& snapshot,
+    const Config& config,
+    const std::vector<Pairing>& pairings,
+    const std::map<std::uint32_t, Legacy>& kept
+);
+
+}  // namespace aronet::overlay

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# A path of IPv4 between athens and dakar whose middle takes 1280 octets, and says so to nobody. To be sourced after
+# peers.sh and four_nodes.sh.
+
+nodes=(athens dakar)
+
+# Larger packets that may not be fragmented are lost there without a word.
+narrow() {
+    in_host router nft 'add table ip quiet; add chain ip quiet out { type filter hook output priority 0; };
+        add rule ip quiet out icmp type destination-unreachable drop'
+    in_host router ip route change 172.16.0.0/24 dev inside src 172.16.0.1 mtu lock 1280
+    in_host router ip route change 192.0.2.0/24 dev eth0 src "$(underlay4 router)" mtu lock 1280
+}
+too_large_is_lost() { ! in_host dakar ping -c1 -W1 -M 'do' -s 1300 192.0.2.1 && in_host dakar ping -c1 -W1 -M 'do' -s 1200 192.0.2.1; }
+# in_time SECONDS COMMAND...
+in_time() {
+    local began=$EPOCHSECONDS seconds=$1
+    shift
+    "$@" || return 1
+    echo "$((EPOCHSECONDS - began)) s"
+    [ $((EPOCHSECONDS - began)) -le "$seconds" ]
+}
+
+check_mtu() {  # MODE DATAPATH
+    local node pair from to
+    write_keys
+    for node in "${nodes[@]}"; do write_config $node "$1" "$2"; done
+    write_registry "$work/registry.json" "${nodes[@]}"
+    build_hosts
+    for node in "${nodes[@]}"; do start $node; done
+    check 'both reach each other' wait_for 60 all_reach 4 6 || { show_logs; exit 1; }
+    check '1 MB over a wide path' transfer athens dakar "${v4_of[dakar]}" 1000000
+    narrow
+    check 'packets of 1328 octets that may not be fragmented are lost' too_large_is_lost
+    for pair in 'athens dakar' 'dakar athens'; do
+        read -r from to <<<"$pair"
+        check "row 32: 1 MB of IPv4 from $from to $to after the path shrank" in_time 10 \
+            transfer "$from" "$to" "${v4_of[$to]}" 1000000
+        check "row 32: 1 MB of IPv6 from the host behind $from to that behind $to" in_time 10 \
+            transfer "$from-host" "$to-host" "${host_v6_of[$to]}" 1000000
+    done
+    for node in "${nodes[@]}"; do stop $node; start $node; done
+    check 'row 31: IKE agrees over the narrow path' wait_for 60 all_reach 4 6
+    check 'row 31: 1 MB of IPv4 passes it' in_time 10 transfer athens-host dakar-host "${host_v4_of[dakar]}" 1000000
+    check 'row 31: and of IPv6' in_time 10 transfer dakar-host athens-host "${host_v6_of[athens]}" 1000000
+    for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
+    [ "$failures" = 0 ] || { show_logs 20; exit 1; }
+}

@@ -1,0 +1,147 @@
+// Rows of the fault matrix, one by one, with the times that they give.
+
+#include "sim/story.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace aronet;
+using namespace aronet::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Settled : World {
+    explicit Settled(std::size_t nodes, std::uint64_t seed = 1) : World(seed, plans(nodes)) {
+        start_all();
+        REQUIRE(converge(20s));
+        run_for(30s);
+        REQUIRE(fine());
+    }
+    bool fine() {
+        UNSCOPED_INFO(report(*this));
+        return violations().empty();
+    }
+    // How often tunnels came up so far, all together.
+    int came_up() {
+        int sum = 0;
+        for (std::size_t i = 0; i < size(); ++i) {
+            const auto answer = nlohmann::json::parse(ask(i, "tunnels"));
+            for (const auto& tunnel : answer.at("tunnels")) sum += tunnel.at("came_up").get<int>();
+        }
+        return sum;
+    }
+    void expect_exact() {
+        const auto wrong = inexact_for(20s);
+        INFO((wrong.empty() ? "" : *wrong.begin()));
+        CHECK(wrong.empty());
+        CHECK(fine());
+    }
+};
+
+}  // namespace
+
+TEST_CASE("row 25: after an hour's sleep a node is reached again within three seconds") {
+    Settled world(4);
+    world.suspend(1);
+    world.run_for(1h);
+    world.resume(1);
+    CHECK(world.converge(3s));
+    world.run_for(30s);
+    world.expect_exact();
+}
+
+TEST_CASE("row 28: five seconds after minutes of 90 % loss all is reached, and no SA is left of it") {
+    Settled world(5);
+    const Weather calm = world.weather;
+    world.weather.loss_percent = 90;
+    world.run_for(180s);
+    world.weather = calm;
+    CHECK(world.converge(5s));
+    world.run_for(30s);
+    world.expect_exact();
+}
+
+TEST_CASE("row 29: reordering and duplicates cost no tunnel, also while keys change") {
+    auto hosts = plans(4);
+    hosts[0].changes_keys = true;
+    World world(1, hosts);
+    world.start_all();
+    REQUIRE(world.converge(20s));
+    const auto tunnels = [&] { return nlohmann::json::parse(world.ask(1, "tunnels")).at("tunnels"); };
+    const auto came_up = [&] {
+        int sum = 0;
+        for (const auto& tunnel : tunnels()) sum += tunnel.at("came_up").get<int>();
+        return sum;
+    };
+    const int before = came_up();
+    world.weather = {10ms, 80ms, 0, 10};
+    world.run_for(300s);
+    CHECK(came_up() == before);
+    CHECK(world.unreached().empty());
+    INFO(report(world));
+    CHECK(world.violations().empty());
+}
+
+TEST_CASE("row 37: what is lost in one direction alone is found, and routed around") {
+    Settled world(4);
+    world.cut_one_way(0, 1);
+    CHECK_FALSE(world.unreached().empty());
+    CHECK(world.converge(10s));
+    world.mend_one_way(0, 1);
+    world.run_for(60s);
+    world.expect_exact();
+}
+
+TEST_CASE("row 38: two halves of a mesh are one again within five seconds, without a loop") {
+    Settled world(8);
+    for (std::size_t a = 0; a < 4; ++a) {
+        for (std::size_t b = 4; b < 8; ++b) world.cut(a, b);
+    }
+    world.run_for(120s);
+    CHECK_FALSE(world.unreached().empty());
+    for (std::size_t a = 0; a < 4; ++a) {
+        for (std::size_t b = 4; b < 8; ++b) world.mend(a, b);
+    }
+    CHECK(world.converge(5s));
+    world.run_for(60s);
+    world.expect_exact();
+}
+
+TEST_CASE("row 39: three seconds after an interface that flapped ten times a second all is as before") {
+    Settled world(3);
+    const std::string before = world.kernel(0).audit();
+    Fault flapping;
+    flapping.kind = Fault::Kind::flap;
+    const std::uint64_t changes = world.kernel(0).changes();
+    begin(world, flapping);
+    CHECK(
+        world.kernel(0).changes() - changes < 500
+    );  // damped: not each of a hundred, with all that hangs on it
+    CHECK(world.converge(3s));
+    world.run_for(30s);
+    CHECK(world.kernel(0).audit() == before);
+    world.expect_exact();
+}
+
+TEST_CASE("row 51: a peer that does not answer for a minute delays nobody else") {
+    Settled world(20);
+    const int before = world.came_up();
+    for (std::size_t i = 0; i < 19; ++i) world.cut_one_way(19, i);  // it hears, and is not heard
+    world.stop(18);
+    world.run_for(6s);
+    world.start(18);
+    world.run_for(2s);
+    for (const std::string& pair : world.unreached()) {
+        const bool is_its = pair.find("node20") != std::string::npos ||
+                            pair.find("10.10.20.") != std::string::npos ||
+                            pair.find("fd10:20:") != std::string::npos;
+        INFO(pair);
+        CHECK(is_its);
+    }
+    world.run_for(60s);
+    for (std::size_t i = 0; i < 19; ++i) world.mend_one_way(19, i);
+    CHECK(world.converge(20s));
+    CHECK(world.came_up() > before);
+    CHECK(world.fine());
+}

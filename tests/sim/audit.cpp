@@ -1,0 +1,136 @@
+// Whether a kernel has what its node thinks that it has, and what it wants there: no more and no less.
+
+#include "host.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace aronet::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using Words = std::set<std::string>;
+
+// What is in one of the two alone.
+void compare(const std::string& host, const Words& there, const Words& wanted, Words& out) {
+    for (const std::string& one : wanted) {
+        if (!there.contains(one)) out.insert(host + " misses " + one);
+    }
+    for (const std::string& one : there) {
+        if (!wanted.contains(one)) out.insert(host + " has too much: " + one);
+    }
+}
+
+template <class Wish, class Objects>
+void describe_all(const Objects& objects, Words& out) {
+    for (const auto& object : objects) out.insert(netlink::describe(Wish{object}));
+}
+
+bool is_far_end(const netlink::Link& link) {
+    return std::holds_alternative<netlink::Veth>(link.kind) && link.space == netlink::Space::overlay;
+}
+
+bool is_babels(const netlink::Route& route) { return route.key.metric == overlay::kBabelMetric; }
+
+// SAs and policies by the tunnels that are up.
+Words keys_of(const nlohmann::json& tunnels, Words& up) {
+    Words words;
+    for (const auto& tunnel : tunnels.at("tunnels")) {
+        const std::string stage = tunnel.at("state"), interface = tunnel.at("interface");
+        if (stage != "linked" && stage != "routed") continue;
+        up.insert(interface);
+        words.insert(interface + " in " + tunnel.at("spi_in").get<std::string>());
+        words.insert(interface + " out " + tunnel.at("spi_out").get<std::string>());
+        words.insert(interface + " sends on " + tunnel.at("spi_out").get<std::string>());
+    }
+    return words;
+}
+
+Words keys_in(const Kernel& kernel) {
+    std::map<std::uint32_t, std::string> names;
+    for (const netlink::Link& link : kernel.links()) {
+        if (const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind)) names[tunnel->if_id] = link.name;
+    }
+    Words words;
+    for (const auto& [id, sa] : kernel.sas())
+        words.insert(
+            names[sa.if_id] + (sa.direction == base::Direction::in ? " in " : " out ") + base::to_hex(id.spi)
+        );
+    for (const auto& [if_id, policies] : kernel.policies())
+        words.insert(names[if_id] + " sends on " + base::to_hex(policies.spi_out));
+    return words;
+}
+
+}  // namespace
+
+Words World::inexact(Host& host) {
+    const overlay::Config config = host.config();
+    const overlay::Registry registry = registry_of(host.members);
+    const auto pairings = overlay::pairings(config, registry, {});
+    // The kernel of a simulation grants strict VRFs to who asks for them.
+    const overlay::Objects wanted = overlay::desired(config, registry, pairings, true);
+    Words there, expected, up;
+    for (const netlink::Link& link : host.kernel.links()) {
+        if (!is_far_end(link)) there.insert(netlink::describe(netlink::AddLink{link}));
+    }
+    for (const netlink::Link& link : wanted.links) {
+        if (!is_far_end(link)) expected.insert(netlink::describe(netlink::AddLink{link}));
+    }
+    describe_all<netlink::AddAddress>(host.kernel.addresses(), there);
+    describe_all<netlink::AddAddress>(wanted.addresses, expected);
+    describe_all<netlink::AddRule>(host.kernel.rules(), there);
+    describe_all<netlink::AddRule>(wanted.rules, expected);
+    describe_all<netlink::AddRoute>(wanted.routes, expected);
+    for (const auto& [key, route] : host.kernel.routes()) {
+        const bool held = route.kind == netlink::RouteKind::unreachable;  // for a while, where there was one
+        if (!is_babels(route)) there.insert(netlink::describe(netlink::AddRoute{route}));
+        if (is_babels(route) && !held)
+            there.insert("to " + key.destination.to_string() + " over " + route.link);
+    }
+    const auto routes = nlohmann::json::parse(ask(host.number, "routes"));
+    for (const auto& route : routes.at("routes")) {
+        const std::string to = route.at("destination"), over = route.at("interface");
+        if (route.at("selected")) expected.insert("to " + to + " over " + over);
+    }
+    const auto tunnels = nlohmann::json::parse(ask(host.number, "tunnels"));
+    expected.merge(keys_of(tunnels, up));
+    there.merge(keys_in(host.kernel));
+    Words wrong;
+    compare(host.plan.name, there, expected, wrong);
+    for (const overlay::Pairing& pairing : pairings) {
+        const auto peer = std::ranges::find_if(hosts_, [&](const auto& other) {
+            return other->plan.name == pairing.peer.remote.common_name;
+        });
+        const bool is_wanted = can_talk(host, **peer);
+        if (is_wanted == up.contains(pairing.interface)) continue;
+        wrong.insert(
+            host.plan.name + "'s tunnel to " + (*peer)->plan.name + (is_wanted ? " is down" : " is up")
+        );
+    }
+    return wrong;
+}
+
+Words World::inexact_for(Duration duration) {
+    constexpr int kLooks = 4;
+    Words lasting;
+    std::vector<Host*> suspects;
+    for (const auto& host : hosts_) {
+        if (host->is_awake()) suspects.push_back(host.get());
+    }
+    for (int look = 0; look < kLooks && !suspects.empty() && violations_.empty(); ++look) {
+        Words all;
+        std::erase_if(suspects, [&](Host* host) {
+            Words wrong = inexact(*host);
+            if (look > 0) std::erase_if(wrong, [&](const auto& one) { return !lasting.contains(one); });
+            const bool is_exact = wrong.empty();
+            all.merge(std::move(wrong));
+            return is_exact;
+        });
+        lasting = std::move(all);
+        run_for(duration / kLooks);
+    }
+    return lasting;
+}
+
+}  // namespace aronet::sim
