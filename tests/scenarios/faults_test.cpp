@@ -128,7 +128,8 @@ TEST_CASE("row 39: three seconds after an interface that flapped ten times a sec
     world.expect_exact();
 }
 
-TEST_CASE("row 44: who learns later of a node that has tried in vain has a tunnel with it within five seconds") {
+TEST_CASE("row 44: who learns later of a node that has tried in vain has a tunnel with it within five seconds"
+) {
     World world(1, plans(3));
     world.load_registry(1, {1, 2});
     world.start_all();
@@ -148,7 +149,9 @@ TEST_CASE("row 23: however often registries, keys and calls come, memory stays a
     const auto round = [&](int n) {
         world.load_registry(0, n % 2 == 0 ? std::set<std::size_t>{0, 1} : std::set<std::size_t>{0, 1, 2});
         for (const char* verb : {"status", "tunnels", "neighbours", "routes"}) world.ask(0, verb);
-        world.ask(0, "rekey", n % 10 == 0 ? R"({"peer": "sim/node2", "ike": true})" : R"({"peer": "sim/node2"})");
+        world.ask(
+            0, "rekey", n % 10 == 0 ? R"({"peer": "sim/node2", "ike": true})" : R"({"peer": "sim/node2"})"
+        );
         world.run_for(7s);
     };
     const int rounds = std::getenv("ARONET_ALL") != nullptr ? 5000 : 200;
