@@ -122,6 +122,10 @@ int run_until_stopped(
         io.stop();
     });
     io.run();
+    // Signals that come late find nobody any more: they are not to end what is about to end well.
+    sigset_t late;
+    sigfillset(&late);
+    pthread_sigmask(SIG_BLOCK, &late, nullptr);
     if (failure) std::rethrow_exception(failure);
     if (!runtime.failure().empty()) return complain(exit_status::failure, runtime.failure());
     return exit_status::ok;

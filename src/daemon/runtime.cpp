@@ -1,6 +1,7 @@
 #include "daemon/runtime.hpp"
 
 #include "base/vault.hpp"
+#include "daemon/elsewhere.hpp"
 #include "daemon/entropy.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
@@ -436,7 +437,7 @@ awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id,
     }
     const Latest::Turn turn(reloads_);
     awaitable<ConfigReading> work = read_config_there(ports_.config_path);
-    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    ConfigReading reading = co_await elsewhere(reader_, std::move(work));
     if (!reading.problems.has_errors()) open_new_ports(reading.config->ike_ports(), reading.problems);
     write_log(reading.problems);
     if (!reading.problems.has_errors()) {
@@ -464,7 +465,7 @@ awaitable<std::optional<ControlResponse>> Runtime::load(
     }
     const Latest::Turn turn(loads_);
     awaitable<Reading> work = read_registry(std::move(text));
-    Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    Reading reading = co_await elsewhere(reader_, std::move(work));
     if (reading.registry) {
         feed(overlay::RegistryChanged{std::move(*reading.registry), id, "load", is_trial});
         co_return std::nullopt;
