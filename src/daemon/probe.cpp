@@ -144,6 +144,7 @@ bool has_filter_table(const std::string& name) {
         netlink::for_each_message(
             {answer.data(), static_cast<std::size_t>(size)},
             [&](const nlmsghdr* message) {
+                if (message->nlmsg_type != NLMSG_ERROR) return;
                 if (const auto said = netlink::read_acknowledgement(message)) error = said->error;
             }
         );

@@ -1,7 +1,8 @@
 #pragma once
 
-// What would be changed in the kernel, as commands of `ip`, `nft` and `sysctl`: one a line, behind "+" what is added
-// or replaced, behind "-" what is removed. Made by what the node itself goes by, so it cannot say otherwise.
+// What would be changed in the kernel, as commands of `ip`, `nft` and `sysctl`: one a line, behind "+" what
+// is added or replaced, behind "-" what is removed. Made by what the node itself goes by, so it cannot say
+// otherwise.
 
 #include "overlay/desired.hpp"
 #include "overlay/node.hpp"

@@ -31,9 +31,9 @@ made_alike() { diff <(of_ours athens) <(of_ours berlin); }
 refused_inside() {
     local status=0
     in_host athens setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$aronet" daemon plan -c "${config_of[athens]}" \
-        -r "$work/registry.json" 2>"$work/said" || status=$?
-    cat "$work/said"
-    [ $status = 4 ] && grep -q 'needs root' "$work/said"
+        -r "$work/registry.json" 2>"$work/refused" || status=$?
+    cat "$work/refused"
+    [ $status = 4 ] && grep -q "needs root" "$work/refused"
 }
 prints_nothing() { "$@" >"$work/lines" 2>&1 && [ ! -s "$work/lines" ] || { head -n 5 "$work/lines"; return 1; }; }
 
