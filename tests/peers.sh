@@ -55,6 +55,8 @@ in_host() {
     shift
     nsenter -t "${holder[$host]}" -n -m -- "$@"
 }
+# The same in place of a shell in the background, so that who ends that ends the command.
+as_host() { exec nsenter -t "${holder[$1]}" -n -m -- "${@:2}"; }
 
 add_host() {
     unshare -n -m --propagation private sh -c 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && echo up >"$0" &&

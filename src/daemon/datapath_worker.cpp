@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <system_error>
 
 namespace aronet::daemon {
@@ -83,6 +84,9 @@ int DatapathWorker::watch(Source source, std::uint32_t key, int descriptor) {
 void DatapathWorker::forget(int descriptor) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr); }
 
 void DatapathWorker::run() {
+    sigset_t all;  // signals are the main thread's
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
     std::array<epoll_event, 64> events;
     while (!stopping_) {
         const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);

@@ -2,6 +2,7 @@
 
 #include "daemon/clock.hpp"
 #include "daemon/netlink_socket.hpp"
+#include "netlink/codec.hpp"
 #include "netlink/session.hpp"
 
 #include <arpa/inet.h>
@@ -128,6 +129,27 @@ base::Result<netlink::Snapshot> take_snapshot(const std::string& link_prefix, Ne
     const auto done = trial.perform(netlink::TakeSnapshot{link_prefix, {}});
     if (done.error != 0) return base::Error{done.text};
     return std::move(trial.snapshot);
+}
+
+bool has_filter_table(const std::string& name) {
+    Netns here;
+    const auto socket = open_netlink(here, NETLINK_NETFILTER, {});
+    const base::Bytes question = netlink::ask_for_filter_table(name);
+    if (!socket || ::send(socket->get(), question.data(), question.size(), 0) < 0) return false;
+    alignas(nlmsghdr) std::array<base::Byte, 8192> answer;
+    for (;;) {  // what it is, and then that this was it; the kernel says both within send()
+        const ssize_t size = recv(socket->get(), answer.data(), answer.size(), MSG_DONTWAIT);
+        if (size <= 0) return false;
+        std::optional<int> error;
+        netlink::for_each_message(
+            {answer.data(), static_cast<std::size_t>(size)},
+            [&](const nlmsghdr* message) {
+                if (message->nlmsg_type != NLMSG_ERROR) return;
+                if (const auto said = netlink::read_acknowledgement(message)) error = said->error;
+            }
+        );
+        if (error) return *error == 0;
+    }
 }
 
 std::vector<base::Address> local_addresses() {

@@ -19,6 +19,9 @@ std::string why_no_kernel_esp();
 // What the kernel shows of ours, in the overlay's namespace too where there is one. Nothing is changed.
 base::Result<netlink::Snapshot> take_snapshot(const std::string& link_prefix, Netns* overlay);
 
+// Whether nf_tables has a table `inet NAME`.
+bool has_filter_table(const std::string& name);
+
 // The addresses of this host's interfaces, loopback and link-local ones left out.
 std::vector<base::Address> local_addresses();
 

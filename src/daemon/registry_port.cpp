@@ -1,6 +1,7 @@
 #include "daemon/registry_port.hpp"
 
 #include "daemon/descriptor.hpp"
+#include "daemon/elsewhere.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
 #include "daemon/path_watch.hpp"
@@ -214,7 +215,7 @@ awaitable<RegistryLooked> RegistryPort::look_there(Edition known) {
     }
     auto work = [this, known = std::move(known)] { return look_at_file(place_, known); };
     awaitable<RegistryLooked> job = away(std::move(work));
-    RegistryLooked looked = co_await boost::asio::co_spawn(reader_, std::move(job), use_awaitable);
+    RegistryLooked looked = co_await elsewhere(reader_, std::move(job));
     co_return looked;
 }
 
@@ -256,7 +257,7 @@ awaitable<RegistryLooked> RegistryPort::look_at_url(Edition known) {
         return checked;
     };
     awaitable<RegistryLooked> job = away(std::move(work));
-    looked = co_await boost::asio::co_spawn(reader_, std::move(job), use_awaitable);
+    looked = co_await elsewhere(reader_, std::move(job));
     co_return looked;
 }
 

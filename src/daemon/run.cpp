@@ -148,6 +148,10 @@ int run_until_stopped(
         io.stop();
     });
     io.run();
+    // Signals that come late find nobody any more: they are not to end what is about to end well.
+    sigset_t late;
+    sigfillset(&late);
+    pthread_sigmask(SIG_BLOCK, &late, nullptr);
     if (failure) std::rethrow_exception(failure);
     if (!runtime.failure().empty()) return complain(exit_status::failure, runtime.failure());
     return exit_status::ok;
@@ -257,6 +261,8 @@ int plan(const std::string& config_path, const std::string& registry_path) {
     if (!registry) return exit_status::bad_registry;
     if (!has_capability(CAP_NET_ADMIN))
         return complain(exit_status::permission, "needs root, or CAP_NET_ADMIN");
+    if (config->mode == overlay::Mode::netns && !has_capability(CAP_SYS_ADMIN))
+        return complain(exit_status::permission, "looks into a namespace: needs root");
     start_log("warning", overlay::LogFormat::text);
     const auto kernel_datapath = choose_datapath(*config);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
@@ -271,6 +277,7 @@ int plan(const std::string& config_path, const std::string& registry_path) {
     auto snapshot = take_snapshot(config->ifname, present.has_namespace ? &space : nullptr);
     if (!snapshot) return complain(exit_status::failure, snapshot.error().text);
     present.snapshot = std::move(*snapshot);
+    if (const auto segments = overlay::clamp(*config)) present.has_clamp = has_filter_table(segments->table);
     present.value_of = [&](const overlay::Sysctl& sysctl) -> std::optional<std::string> {
         const bool is_inside = sysctl.space == netlink::Space::overlay;
         if (is_inside && !present.has_namespace) return std::nullopt;

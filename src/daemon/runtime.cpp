@@ -1,6 +1,7 @@
 #include "daemon/runtime.hpp"
 
 #include "base/vault.hpp"
+#include "daemon/elsewhere.hpp"
 #include "daemon/entropy.hpp"
 #include "daemon/files.hpp"
 #include "daemon/log.hpp"
@@ -348,7 +349,7 @@ awaitable<void> Runtime::leave_to_the_next() {
     overlay::Stop stop{true};
     if (is_read_once(ports_.config_path)) co_return feed(std::move(stop));
     awaitable<ConfigReading> work = read_config_there(ports_.config_path);
-    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    ConfigReading reading = co_await elsewhere(reader_, std::move(work));
     if (!reading.problems.has_errors()) stop.next = std::move(reading.config);
     feed(std::move(stop));
 }
@@ -368,7 +369,7 @@ awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id,
     }
     const Latest::Turn turn(line);
     awaitable<ConfigReading> work = read_config_there(ports_.config_path);
-    ConfigReading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    ConfigReading reading = co_await elsewhere(reader_, std::move(work));
     if (!reading.problems.has_errors()) open_new_ports(reading.config->ike_ports(), reading.problems);
     write_log(reading.problems);
     if (!reading.problems.has_errors()) {
@@ -397,7 +398,7 @@ awaitable<std::optional<ControlResponse>> Runtime::load(
     }
     const Latest::Turn turn(line);
     awaitable<Reading> work = read_registry(std::move(text), is_trial ? "" : ports_.loaded_registry);
-    Reading reading = co_await boost::asio::co_spawn(reader_, std::move(work), use_awaitable);
+    Reading reading = co_await elsewhere(reader_, std::move(work));
     if (!reading.not_kept.empty())
         write_log({base::Level::warning, reading.not_kept + ": a restart will have to wait for a registry"});
     if (reading.registry) {

@@ -105,5 +105,6 @@ std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message);
 
 // --- nftables: one batch, done as a whole or not at all; only errors are answered
 Bytes clamp_segments(const ClampSegments& wish);
+Bytes ask_for_filter_table(const std::string& name);  // answered by an error of 0 where there is one
 
 }  // namespace aronet::netlink

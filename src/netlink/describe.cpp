@@ -150,6 +150,7 @@ public:
         const std::string enter = w.space == Space::overlay ? "ip netns exec " + netns_ + " " : "";
         return {enter + "sysctl -w " + w.key + "=" + w.value};
     }
+    Lines operator()(const ClampSegments& w) const;
     template <class Question>
     Lines operator()(const Question&) const {
         return {};
@@ -208,6 +209,25 @@ Lines Commands::operator()(const AddLink& w) const {
     if (!link.keep_link_local) lines.push_back(in(link.space, "link set " + link.name + " addrgenmode none"));
     lines.push_back(in(link.space, "link set " + link.name + (link.multicast ? " multicast on up" : " up")));
     if (veth != nullptr) lines.push_back(in(veth->peer_space, "link set " + veth->peer + " up"));
+    return lines;
+}
+
+Lines Commands::operator()(const ClampSegments& w) const {
+    const std::string table = "inet " + w.table;
+    Lines lines{
+        "nft add table " + table,
+        "nft 'add chain " + table + " forward { type filter hook forward priority mangle; }'",
+        "nft flush chain " + table + " forward"};
+    for (const char* side : {"iifname", "oifname"}) {
+        for (const Family family : {Family::v4, Family::v6}) {
+            const bool is_v4 = family == Family::v4;
+            lines.push_back(
+                "nft 'add rule " + table + " forward " + side + " \"" + w.link + "\" meta nfproto " +
+                (is_v4 ? "ipv4" : "ipv6") + " tcp flags & syn != 0 tcp option maxseg size set " +
+                std::to_string(is_v4 ? w.ipv4 : w.ipv6) + "'"
+            );
+        }
+    }
     return lines;
 }
 

@@ -138,6 +138,12 @@ Bytes rule(const ClampSegments& wish, nft_meta_keys side, Family family) {
 
 }  // namespace
 
+Bytes ask_for_filter_table(const std::string& name) {
+    Builder out = request(NFT_MSG_GETTABLE, NLM_F_ACK);
+    out.put_text(NFTA_TABLE_NAME, name);
+    return out.take();
+}
+
 Bytes clamp_segments(const ClampSegments& wish) {
     Bytes batch = message(NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES).take();
     const auto add = [&](const Bytes& bytes) { batch.insert(batch.end(), bytes.begin(), bytes.end()); };

@@ -126,6 +126,8 @@ std::vector<std::string> Node::State::plan_for(const Config& wanted, const Regis
     }
     for (netlink::Wish& wish : difference(keeper.present(), desired(wanted, next, planned, strict_vrf)))
         wishes.push_back(std::move(wish));
+    if (const auto segments = clamp(wanted); segments && segments != clamp(config))
+        wishes.push_back(*segments);
     return in_words(std::move(wishes), wanted, host.kernel_datapath);
 }
 

@@ -62,6 +62,7 @@ std::vector<std::string> plan_start(
                                 present.value_of({netlink::Space::underlay, kStrictVrf, ""}) == "1";
     for (netlink::Wish& wish : difference(there, desired(config, registry, planned, will_be_strict)))
         wishes.push_back(std::move(wish));
+    if (const auto segments = clamp(config); segments && !present.has_clamp) wishes.push_back(*segments);
     if (config.sysctl == SysctlChoice::apply) {
         append(wishes, sysctls(config), present);
         if (config.mode != Mode::none) append(wishes, link_sysctls(config, config.ifname), present);

@@ -1,7 +1,8 @@
 #pragma once
 
-// What would be changed in the kernel, as commands of `ip` and `sysctl`: one a line, behind "+" what is added
-// or replaced, behind "-" what is removed. Made by what the node itself goes by, so it cannot say otherwise.
+// What would be changed in the kernel, as commands of `ip`, `nft` and `sysctl`: one a line, behind "+" what
+// is added or replaced, behind "-" what is removed. Made by what the node itself goes by, so it cannot say
+// otherwise.
 
 #include "overlay/desired.hpp"
 #include "overlay/node.hpp"
@@ -21,6 +22,7 @@ std::vector<std::string> in_words(
 struct Present {  // in the kernel
     netlink::Snapshot snapshot;
     bool has_namespace = false;  // of the overlay, where it is to have one
+    bool has_clamp = false;      // of TCP's segments: the running daemon's
     std::function<std::optional<std::string>(const Sysctl&)> value_of;  // none: not there yet
 };
 

@@ -20,6 +20,7 @@ of_ours() {
         in_host "$1" ip $inside -j addr show | jq -S '[.[] | select(.ifname | startswith("aronet")) | .ifname as $on | .addr_info[]
             | select(.scope != "link" or .local != null) | {on: $on, local, prefixlen, address}]
             | map(select((.local | startswith("fe80")) and (.on == "aronet") | not)) | sort'
+        [ -n "$inside" ] || in_host "$1" nft list table inet aronet_aronet | grep -E 'type filter|maxseg'
         for family in -4 -6; do
             # shellcheck disable=SC2086
             in_host "$1" ip $inside $family -j route show table all proto 140 | jq -S 'map(del(.flags)) | sort'
@@ -27,6 +28,13 @@ of_ours() {
     done
 }
 made_alike() { diff <(of_ours athens) <(of_ours berlin); }
+refused_inside() {
+    local status=0
+    in_host athens setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$aronet" daemon plan -c "${config_of[athens]}" \
+        -r "$work/registry.json" 2>"$work/refused" || status=$?
+    cat "$work/refused"
+    [ $status = 4 ] && grep -q "needs root" "$work/refused"
+}
 prints_nothing() { "$@" >"$work/lines" 2>&1 && [ ! -s "$work/lines" ] || { head -n 5 "$work/lines"; return 1; }; }
 
 write_keys
@@ -37,7 +45,9 @@ build_hosts
 config_of[berlin]=${config_of[athens]}
 check 'a plan for a bare host is printed' plan_of athens registry
 plan_of athens registry >"$work/plan"
+check 'TCP would be clamped' grep -q "^+ nft 'add rule inet aronet_aronet forward oifname" "$work/plan"
 check 'it has the namespace first' test "$(head -n 1 "$work/plan")" = '+ ip netns add aronet'
+check 'who may not enter the namespace is told' refused_inside
 check 'nothing was done' test "$(in_host athens ip netns list)" = ''
 check 'the lines can be run' run_lines athens "$work/plan"
 start berlin

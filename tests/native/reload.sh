@@ -58,7 +58,7 @@ check_configuration() {
     local before since line
     before=$(keys) since=$(came_up)
     cp "${config_of[athens]}" "$work/athens.good"
-    in_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
+    as_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
     local pinger=$!
     check 'a reload of what is there already changes nothing' exits_with 0 '^changed: none' ask athens reload
     alter athens '.daemon.extra_ip += ["10.10.1.9"] | .babel.rxcost = 500 | .log.level = "debug" | .ike.dpd_interval = "3s"'
@@ -193,7 +193,7 @@ others() { [ "$(links | diff "$work/links" - | grep -c '^[<>]')" = "$1" ] || { l
 check_one_of_many() {
     local pinger
     wait_for 60 links_made
-    in_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
+    as_host athens ping -i 0.01 -q -I "${v4_of[athens]}" "${v4_of[cairo]}" >"$work/pings" 2>&1 &
     pinger=$!
     links >"$work/links"
     jq '(.[].nodes[] | select(.common_name == "n500") | .endpoints[0].address) = "198.19.0.1"' "$work/many.json" >"$work/one.json"

@@ -5,6 +5,10 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <malloc.h>
+
+#include <cstdlib>
+
 using namespace aronet;
 using namespace aronet::sim;
 using namespace std::chrono_literals;
@@ -122,6 +126,42 @@ TEST_CASE("row 39: three seconds after an interface that flapped ten times a sec
     world.run_for(30s);
     CHECK(world.kernel(0).audit() == before);
     world.expect_exact();
+}
+
+TEST_CASE("row 44: who learns later of a node that has tried in vain has a tunnel with it within five seconds"
+) {
+    World world(1, plans(3));
+    world.load_registry(1, {1, 2});
+    world.start_all();
+    world.run_for(300s);
+    const auto tunnels = [&] { return nlohmann::json::parse(world.ask(1, "tunnels")).at("tunnels").size(); };
+    CHECK(tunnels() == 1);
+    world.load_registry(1, {0, 1, 2});
+    world.run_for(5s);
+    CHECK(tunnels() == 2);
+    CHECK(world.unreached().empty());
+    const auto answer = nlohmann::json::parse(world.ask(1, "tunnels"));
+    for (const auto& tunnel : answer.at("tunnels")) CHECK(tunnel.at("state") == "routed");
+}
+
+TEST_CASE("row 23: however often registries, keys and calls come, memory stays as it was") {
+    Settled world(3);
+    const auto round = [&](int n) {
+        world.load_registry(0, n % 2 == 0 ? std::set<std::size_t>{0, 1} : std::set<std::size_t>{0, 1, 2});
+        for (const char* verb : {"status", "tunnels", "neighbours", "routes"}) world.ask(0, verb);
+        world.ask(
+            0, "rekey", n % 10 == 0 ? R"({"peer": "sim/node2", "ike": true})" : R"({"peer": "sim/node2"})"
+        );
+        world.run_for(7s);
+    };
+    const int rounds = std::getenv("ARONET_ALL") != nullptr ? 5000 : 200;
+    for (int n = 0; n < rounds; ++n) round(n);
+    const std::size_t before = mallinfo2().uordblks;
+    for (int n = 0; n < rounds; ++n) round(n);
+    const std::size_t after = mallinfo2().uordblks;
+    INFO(before << " octets, and then " << after);
+    CHECK(after < before + before / 50);
+    CHECK(world.fine());
 }
 
 TEST_CASE("row 51: a peer that does not answer for a minute delays nobody else") {

@@ -112,7 +112,8 @@ TEST_CASE("when everything but the daemons has forgotten, a look at everything b
     }
 }
 
-TEST_CASE("whichever change the kernel refuses once, in the end it looks as if it had not") {
+TEST_CASE("row 11, 22: whichever change the kernel has no memory for once, in the end it looks as if it had"
+) {
     const auto told = [](std::uint64_t n, std::size_t host, std::uint64_t* changes) {
         World world(1, plans(2));
         world.errors_allowed = true;
