@@ -42,7 +42,13 @@ as_fast_as_asked() {
         asked=${rate_of[$1]:-${rate_back:-$rate}}
     done
 }
-told() { sed "s/^/# $1: /" "$work/stream.$1".[12]; }
+told() {
+    local node
+    sed "s/^/# $1: /" "$work/stream.$1".[12]
+    ! grep -q '^ lost' "$work/stream.$1".[12] || for node in "${nodes[@]}"; do
+        in_host "$node" awk -v n="$node" '$2 > 0 { print "# " n ": " $0 }' /proc/net/xfrm_stat
+    done
+}
 
 # tunnels_to NODE PEER FILTER: for all tunnels between them.
 tunnels_to() {

@@ -31,6 +31,7 @@ using namespace boost::asio::experimental::awaitable_operators;
 // After so many datagrams of one socket it is everybody else's turn: a flood must not stop the clock.
 constexpr int kFair = 64;
 constexpr auto kLastScripts = std::chrono::seconds(3);  // for updown scripts on a stop
+constexpr auto kLastAnswers = std::chrono::seconds(1);  // to the control socket
 
 struct Reading {
     std::optional<overlay::Registry> registry;
@@ -282,7 +283,16 @@ void Runtime::leave_if_done() {
 
 void Runtime::perform(base::Note& action) { write_log(action); }
 
-awaitable<void> Runtime::finished() { co_await stopped_.async_receive(use_awaitable); }
+// Whoever asked for the end hears of it.
+awaitable<void> Runtime::finished() {
+    co_await stopped_.async_receive(use_awaitable);
+    const base::Instant end = now() + kLastAnswers;
+    boost::asio::steady_timer pause(io_);
+    while (asking_ > 0 && now() < end) {
+        pause.expires_after(std::chrono::milliseconds(5));
+        co_await pause.async_wait(use_awaitable);
+    }
+}
 
 awaitable<void> Runtime::wait_for_signals() {
     for (;;) {
@@ -413,6 +423,8 @@ awaitable<std::optional<ControlResponse>> Runtime::load(
 }
 
 awaitable<ControlResponse> Runtime::answer(ControlRequest request) {
+    ++asking_;
+    const std::unique_ptr<int, void (*)(int*)> asked(&asking_, [](int* count) { --*count; });
     const overlay::RequestId id = ++last_request_;
     AnswerChannel channel(io_, 1);
     answers_.emplace(id, &channel);

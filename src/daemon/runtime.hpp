@@ -137,6 +137,7 @@ private:
         boost::asio::experimental::channel<void(boost::system::error_code, overlay::Answer)>;
     std::map<overlay::RequestId, AnswerChannel*> answers_;  // of requests whose callers wait
     overlay::RequestId last_request_ = 0;
+    int asking_ = 0;  // callers who have no answer yet
     using Sockets = std::map<overlay::IkePort, UdpSocket>;
     Sockets ike_;
     std::vector<Sockets::node_type> closed_;         // somebody may be reading them
