@@ -30,7 +30,8 @@ bool Speaker::State::traffic_flows(Interface& interface, const Traffic& counters
 // One, and where it is not answered soon, many.
 void Speaker::State::probe(Neighbour& n, const Turn& turn) {
     Probing& p = n.probing;
-    if (!p.dead && p.unanswered > 0 && turn.now < p.next) return;  // already at it
+    const bool is_at_it = p.unanswered > 0 || p.vacant(turn.now);
+    if (!p.dead && is_at_it && turn.now < p.next) return;
     ++p.unanswered;
     p.last = turn.now;
     Sender sender(*n.interface, n.address, turn);
@@ -41,6 +42,8 @@ void Speaker::State::probe(Neighbour& n, const Turn& turn) {
     if (p.dead) {
         p.next = turn.now + p.revival;
         p.revival = std::min(p.revival * 2, n.interface->hello_interval);
+    } else if (p.vacant(turn.now)) {
+        p.next = turn.now + kVacantGap;
     } else if (p.unanswered == 1 || p.unanswered >= kProbesMax) {
         p.next = turn.now + std::clamp(n.delivery.timeout(), kProbeGap, kProbePatience);
     } else {
@@ -51,7 +54,7 @@ void Speaker::State::probe(Neighbour& n, const Turn& turn) {
 
 void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
     Neighbour& n = *neighbours[id];
-    if (n.probing.vacant(turn.now)) n.probing.unanswered = std::min(n.probing.unanswered, kProbesMax - 1);
+    if (n.probing.vacant(turn.now)) n.probing.unanswered = 0;  // by the process, which is away
     if (n.probing.dead || n.probing.unanswered < kProbesMax) return probe(n, turn);
     if (!n.delivery.has_answered()) {  // it never does
         n.delivery.give_up();
