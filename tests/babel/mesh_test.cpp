@@ -168,6 +168,38 @@ TEST_CASE("random graphs with loss, cuts, repairs and restarts never loop and ar
     }
 }
 
+// Everybody else believes what it says of whatever is whose.
+TEST_CASE("row 57: metrics of 0, seqnos that jump and router-ids of others make no loop, and heal") {
+    bool was_believed = false;
+    for (const std::uint64_t seed : seeds()) {
+        CAPTURE(seed);
+        RandomGraph graph(seed, 104729);
+        auto& [random, mesh, count] = graph;
+        const std::size_t end = mesh.open_end(random.below(count));
+        mesh.run(10s);
+        for (int i = 0; i < 100; ++i) {
+            PacketWriter writer(1400);
+            REQUIRE(writer.add(Hello{.seqno = static_cast<SeqNo>(i), .interval = Interval::of(4s)}));
+            REQUIRE(writer.add(Ihu{.rxcost = 1, .interval = Interval::of(12s)}));
+            for (int lies = 0; lies < 4; ++lies) {
+                const Announcement lie{
+                    .about = Mesh::own(random.below(count)),
+                    .router_id = mesh.speaker(random.below(count)).router_id(),
+                    .seqno = static_cast<SeqNo>(random.u32()),
+                    .interval = Interval::of(4s),
+                    .metric = static_cast<Metric>(random.below(4) == 0 ? random.below(65536) : 0)};
+                REQUIRE(writer.add(lie, Encoding::v4_via_v6));
+            }
+            mesh.hear(end, ip("fe80::bad"), true, writer.finish());
+            mesh.run(random.between(10ms, 500ms));
+            was_believed = was_believed || !mesh.whole();
+        }
+        mesh.run(300s);  // until nobody remembers it
+        CHECK(mesh.whole());
+    }
+    CHECK(was_believed);
+}
+
 TEST_CASE("a round trip time that goes up and down does not make routes flap") {
     Mesh mesh(4);
     mesh.config = four_seconds();
