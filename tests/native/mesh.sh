@@ -65,6 +65,25 @@ check_alone() {
 }
 
 # berlin logs in JSON, whatever happens to it.
+# A host that a member forwards for claims a prefix: an Update for fd66::/40 as Babel has it.
+babel_from_behind() {
+    local inside
+    inside=$(in_host athens ip -n aronet -j -6 addr show dev aronet scope global | jq -r '[.[].addr_info[]?.local // empty][0]')
+    in_host dakar-host python3 - "$inside" <<'SCRIPT'
+import socket, sys
+router_id = bytes.fromhex("060a0000") + b"\x02" + bytes(6) + b"\x66"
+update = bytes.fromhex("081202002800019000010000") + bytes.fromhex("fd66000000000000")
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    s.bind(("::", 6696))
+    s.sendto(b"\x2a\x02" + len(router_id + update).to_bytes(2, "big") + router_id + update, (sys.argv[1], 6696))
+SCRIPT
+    ask athens status --json | jq -c .drops.babel | tee "$work/drops" | jq -e '."source is not link-local" > 0' >/dev/null || { echo "$inside"; cat "$work/drops"; return 1; }
+}
+check_strangers() {
+    check 'row 54: Babel from a host behind dakar is counted' wait_for 5 babel_from_behind
+    check 'row 54: and not believed' eval '! ask athens routes --json | grep -q fd66'
+}
+
 check_log() {
     cp "$work/bad.json" "${registry_of[berlin]}"
     kill -HUP "${daemon_pid[berlin]}"
@@ -103,6 +122,7 @@ check '10 MB of IPv6 from the host behind berlin to the one behind cairo' \
 check '10 MB of IPv6 from cairo to berlin' transfer cairo berlin "${v6_of[berlin]}" 10000000
 check 'status is ready everywhere' wait_for 20 exits_with 0 ask athens status
 check_commands
+check_strangers
 check_loading
 check_taken_away athens
 check_alone
