@@ -9,12 +9,15 @@ dpd_interval=10s
 tunnel() { ask "$1" tunnels --json | jq -e "[.tunnels[] | select(.peer == \"$2\")] | all($3)" >/dev/null; }
 direct() { ask "$1" routes --json | jq -e "[.routes[] | select(.selected and .destination == \"$2\") | .via] == [\"$3\"]" >/dev/null; }
 both_direct() { direct athens 10.10.3.0/24 maple/cairo && direct cairo 10.10.1.0/24 olive/athens; }
+# lose NODE PEER [4|6]: of what comes from there everything by IPv4, or by IPv6.
 lose() {
+    local from="ip saddr $(underlay4 "$2")"
+    [ "${3:-4}" = 4 ] || from="ip6 saddr 2001:db8::$(number "$2") udp dport 12025"
     in_host "$1" nft -f - <<RULES
 table inet lost {
     chain in {
         type filter hook input priority 0
-        ip saddr $(underlay4 "$2") drop
+        $from drop
     }
 }
 RULES
@@ -50,6 +53,31 @@ check_outage() {
         tunnel athens maple/cairo '.state == "routed" and .came_up == 2'
 }
 
+# athens and berlin have two tunnels, one of each family.
+by_family() {
+    local interface
+    in_host athens ping -q -c4 -i0.1 -W1 10.10.2.1 >/dev/null || true  # what carries nothing is not missed soon
+    interface=$(ask athens routes --json | jq -r '[.routes[] | select(.selected and .destination == "10.10.2.0/24") | .interface][0]')
+    ask athens tunnels --json | jq -r --arg i "$interface" '.tunnels[] | select(.interface == $i) | .remote' | tee "$work/remote"
+    case $1 in 4) ! grep -q '\[' "$work/remote" ;; 6) grep -q '\[' "$work/remote" ;; esac
+}
+check_families() {  # MOST
+    local ping
+    lose athens berlin && lose berlin athens
+    check 'without IPv4 athens and berlin talk by IPv6' wait_for 20 by_family 6
+    find_again athens && find_again berlin
+    in_host athens ping -q -i 0.05 -c 240 -W 1 10.10.2.1 >"$work/ping" 2>&1 &
+    ping=$!
+    sleep 3
+    check 'and go on so when it is there again' by_family 6
+    lose athens berlin 6 && lose berlin athens 6
+    check 'row 40: IPv6 goes, and they talk by IPv4' wait_for 10 by_family 4
+    wait $ping || true
+    echo "# $(packets_lost "$work/ping") of 240 packets, one each 50 ms, were lost"
+    check "row 40: that costs at most $1 packets" lost_at_most "$1" "$work/ping"
+    find_again athens && find_again berlin
+}
+
 # check_silence DATAPATH MODE MOST: at most so many of the packets, one each 50 ms, are lost at the cut.
 check_silence() {
     local node ping
@@ -59,6 +87,7 @@ check_silence() {
     check 'athens and cairo talk over their own tunnel' wait_for 40 both_direct
 
     [ "$1" != user ] || check_loss
+    [ "$1" != user ] || check_families "$3"
     in_host athens ping -q -i 0.05 -c 240 -W 1 10.10.3.1 >"$work/ping" 2>&1 &
     ping=$!
     sleep 3  # the traffic is known to flow
