@@ -111,6 +111,7 @@ void DatapathWorker::serve(Source source, std::uint32_t key) {
     if (source == Source::wake) {
         eventfd_t ignored = 0;
         eventfd_read(wake_.get(), &ignored);
+        adopt();  // a plan that came since would wake nobody any more
     } else if (source == Source::tunnel) {
         if (const auto* tunnel = plan_->tunnel(key)) send_from(*tunnel);
     } else {

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -371,6 +372,22 @@ TEST_CASE("a device that somebody else removes stops nothing and can be made aga
     ends.b.space.run("ip link show more");
     CHECK(has(ends.a.space, "ping -c 1 -W 2 10.9.0.2"));
     CHECK(ends.b.plane.remove_tunnel(10) == 0);
+}
+
+// Removing waits for the thread to know: a wake-up that is lost would be waited for here for ever.
+TEST_CASE("sockets that come and go without a pause keep nobody waiting") {
+    const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    std::atomic<bool> is_done = false;
+    std::thread alarm([&] {
+        if (!within(std::chrono::seconds(30), [&] { return is_done.load(); })) std::abort();
+    });
+    Datapath plane;
+    for (int i = 0; i < 20'000; ++i) {
+        REQUIRE(plane.add_socket(socket.get(), kPort, base::Family::v4) == 0);
+        plane.remove_socket(kPort, base::Family::v4);
+    }
+    is_done = true;
+    alarm.join();
 }
 
 TEST_CASE("SAs are added, switched and removed under traffic", "[native]") {
