@@ -19,7 +19,20 @@ passes() {
     echo "$((after - before)) packets"
     [ $((after - before)) -ge 50 ]
 }
-carried() { in_host "$1" ip route show table 12025 "$2" | grep -q "encap seg6 mode encap.red segs.*$3.*mtu 1400"; }
+# carried NODE PREFIX SEGMENTS: behind a plain route that knows what fits.
+carried() {
+    local room=1336 inside=(ip route show table 128)
+    in_host "$1" test -e /run/netns/aronet && inside=(ip -n aronet route show)
+    [ "$3" = "${3#* }" ] || room=1320
+    in_host "$1" "${inside[@]}" "$2" | grep "encap seg6 mode encap.red segs.*$3.*mtu 1400" &&
+        in_host "$1" ip route show table 12025 "$2" | grep "dev aronet.* mtu $room"
+}
+# Who sends too much is told, and what may be fragmented passes.
+too_large() {
+    in_host "$1" nft flush ruleset
+    in_host "$1" ping -c1 -W1 -M do -s 1380 "$2" 2>&1 | grep -i 'frag needed.*mtu = 13[23][06]' &&
+        in_host "$1" ping -q -c3 -W2 -M dont -s 2000 "$2" | grep ' 0% packet loss'
+}
 # What comes on the way from FROM to TO, hop by hop, is no silence.
 every_hop_answers() {
     local hops
@@ -66,6 +79,8 @@ check_srv6() {  # MODE DATAPATH ACTION
     check 'what the host behind athens sends there, too' passes berlin athens-host "${host_v4_of[cairo]}"
     check 'and IPv6' passes berlin athens-host "${host_v6_of[cairo]}"
     check 'what cairo sends to berlin does not pass athens' eval '! passes athens cairo ${v4_of[berlin]}'
+    check 'a host that sends more than fits is told, and fragments pass' too_large athens-host "${host_v4_of[berlin]}"
+    check 'on the way with two segments, too' too_large athens-host "${host_v4_of[cairo]}"
     check 'every hop of IPv4 answers when its time is up' every_hop_answers cairo-host "${host_v4_of[athens]}"
     check_clean_stop
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }

@@ -18,6 +18,7 @@ using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
 constexpr std::uint32_t kWayOutMetric = 1024;     // behind Babel's, and the networks of addresses
+constexpr std::uint32_t kCarriedMetric = 16;      // before what Babel finds
 constexpr std::uint32_t kGuardMetric = 4278198272;               // behind everything else
 constexpr std::uint64_t kMain = 1, kPeer = 2;                    // in the reserved range
 constexpr std::uint64_t kEnd = 0xa, kEndV4 = 0xb, kEndV6 = 0xc;  // SIDs, also in there
@@ -165,14 +166,6 @@ void add_guard(Space space, std::uint32_t table, const Prefix& prefix, Objects& 
 // What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
 std::uint32_t headroom(std::size_t segments) { return static_cast<std::uint32_t>(40 + 8 + 16 * segments); }
 
-// The packet that carries another has to fit into a tunnel. What its header takes the kernel counts itself.
-Route carried(const Config& config, const Prefix& destination, std::vector<Address> segments) {
-    Route route = device_route(Space::underlay, config.host_table, destination, config.ifname);
-    route.mtu = config.mtu;
-    route.encap = netlink::Seg6Encap{std::move(segments)};
-    return route;
-}
-
 Address sid_of(const Prefix& network, std::uint64_t host) {
     return reserved_range(network).address().plus(host);
 }
@@ -216,6 +209,27 @@ Route plainly(const Config& config, const Prefix& prefix) {
     return route;
 }
 
+// The packet that carries another has to fit into a tunnel. What its header takes the kernel counts itself,
+// but tells nobody whose packet it forwards into it. So IPv4 goes into the overlay by a plain route that
+// knows what fits, and is carried behind it; before it the host's firewall sees what it is. IPv6 has to be
+// carried before: in the overlay its segments would match the prefix again.
+void add_carried(
+    const Config& config, const Prefix& destination, std::vector<Address> segments, Objects& out
+) {
+    const std::uint32_t room = config.mtu - headroom(segments.size());
+    Route carried = device_route(Space::underlay, config.host_table, destination, config.ifname);
+    if (destination.family() == Family::v4) {
+        Route before = plainly(config, destination);
+        before.mtu = room;
+        out.routes.push_back(before);
+        carried = device_route(overlay_space(config), overlay_table(config), destination, config.ifname);
+        carried.key.metric = kCarriedMetric;
+    }
+    carried.mtu = config.mtu;
+    carried.encap = netlink::Seg6Encap{std::move(segments)};
+    out.routes.push_back(carried);
+}
+
 // What carries is not carried: no list for a prefix that holds the segment may take it.
 void add_carrier(const Config& config, const Address& sid, Objects& out) {
     const bool is_held = std::ranges::any_of(config.segments, [&](const SegmentList& list) {
@@ -224,15 +238,16 @@ void add_carrier(const Config& config, const Address& sid, Objects& out) {
     if (is_held) out.routes.push_back(plainly(config, Prefix::host(sid)));
 }
 
-void add_way_in(const Config& config, const RegistryNode& node, const Prefix& prefix, Objects& out) {
-    const auto last = last_segment(node, prefix);
+// `only`: who has it; null where several have, of whom Babel chooses.
+void add_way_in(const Config& config, const RegistryNode* only, const Prefix& prefix, Objects& out) {
+    const auto last = only == nullptr ? std::nullopt : last_segment(*only, prefix);
     const bool in_ipv6 = prefix.family() == Family::v4 && config.ipv4_transport == Ipv4Transport::srv6;
     if (!in_ipv6 || !last) {
         out.routes.push_back(plainly(config, prefix));
         return;
     }
     add_carrier(config, *last, out);
-    out.routes.push_back(carried(config, prefix, {*last}));
+    add_carried(config, prefix, {*last}, out);
 }
 
 // Prefixes with a way of their own. While the registry lacks a node that is to be passed, or that has the
@@ -252,7 +267,7 @@ std::set<Prefix> add_segment_lists(const Config& config, const Registry& registr
         if (!last || segments.size() != list.via.size()) continue;
         segments.push_back(*last);
         for (const Address& sid : segments) add_carrier(config, sid, out);
-        out.routes.push_back(carried(config, list.prefix, std::move(segments)));
+        add_carried(config, list.prefix, std::move(segments), out);
         seen.insert(list.prefix);
     }
     return seen;
@@ -261,9 +276,9 @@ std::set<Prefix> add_segment_lists(const Config& config, const Registry& registr
 // Towards the overlay for everything of the other nodes, and an end inside it for what Babel knows no way to;
 // an end before it, too, for when there is no main interface: behind it are the host's default routes.
 void add_destination(
-    const Config& config, const RegistryNode& node, const Prefix& prefix, bool has_way, Objects& out
+    const Config& config, const RegistryNode* only, const Prefix& prefix, bool has_way, Objects& out
 ) {
-    if (config.mode != Mode::none && !has_way) add_way_in(config, node, prefix, out);
+    if (config.mode != Mode::none && !has_way) add_way_in(config, only, prefix, out);
     if (has_host_table(config)) add_guard(Space::underlay, config.host_table, prefix, out);
     add_guard(overlay_space(config), overlay_table(config), prefix, out);
 }
@@ -287,19 +302,21 @@ void add_host_rules(const Config& config, Objects& out) {
 
 void add_destinations(const Config& config, const Registry& registry, Objects& out) {
     const std::set<Prefix> steered = add_segment_lists(config, registry, out);
-    std::set<Prefix> seen(
-        config.prefixes.begin(), config.prefixes.end()
-    );  // what is ours stays here, anycast too
-    if (config.network) seen.insert(*config.network);
+    std::map<Prefix, const RegistryNode*> holders;  // null: several
     for (const RegistryNode& node : registry.nodes) {
         if (is_own(config, node)) continue;
-        std::vector<Prefix> prefixes = node.prefixes;
-        if (node.network) prefixes.insert(prefixes.begin(), *node.network);
+        std::set<Prefix> prefixes(node.prefixes.begin(), node.prefixes.end());
+        if (node.network) prefixes.insert(*node.network);
         for (const Prefix& prefix : prefixes) {
-            if (seen.insert(prefix).second)
-                add_destination(config, node, prefix, steered.contains(prefix), out);
+            const auto [holder, is_first] = holders.emplace(prefix, &node);
+            if (!is_first) holder->second = nullptr;
         }
     }
+    // What is ours stays here, anycast too.
+    for (const Prefix& prefix : config.prefixes) holders.erase(prefix);
+    if (config.network) holders.erase(*config.network);
+    for (const auto& [prefix, only] : holders)
+        add_destination(config, only, prefix, steered.contains(prefix), out);
 }
 
 void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {

@@ -192,8 +192,15 @@ TEST_CASE("IPv4 is carried to the SID of the node that has it, which tells what 
         const auto lines = words(desired(carrying, registry(1), {}));
         CHECK(says(
             lines,
-            "ip route replace 10.2.0.0/16 encap seg6 mode encap.red segs fd62::ffff:0:0:b dev aronet mtu 1400"
+            "10.2.0.0/16 encap seg6 mode encap.red segs fd62::ffff:0:0:b dev aronet mtu 1400 table " +
+                std::to_string(mode == Mode::vrf ? 128 : netlink::kMainTable)
         ));
+        // Who forwards into it has to know what fits.
+        CHECK(says(lines, "ip route replace 10.2.0.0/16"));
+        CHECK(says(lines, "dev aronet mtu 1336 table 12025"));
+        Registry shared = registry(2);  // of several Babel chooses one
+        shared.nodes[1].prefixes.push_back(*Prefix::parse("10.2.0.0/16"));
+        CHECK_FALSE(says(words(desired(carrying, shared, {})), "10.2.0.0/16 encap"));
         CHECK_FALSE(says(lines, "ip -6 route replace fd62::/64 encap"));
         Registry without = registry(1);
         without.nodes[0].network.reset();
@@ -233,6 +240,7 @@ TEST_CASE("a prefix with segments passes the nodes that are named, once the regi
         says(lines, "10.2.128.0/17 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd63::5,fd62::ffff:0:0:b")
     );
     CHECK(says(lines, "ip route replace 10.2.0.0/16 via"));
+    CHECK(says(lines, "ip route replace 10.2.128.0/17 via"));
     CHECK(says(lines, "fd62::/64 encap seg6 mode encap.red segs fd63::ffff:0:0:a,fd62::ffff:0:0:c dev"));
     CHECK_FALSE(says(lines, "fd62::/64 via"));
     CHECK(says(lines, "unreachable fd62::/64 table 12025"));
