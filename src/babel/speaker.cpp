@@ -23,12 +23,13 @@ void Speaker::resume(const std::vector<Distance>& distances, Duration patience, 
     State& s = *state_;
     s.began = now - kSourceLifetime;
     for (const Distance& distance : distances) {
+        s.resumed.push_back(distance.destination);
+        if (distance.router_id == s.config.router_id) continue;  // what was our own, and may be so no more
         Entry& entry = s.table.find_or_add(distance.destination);
         entry.sent(distance.router_id, distance.seqno, distance.metric, now + kSourceLifetime);
         s.arm(entry, now + kSourceLifetime);
         entry.told_router_id = distance.router_id;
         entry.told_metric = distance.metric;
-        s.resumed.push_back(distance.destination);
     }
     s.timers.set({Due::resumed, 0}, now + patience);
 }
@@ -41,8 +42,14 @@ void Speaker::State::raise_seqno(const Turn& turn) {
 void Speaker::State::resumption_over(const Turn& turn) {
     for (const Destination& about : std::exchange(resumed, {})) {
         Entry* entry = table.find(about);
-        if (entry == nullptr || entry->selected != kNobody || entry->is_own() || !entry->told_reachable())
+        if (entry == nullptr || entry->selected != kNobody || entry->is_own() || !entry->told_reachable()) {
+            for (auto& [id, on] : interfaces) {
+                if (announcement(about, entry, on).metric == kInfinity) owe(on, about, turn);
+            }
+            if (entry == nullptr || !entry->is_own())
+                turn.out.emplace_back(ForgetDistance{about, config.router_id});
             continue;
+        }
         entry->told_metric = kInfinity;
         publish(*entry, News::loss, turn);
     }
@@ -91,6 +98,8 @@ void Speaker::announce(const Destination& own, Metric metric, Instant now, Actio
     if (entry.own == metric) return;
     if (entry.own < metric) state_->raise_seqno(turn);
     entry.own = metric;
+    if (state_->config.remembers)
+        out.emplace_back(KeepDistance{{own, state_->config.router_id, state_->seqno, metric}});
     state_->reselect(entry, turn);
     state_->run_due(turn);
 }
@@ -100,6 +109,7 @@ void Speaker::withdraw(const Destination& own, Instant now, Actions& out) {
     if (entry == nullptr || !entry->is_own()) return;
     const Turn turn{now, out};
     entry->own = kInfinity;
+    if (state_->config.remembers) out.emplace_back(ForgetDistance{own, state_->config.router_id});
     state_->reselect(*entry, turn);
     state_->forget_if_idle(*entry);
     state_->run_due(turn);

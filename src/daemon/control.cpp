@@ -2,6 +2,7 @@
 
 #include "daemon/clock.hpp"
 #include "daemon/log.hpp"
+#include "overlay/document.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -65,7 +66,7 @@ bool is_too_long(http::request_parser<http::string_body>& parser) {
 }
 
 ControlResponse problem(int status, const std::string& text) {
-    return {status, nlohmann::json{{"error", text}}.dump()};
+    return {status, overlay::to_text({{"error", text}})};
 }
 
 // Reading is for whoever may open the socket, changing for root and the daemon's own user.

@@ -116,7 +116,7 @@ void Custody::keep(const std::string& name, int descriptor) {
     if (std::ranges::find(kept_, name) != kept_.end()) return;
     kept_.push_back(name);
     if (managed_) {
-        why_ = keep_with_manager(name, descriptor);
+        if (std::string why = keep_with_manager(name, descriptor); !why.empty()) why_ = std::move(why);
     } else {
         tell("keep " + name, descriptor);
     }

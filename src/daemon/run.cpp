@@ -131,7 +131,7 @@ int run_until_stopped(
     if (!state.why().empty())
         write_log({base::Level::warning, state.why() + ": a restart will not be able to go on from here"});
     // Its tunnels go on only where it is known whose they are.
-    const bool goes_on = !state.contents().empty() && !ports.loaded_registry.empty();
+    const bool goes_on = overlay::recall(state.contents()).router_id && !ports.loaded_registry.empty();
     if (!first && goes_on && host.registry_source.empty()) {
         overlay::Problems problems;
         if (auto registry = read_registry(ports.loaded_registry, problems))

@@ -392,7 +392,7 @@ awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id,
         {"error", "the configuration is refused"},
         {"refused", "configuration"},
         {"problems", reading.problems.lines()}};
-    ControlResponse response{422, answer.dump()};
+    ControlResponse response{422, overlay::to_text(answer)};
     co_return std::optional(std::move(response));
 }
 
@@ -418,7 +418,7 @@ awaitable<std::optional<ControlResponse>> Runtime::load(
     nlohmann::json list = nlohmann::json::array();
     for (const auto& problem : reading.problems.list()) list.push_back(problem.to_string());
     const nlohmann::json answer{{"error", "the registry is refused"}, {"problems", list}};
-    ControlResponse response{422, answer.dump()};
+    ControlResponse response{422, overlay::to_text(answer)};
     co_return std::optional(std::move(response));
 }
 

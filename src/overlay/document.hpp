@@ -16,6 +16,9 @@
 
 namespace aronet::overlay {
 
+// Strings may hold any octets (paths of files do): what is no UTF-8 is replaced, not thrown.
+std::string to_text(const nlohmann::json& value);
+
 struct Problem {
     std::string file;
     std::size_t line = 0, column = 0;  // from 1; 0: the whole file

@@ -1,6 +1,7 @@
 #include "overlay/node.hpp"
 
 #include "overlay/alteration.hpp"
+#include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
 
 #include <nlohmann/json.hpp>
@@ -241,7 +242,7 @@ void Node::State::stop_asked(const Request& request) {
     const auto body = nlohmann::json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
     const auto keep = body.is_object() ? body.find("keep") : body.end();
     const auto refuse = [&](int status, const char* why) {
-        out->push_back(Answer{request.id, status, nlohmann::json{{"error", why}}.dump()});
+        out->push_back(Answer{request.id, status, to_text(nlohmann::json{{"error", why}})});
     };
     if (!body.is_object() || (keep != body.end() && !keep->is_boolean()))
         return refuse(400, R"(expected {"keep": true or false})");

@@ -60,9 +60,10 @@ void Node::State::drop_adopted() {
 void Node::State::drop_adopted(Tunnel& tunnel) {
     const std::uint32_t if_id = tunnel.pairing.if_id;
     adopted_until.stop(if_id);
-    const bool is_last = tunnel.current && is_adopted(*tunnel.current);
     const auto first = tunnel.children.lower_bound(kFirstAdopted);
-    const Child last = first == tunnel.children.end() ? Child{} : first->second;
+    if (first == tunnel.children.end()) return;
+    const bool is_last = tunnel.current && is_adopted(*tunnel.current);
+    const Child last = first->second;
     for (auto it = first; it != tunnel.children.end(); ++it) {
         const Child& child = it->second;
         remove(netlink::RemoveSa{child.in, child.in_source});
@@ -73,7 +74,8 @@ void Node::State::drop_adopted(Tunnel& tunnel) {
     }
     tunnel.children.erase(first, tunnel.children.end());
     // Where such a peer was last, is no longer known to be where it is.
-    if (!tunnel.pairing.peer.remote_endpoint) engine.connect(tunnel.pairing.peer, now, ike_actions);
+    if (tunnel.pairing.hostname.empty() && !tunnel.pairing.peer.remote_endpoint)
+        engine.connect(tunnel.pairing.peer, now, ike_actions);
     if (!is_last) return;
     goes_down(tunnel);
     resolve_soon(if_id);

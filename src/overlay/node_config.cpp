@@ -1,6 +1,7 @@
 // Another configuration under a running node: what is another changes, and nothing else is touched.
 
 #include "overlay/alteration.hpp"
+#include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
 #include "overlay/plan.hpp"
 
@@ -35,7 +36,7 @@ auto watched(const Config& config) {
 }  // namespace
 
 void Node::State::refuse(RequestId answer_to, int status, const std::string& error) {
-    if (answer_to != 0) out->push_back(Answer{answer_to, status, json{{"error", error}}.dump()});
+    if (answer_to != 0) out->push_back(Answer{answer_to, status, to_text(json{{"error", error}})});
 }
 
 void Node::State::handle(ConfigChanged& event) {
@@ -52,14 +53,14 @@ void Node::State::handle(ConfigChanged& event) {
         if (!event.is_trial) say(base::Level::error, "the old configuration stays");
         const json answer{
             {"error", "the configuration is refused"}, {"refused", "configuration"}, {"problems", lines}};
-        if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 422, answer.dump()});
+        if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 422, to_text(answer)});
         return;
     }
     std::vector<std::string> changed = changed_keys(config, event.config);
     if (event.is_trial) {
         const json answer{
             {"schema", "aronet.plan/1"}, {"changed", changed}, {"changes", plan_for(event.config, registry)}};
-        return out->push_back(Answer{event.answer_to, 200, answer.dump()});
+        return out->push_back(Answer{event.answer_to, 200, to_text(answer)});
     }
     say(base::Level::info,
         changed.empty() ? "the configuration is what it was"
@@ -175,7 +176,7 @@ void Node::State::registry_looked_again(const std::string& difference, const Reg
             answer["problems"] = json::array();
             for (const base::Note& note : looked.notes) answer["problems"].push_back(note.text);
         }
-        out->push_back(Answer{id, looked.error.empty() ? 200 : 422, answer.dump()});
+        out->push_back(Answer{id, looked.error.empty() ? 200 : 422, to_text(answer)});
     }
 }
 

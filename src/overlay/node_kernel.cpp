@@ -437,6 +437,7 @@ void Node::State::keep_old(const netlink::SysctlValue& value) {
 void Node::State::begin_clean_up() {
     phase = Phase::cleaning_up;
     const Purpose quiet{Purpose::Kind::clean_up};
+    for (auto& [if_id, tunnel] : tunnels) drop_adopted(tunnel);
     for (auto& [if_id, tunnel] : tunnels) {
         if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id});
         for (const auto& [id, child] : tunnel.children) {

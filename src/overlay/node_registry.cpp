@@ -1,5 +1,6 @@
 // The registry: which tunnels there are, what may be learned, and what changes when it changes.
 
+#include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
 
 #include <nlohmann/json.hpp>
@@ -51,7 +52,7 @@ std::string describe_difference(const Registry& before, const Registry& after) {
         {"altered", altered},
         {"nodes", new_nodes.size()},
         {"version", after.version}};
-    return answer.dump();
+    return to_text(answer);
 }
 
 }  // namespace
@@ -62,7 +63,7 @@ void Node::State::handle(RegistryChanged& event) {
         auto answer = nlohmann::json::parse(describe_difference(registry, event.registry));
         answer["schema"] = "aronet.plan/1";
         answer["changes"] = plan_for(config, event.registry);
-        return out->push_back(Answer{event.answer_to, 200, answer.dump()});
+        return out->push_back(Answer{event.answer_to, 200, to_text(answer)});
     }
     const std::string difference = change_registry(std::move(event.registry), event.from);
     if (event.answer_to != 0) out->push_back(Answer{event.answer_to, 200, difference});
@@ -165,10 +166,10 @@ void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
 
 void Node::State::forget(std::uint32_t if_id) {
     Tunnel& tunnel = tunnels.at(if_id);
+    drop_adopted(tunnel);
     tunnel.pairing.hostname.clear();  // nobody needs it any more
     engine.drop(if_id, now, ike_actions);
     drain();
-    drop_adopted(tunnel);
     if (tunnel.on_babel) leave_link(if_id, tunnel.pairing.interface);
     drain();
     const netlink::Space space = overlay_space(config);

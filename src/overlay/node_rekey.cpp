@@ -1,5 +1,6 @@
 // New keys on request: the exchanges are the engine's, which it begins as soon as nothing else is under way.
 
+#include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
 
 #include <nlohmann/json.hpp>
@@ -27,7 +28,7 @@ std::optional<Wish> read_wish(const std::string& body) {
 
 void Node::State::rekey(const Request& request) {
     const auto answer = [&](int status, const json& body) {
-        out->push_back(Answer{request.id, status, body.dump()});
+        out->push_back(Answer{request.id, status, to_text(body)});
     };
     const auto wish = read_wish(request.body);
     if (!wish) return answer(400, {{"error", R"(expected {"peer": NAME, "ike": true or false})"}});

@@ -123,7 +123,8 @@ void Node::State::compare_routes(Objects& found) {
             there.insert(route.key);
             if (wanted_route(about, key) != route) put_right(about, kind_of(route));
         } else if (phase == Phase::starting && memory.router_id) {
-            inherited.emplace(about, route);
+            if (!inherited.emplace(about, route).second)  // one of two was on its way out
+                change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
         } else if (!under_way.contains(about) && !inherited.contains(about)) {
             change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
         }

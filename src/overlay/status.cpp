@@ -1,5 +1,6 @@
 // What a node says of itself, as JSON (docs/control.md: the fields stay).
 
+#include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
 #include "overlay/origins.hpp"
 
@@ -307,7 +308,7 @@ std::string Node::State::answer_to(const std::string& verb, int& status) const {
         status = 404;
         answer = {{"error", "there is no " + base::printable(verb)}};
     }
-    return answer.dump(-1, ' ', false, json::error_handler_t::replace);
+    return to_text(answer);
 }
 
 }  // namespace aronet::overlay
