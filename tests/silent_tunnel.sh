@@ -11,7 +11,8 @@ direct() { ask "$1" routes --json | jq -e "[.routes[] | select(.selected and .de
 both_direct() { direct athens 10.10.3.0/24 maple/cairo && direct cairo 10.10.1.0/24 olive/athens; }
 # lose NODE PEER [4|6]: of what comes from there everything by IPv4, or by IPv6.
 lose() {
-    local from="ip saddr $(underlay4 "$2")"
+    local from
+    from="ip saddr $(underlay4 "$2")"
     [ "${3:-4}" = 4 ] || from="ip6 saddr 2001:db8::$(number "$2") udp dport 12025"
     in_host "$1" nft -f - <<RULES
 table inet lost {
