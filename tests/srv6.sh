@@ -30,7 +30,7 @@ carried() {
 # Who sends too much is told, and what may be fragmented passes.
 too_large() {
     in_host "$1" nft flush ruleset
-    in_host "$1" ping -c1 -W1 -M do -s 1380 "$2" 2>&1 | grep -i 'frag needed.*mtu = 13[23][06]' &&
+    in_host "$1" ping -c1 -W1 -M 'do' -s 1380 "$2" 2>&1 | grep -i 'frag needed.*mtu = 13[23][06]' &&
         in_host "$1" ping -q -c3 -W2 -M dont -s 2000 "$2" | grep ' 0% packet loss'
 }
 # What comes on the way from FROM to TO, hop by hop, is no silence.
