@@ -120,6 +120,15 @@ private:
     std::deque<netlink::Change> unanswered_;
 };
 
+void running_from_file(Desk& desk) {
+    desk.start();
+    RegistryLooked looked;
+    looked.registry = registry();
+    looked.edition = {"tag", "", "version"};
+    desk.tell(looked);
+    desk.answer_all();
+}
+
 Desk& running(Desk& desk) {
     desk.start();
     desk.tell(RegistryChanged{registry()});
@@ -259,12 +268,7 @@ TEST_CASE("the registry of a source is used as any other, and status tells where
 
 TEST_CASE("a file that somebody touches is looked at when it is left alone") {
     Desk desk("/etc/aronet/registry.json");
-    desk.start();
-    RegistryLooked looked;
-    looked.registry = registry();
-    looked.edition = {"tag", "", "version"};
-    desk.tell(looked);
-    desk.answer_all();
+    running_from_file(desk);
     CHECK(desk.registry_status().at("from") == "file");
     desk.tell(RegistryTouched{});
     desk.wait(100ms);
@@ -422,12 +426,7 @@ TEST_CASE("row 70: a configuration that comes during the start is used after it,
 
 TEST_CASE("who asked for a reload is answered when the registry has been read, too") {
     Desk desk("/etc/aronet/registry.json");
-    desk.start();
-    RegistryLooked looked;
-    looked.registry = registry();
-    looked.edition = {"tag", "", "version"};
-    desk.tell(looked);
-    desk.answer_all();
+    running_from_file(desk);
     desk.tell(ConfigChanged{with_address("10.1.0.1"), 5});
     CHECK(desk.answers.empty());
     desk.wait(0s);
