@@ -60,6 +60,10 @@ void Speaker::State::reconsider(Entry& entry, const Route& changed, const Turn& 
 }
 
 void Speaker::State::adopt(Entry& entry, Choice choice, const Turn& turn) {
+    if (is_awaited(entry)) {
+        if (choice.best == kNobody) return;
+        entry.told_metric = kInfinity;  // whoever still has it of us hears that it goes on
+    }
     const NeighbourId before = entry.selected;
     const Route* lost = entry.selected_route();
     const RouterId lost_router = lost != nullptr ? lost->router_id : entry.told_router_id;

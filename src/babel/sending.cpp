@@ -131,8 +131,10 @@ void Speaker::State::empty(Outbox& box, Interface& interface, Sender& sender, co
         while (!box.owed.empty() && items.size() < kPortion) {
             const auto first = box.owed.begin();
             Entry* entry = table.find(first->first);
-            items.push_back({announcement(first->first, entry, interface), entry});
-            attempts = std::max(attempts, first->second);
+            if (entry == nullptr || !is_awaited(*entry)) {
+                items.push_back({announcement(first->first, entry, interface), entry});
+                attempts = std::max(attempts, first->second);
+            }
             box.owed.erase(first);
         }
         sender.attempt(attempts);

@@ -106,6 +106,10 @@ struct Speaker::State {
     void fire(Due what, std::uint32_t id, const Turn& turn);
     bool is_resuming() const { return timers.at({Due::resumed, 0}).has_value(); }
     void resumption_over(const Turn& turn);
+    // Announced by an earlier process, and not yet learned anew: nothing is said of it meanwhile.
+    bool is_awaited(const Entry& entry) const {
+        return is_resuming() && entry.selected == kNobody && !entry.is_own() && entry.told_reachable();
+    }
     SeqNo next_hello(Interface& interface, const Turn& turn);
     void raise_seqno(const Turn& turn);
     void receive(const Packet& packet, Interface& interface, const Turn& turn);
