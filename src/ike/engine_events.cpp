@@ -67,7 +67,10 @@ void Engine::State::on(const Authenticated& event, Turn& turn) {
         if (!other->awaits_init() && !wins(newcomer, *other, *ground.peer(*newcomer.peer()))) continue;
         with(other->key(), turn, [&](Session& session) { session.close("the peer was faster", turn); });
     }
-    if (event.initial_contact) start_anew(newcomer, turn);
+    if (event.initial_contact) {
+        pursuit.anew = event.session;
+        start_anew(newcomer, turn);
+    }
     pursuit.sessions.push_back(event.session);
     keep_few(*newcomer.peer(), turn);
     attempts.stop(*newcomer.peer());
@@ -285,12 +288,14 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     if (is_alive(winner)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
-    // traffic goes on doing so until then, or for as long as an answer takes.
-    const bool unproven = !chosen->initiator() && chosen->heard_ike_at() <= chosen->established_at();
+    // traffic goes on doing so until then, or for as long as an answer takes; but for what the other side has
+    // lost.
+    const bool unproven = !chosen->initiator() && !chosen->agreed();
     const bool carried = pursuit.carried || std::ranges::any_of(able, [&](const Session* each) {
                              return each != chosen && each->has_child(pursuit.sending);
                          });
-    if (unproven && carried && turn.now < chosen->established_at() + kSecondLook) {
+    if (unproven && carried && chosen->key() != pursuit.anew &&
+        turn.now < chosen->established_at() + kSecondLook) {
         // Nobody else would look again for what no session speaks for.
         if (pursuit.carried) duplicates.set(id, chosen->established_at() + kSecondLook);
         return;
@@ -301,8 +306,8 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
         if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
         turn.out.emplace_back(Switch{id, pursuit.sending});
     }
-    // What is worn goes once both sides have the other one.
-    if (chosen->worn() || unproven) return;
+    // What is worn goes once both sides send on the other one.
+    if (chosen->worn() || !chosen->agreed()) return;
     std::vector<Session*> worn = established(id);
     std::erase_if(worn, [&](const Session* each) { return !each->worn() || each == chosen; });
     with_each(worn, turn, [&](Session& each) { each.close("another has taken its place", turn); });

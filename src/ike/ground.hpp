@@ -29,7 +29,7 @@ struct Established {
 };
 struct ChildrenChanged {
     SessionKey session;
-};  // what can be sent on is another
+};  // what can be sent on is another, or is known to be at both ends
 struct Disowned {
     SessionKey session;
     bool for_another = false;  // that was passed over: so it may hold that one instead

@@ -20,6 +20,7 @@ struct Pursuit {
     bool beside_again = false;          // one more such attempt followed at once
     bool beside_waits = false;          // for its turn
     bool carried = false;               // by what an earlier process left, until a session's child does
+    SessionKey anew{};                  // the last one with INITIAL_CONTACT: the peer has nothing older
     std::optional<Instant> hinted_at;   // when one began for an SA that was passed over
     PeerState state = PeerState::idle;
     Instant since{};

@@ -122,6 +122,9 @@ public:
     Instant opened_at() const { return opened_at_; }  // of the first SA of its line, where rekeyed
     Instant established_at() const { return established_at_; }
     Instant heard_ike_at() const { return heard_ike_at_; }
+    // The peer has shown that it sends on this one by now: by an answer to what was asked on it after
+    // IKE_AUTH; or, where it is the initiator, and hence had the SAs later than we, by any message.
+    bool agreed() const { return agreed_; }
     // With which the peer authenticated; none before, or when it did by a shared secret.
     std::optional<PublicKey> proven_key() const { return proven_key_; }
     std::optional<ChildId> sending_child() const;
@@ -371,6 +374,7 @@ private:
     Duration round_trip_{};  // smoothed; of requests that were answered at once
     unsigned in_vain_ = 0;   // repetitions that an answer takes, smoothed, times 256
     Duration dpd_interval_{}, keepalive_interval_{};
+    bool agreed_ = false;
     bool lonely_ = false;  // the other side cannot begin an IKE SA
     bool behind_nat_ = false, peer_behind_nat_ = false;
     std::string trouble_;

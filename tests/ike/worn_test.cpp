@@ -20,7 +20,7 @@ Dialogue established() {
 }
 
 // ESP flows both ways all the while. At every moment each side sends on what the other one holds, but for the
-// time that the answer to IKE_AUTH is under way: its sender goes over at once.
+// time that a DELETE is under way: who does not know that an SA is worn may prefer it until then.
 void flows(
     Dialogue& d, Duration time, const std::function<bool()>& enough = [] { return false; }
 ) {
