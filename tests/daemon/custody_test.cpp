@@ -72,6 +72,7 @@ TEST_CASE("row 14: what one process gave the holder the next one takes, as often
         CHECK(first.why().empty());
         CHECK_FALSE(first.take("a"));
         first.keep("a", file_of("old").get());
+        first.drop("a");
         first.keep("a", file_of("of a").get());
         first.keep("b", file_of("of b").get());
     }
