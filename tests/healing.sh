@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2016,SC2317,SC2086
-# What somebody does to the kernel behind a node's back, and how soon it is as it was. To be sourced after four_nodes.sh.
+# What somebody does to the kernel behind a node's back, and how soon it is as it was: as it looked before, and as the node
+# tells. To be sourced after four_nodes.sh.
 # Rows are those of docs/faults.md.
 
 # Where the overlay of NODE is: ip and what comes before its commands, and the table of its routes.
@@ -29,7 +30,7 @@ index_of() { in_host "$1" "${inside[@]}" -o link show "$2" 2>/dev/null | cut -d:
 # heals SECONDS NODE COMMAND...: the command is done to the node, the node says so (of Babel's routes, which also go with
 # their links, it does not: `silent`), and all is as before.
 heals() {
-    local seconds=$1 node=$2 began reported
+    local seconds=$1 node=$2 began reported took
     shift 2
     picture "$node" >"$work/$node.picture"
     reported=$(reports "$node")
@@ -38,9 +39,9 @@ heals() {
     is_healed() { [ -n "${silent:-}" ] || [ "$(reports "$node")" -gt "$reported" ] && picture "$node" | cmp -s "$work/$node.picture"; }
     pause=0.05 wait_for $((seconds + 3)) is_healed ||
         { reports "$node"; picture "$node" | diff "$work/$node.picture" - | tr '\n' ';'; return 1; }
-    local took=$(((${EPOCHREALTIME/./} - began) / 1000))
+    took=$(((${EPOCHREALTIME/./} - began) / 1000))
     echo "$took ms"
-    [ $took -le $((seconds * 1000)) ]
+    [ $took -le $((seconds * 1000)) ] && agree "$node" && recovered=$took
 }
 # healed SECONDS NAME NODE COMMAND...
 healed() {

@@ -63,6 +63,7 @@ moves() {
     check "$what: at most half a second more of traffic is lost" lost_at_most $((10 + took / 50)) "$work/stream"
     for node in athens berlin; do check "$what: the tunnel of $node is the one it was" same_tunnel $node maple/dakar; done
     check "$what: everybody reaches everybody" wait_for 5 all_reach 4 6
+    check "$what: the kernels have what the nodes tell of" agree athens dakar
 }
 
 # check_moving DATAPATH

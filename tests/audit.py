@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""audit.py SOCKET: a node against its kernel, in the node's host. Prints what only one of the two has; exit status 1 then.
+
+Tunnels' interfaces, SAs, policies, routes through tunnels and rules have to be exactly those that the node tells of: none
+is missing, none is left over, none leads elsewhere.
+"""
+
+import collections
+import ipaddress
+import json
+import re
+import socket
+import subprocess
+import sys
+
+
+def ask(path, what):
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(path)
+        peer.sendall(f"GET /v1/{what} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: peer.recv(1 << 16), b""))
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def ip(*arguments):
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def ip_json(*arguments):
+    return json.loads(ip("-j", *arguments) or "[]")
+
+
+def address_of(endpoint):
+    return str(ipaddress.ip_address(endpoint.rpartition(":")[0].strip("[]")))
+
+
+def prefix(text, family):
+    return str(ipaddress.ip_network({"default": "::/0" if family == "-6" else "0.0.0.0/0"}.get(text, text)))
+
+
+class Told:
+    def __init__(self, path):
+        self.status = ask(path, "status")
+        self.tunnels = ask(path, "tunnels")["tunnels"]
+        self.selected = [route for route in ask(path, "routes")["routes"] if route["selected"]]
+        self.names = {tunnel["interface"] for tunnel in self.tunnels}
+
+    def things(self):
+        yield from (("link", name, "up") for name in self.names)
+        for route in self.selected:
+            if route["interface"] in self.names:
+                yield ("route", route["destination"], prefix(route["source"], "-6" if ":" in route["source"] else "-4"),
+                       route["interface"], route["next_hop"])
+        yield ("tunnels that are up", self.status["tunnels"]["up"])
+        for family in ("-4", "-6") if self.status["mode"] != "none" else ():
+            yield ("rule", family, 32000)
+        if self.status["datapath"] == "kernel":
+            yield from self.associations()
+
+    def associations(self):
+        for tunnel in self.tunnels:
+            if tunnel["state"] not in ("linked", "routed"):
+                continue
+            name = tunnel["interface"]
+            here, there = address_of(tunnel["local"]), address_of(tunnel["remote"])
+            yield ("SA", name, here, there, tunnel["spi_out"])
+            yield ("SA", name, there, here, tunnel["spi_in"])
+            for any_address in ("0.0.0.0/0", "::/0"):
+                yield ("policy", name, any_address, "out", here, there, tunnel["spi_out"])
+                for direction in ("in", "fwd"):
+                    yield ("policy", name, any_address, direction, there, here, "")
+
+
+class Kernel:
+    def __init__(self, told):
+        self.told = told
+        mode = told.status["mode"]
+        self.inside = ["-n", told.status["ifname"]] if mode == "netns" else []
+        self.table = "128" if mode == "vrf" else "main"
+        self.links = {link["ifname"]: link for link in ip_json(*self.inside, "-d", "link", "show")
+                      if re.fullmatch("aronet-[0-9a-f]+", link["ifname"])}
+
+    def things(self):
+        yield from (("link", name, "up" if "UP" in link["flags"] else "down") for name, link in self.links.items())
+        for family in ("-4", "-6"):
+            yield from self.routes(family)
+            for rule in ip_json(family, "rule", "show"):
+                if str(rule.get("protocol")) == "140":
+                    yield ("rule", family, rule["priority"])
+        if self.told.status["datapath"] == "kernel":
+            yield from self.associations()
+        else:
+            yield ("tunnels that are up", sum("LOWER_UP" in link["flags"] for link in self.links.values()))
+
+    def routes(self, family):
+        for route in ip_json(*self.inside, family, "route", "show", "table", self.table, "proto", "140"):
+            if route.get("dev") not in self.links or route.get("encap"):
+                continue
+            next_hop = route.get("gateway") or route.get("via", {}).get("host")
+            yield ("route", prefix(route["dst"], family), prefix(route.get("from", "default"), family), route["dev"], next_hop)
+
+    def associations(self):
+        names = {int(str(link["linkinfo"]["info_data"]["if_id"]), 0): name for name, link in self.links.items()}
+
+        def name_of(text):
+            number = int(re.search("if_id (0x[0-9a-f]+)", text)[1], 16)
+            return names.get(number, f"if_id {number:#x}")
+
+        outbound = 0
+        for state in re.split("^(?=src )", ip("xfrm", "state"), flags=re.M)[1:]:
+            source, destination, spi = re.search(r"src (\S+) dst (\S+)\s+proto esp spi 0x([0-9a-f]+)", state).groups()
+            yield ("SA", name_of(state), source, destination, spi)
+        for policy in re.split("^(?=src )", ip("xfrm", "policy"), flags=re.M)[1:]:
+            if "if_id" not in policy:
+                continue  # of sockets
+            selector, direction = re.search(r"src (\S+) dst \S+\s+dir (\w+)", policy).groups()
+            here, there = re.search(r"tmpl src (\S+) dst (\S+)", policy).groups()
+            spi = re.search(r"proto esp spi 0x([0-9a-f]+)", policy)
+            outbound += direction == "out" and selector == "::/0"
+            yield ("policy", name_of(policy), selector, direction, here, there, spi[1] if spi else "")
+        yield ("tunnels that are up", outbound)
+
+
+def main():
+    told = Told(sys.argv[1])
+    kernel = Kernel(told)
+    has, says = (collections.Counter(each.things()) for each in (kernel, told))
+    for thing in (says - has).elements():
+        print("only told:", *thing)
+    for thing in (has - says).elements():
+        print("only in the kernel:", *thing)
+    sys.exit(has != says)
+
+
+main()
