@@ -68,10 +68,11 @@ void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
     update_cost(n, turn);
 }
 
-// The next process may take a while to come. Should the host die, too, probes find that out as ever.
+// The next process may take a while to come. Should the host die, too, probes find that out as ever; they are
+// sent through tunnels alone.
 void Speaker::State::nobody_listens(Neighbour& n, const Turn& turn) {
     Probing& p = n.probing;
-    if (p.dead || !n.reachable()) return;
+    if (n.interface->config.type != LinkType::tunnel || p.dead || !n.reachable()) return;
     if (!p.vacant_since) p.vacant_since = turn.now;
     p.vacant_at = turn.now;
     if (!p.vacant(turn.now)) return;

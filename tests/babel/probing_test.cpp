@@ -104,6 +104,18 @@ TEST_CASE("a neighbour whose daemon is away while its host answers is waited for
     CHECK_FALSE(desk.forwarding.reaches(kD, kB));
 }
 
+TEST_CASE("on a link that is no tunnel nobody is waited for, whatever a host answers") {
+    Router desk(LinkType::wired);
+    desk.say(2, kB, Announce{"fd00::/64"});
+    REQUIRE(desk.forwarding.reaches(kD, kB));
+    desk.silence(kB);
+    for (int i = 0; i < 14; ++i) {
+        CHECK_FALSE(desk.speaker.vacant(2, kB, desk.now, desk.actions));
+        desk.pass(1s);
+    }
+    CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+}
+
 TEST_CASE("a host that stops answering for its daemon is given up as any other") {
     Busy desk;
     desk.carry(3s, 100, 0);
