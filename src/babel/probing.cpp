@@ -68,8 +68,8 @@ void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
     update_cost(n, turn);
 }
 
-// The next process may take a while to come. Should the host die, too, probes find that out as ever; they are
-// sent through tunnels alone.
+// The next process may take a while to come. Should the host die, too, probes find that out as ever. On a
+// link of others there is no holding on to what is gone.
 void Speaker::State::nobody_listens(Neighbour& n, const Turn& turn) {
     Probing& p = n.probing;
     if (n.interface->config.type != LinkType::tunnel || p.dead || !n.reachable()) return;

@@ -23,13 +23,14 @@ void Speaker::resume(const std::vector<Distance>& distances, Duration patience, 
     State& s = *state_;
     s.began = now - kSourceLifetime;
     for (const Distance& distance : distances) {
-        s.resumed.push_back(distance.destination);
+        s.resumed.insert(distance.destination);
         if (distance.router_id == s.config.router_id) continue;  // what was our own, and may be so no more
         Entry& entry = s.table.find_or_add(distance.destination);
         entry.sent(distance.router_id, distance.seqno, distance.metric, now + kSourceLifetime);
         s.arm(entry, now + kSourceLifetime);
         entry.told_router_id = distance.router_id;
         entry.told_metric = distance.metric;
+        entry.version = s.journal.add(entry.id);  // told: a way that moves is retracted where it goes to
     }
     s.timers.set({Due::resumed, 0}, now + patience);
 }
@@ -52,6 +53,7 @@ void Speaker::State::resumption_over(const Turn& turn) {
         }
         entry->told_metric = kInfinity;
         publish(*entry, News::loss, turn);
+        starve(*entry, entry->told_router_id, turn);
     }
 }
 
@@ -154,7 +156,7 @@ void Speaker::State::tell_again_by_holder(const Turn& turn) {
     if (!any) return;
     for (const EntryId id : table.ids()) {
         Entry& entry = *table.at(id);
-        if (entry.told_reachable()) publish(entry, News::other, turn);
+        if (entry.told_reachable() && !is_awaited(entry)) publish(entry, News::other, turn);
     }
 }
 

@@ -80,7 +80,7 @@ struct Speaker::State {
     SeqNo seqno;
     std::optional<Instant> began;  // with the first interface
     bool stopped = false;
-    std::vector<Destination> resumed;  // that an earlier process announced
+    std::set<Destination> resumed;  // that an earlier process announced
     std::map<InterfaceId, Interface> interfaces;
     std::vector<std::unique_ptr<Neighbour>> neighbours;  // by NeighbourId; empty slots are used again
     std::size_t neighbour_count = 0, away = 0;           // of these
@@ -108,7 +108,8 @@ struct Speaker::State {
     void resumption_over(const Turn& turn);
     // Announced by an earlier process, and not yet learned anew: nothing is said of it meanwhile.
     bool is_awaited(const Entry& entry) const {
-        return is_resuming() && entry.selected == kNobody && !entry.is_own() && entry.told_reachable();
+        const bool theirs = !entry.is_own() && entry.told_router_id != config.router_id;
+        return theirs && entry.selected == kNobody && entry.told_reachable() && is_resuming();
     }
     SeqNo next_hello(Interface& interface, const Turn& turn);
     void raise_seqno(const Turn& turn);

@@ -129,8 +129,9 @@ void Engine::State::on(const Established& event, Turn& turn) {
     pursuit.beside_again = false;
     attempts.stop(id);
     leave_queue(id, turn);
-    if (established(id).size() > 1) {
-        pursuit.doubled_at = turn.now;
+    const bool is_second = established(id).size() > 1;
+    if (is_second) pursuit.doubled_at = turn.now;
+    if (is_second || pursuit.carried) {
         duplicates.set(id, turn.now + kSecondLook);
         for (Session* other : established(id)) {
             with(other->key(), turn, [&](Session& session) { session.probe(turn); });
@@ -288,25 +289,24 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     if (is_alive(winner)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
-    // traffic goes on doing so until then, or for as long as an answer takes; but for what the other side has
-    // lost.
+    // traffic goes on doing so until then, or for as long as an answer may take; but for what the other side
+    // has lost.
     const bool unproven = !chosen->initiator() && !chosen->agreed();
     const bool carried = pursuit.carried || std::ranges::any_of(able, [&](const Session* each) {
                              return each != chosen && each->has_child(pursuit.sending);
                          });
+    const Duration patience = pursuit.carried ? kMute : kSecondLook;
     if (unproven && carried && chosen->key() != pursuit.anew &&
-        turn.now < chosen->established_at() + kSecondLook) {
-        // Nobody else would look again for what no session speaks for.
-        if (pursuit.carried) duplicates.set(id, chosen->established_at() + kSecondLook);
-        return;
-    }
+        turn.now < chosen->established_at() + patience)
+        return duplicates.set(id, turn.now + kSecondLook);
     pursuit.carried = false;
     if (pursuit.sending != *chosen->sending_child()) {
         const ChildId before = std::exchange(pursuit.sending, *chosen->sending_child());
         if (!chosen->has_child(before)) with_owner(before, turn, [&](Session& left) { left.trust(turn); });
         turn.out.emplace_back(Switch{id, pursuit.sending});
     }
-    // What is worn goes once both sides send on the other one.
+    // What is worn goes once both sides have the other one. A peer that prefers it sends on it until DELETE
+    // comes.
     if (chosen->worn() || !chosen->agreed()) return;
     std::vector<Session*> worn = established(id);
     std::erase_if(worn, [&](const Session* each) { return !each->worn() || each == chosen; });

@@ -225,7 +225,7 @@ void Session::inherit(Session& old, Turn& turn) {
     const std::unique_ptr<Origin> origin = std::move(origin_);
     state_ = SessionState::established;
     established_at_ = turn.now;
-    agreed_ = old.agreed_;
+    agreed_ = old.agreed_ || origin->early;
     heard_at_ = std::max(heard_at_, old.heard_at_);
     heard_ike_at_ = std::max(heard_ike_at_, old.heard_ike_at_);
     child_due_ = old.child_due_;

@@ -11,7 +11,7 @@ namespace {
 
 // Tells the speaker every 250 ms what interface 1 carried.
 struct Busy : Router {
-    Busy() {
+    explicit Busy(LinkType type = LinkType::wired) : Router(type) {
         say(1, kA, Announce{"fd00::/64", 100, 0xaa, 1, 600s});
         say(2, kB, Announce{"fd00::/64", 50, 0xaa, 1, 600s});
         say(2, kB, Announce{"fd01::/64", 50, 0xaa, 1, 600s});
@@ -95,7 +95,7 @@ void vacate(Busy& desk, Duration d) {
 }
 
 TEST_CASE("a neighbour whose daemon is away while its host answers is waited for, a minute and no longer") {
-    Busy desk;
+    Busy desk(LinkType::tunnel);
     desk.carry(3s, 100, 0);
     vacate(desk, 55s);
     CHECK(desk.forwarding.reaches(kD, kB));
@@ -117,7 +117,7 @@ TEST_CASE("on a link that is no tunnel nobody is waited for, whatever a host ans
 }
 
 TEST_CASE("a host that stops answering for its daemon is given up as any other") {
-    Busy desk;
+    Busy desk(LinkType::tunnel);
     desk.carry(3s, 100, 0);
     vacate(desk, 10s);
     REQUIRE(desk.forwarding.reaches(kD, kB));

@@ -72,6 +72,40 @@ TEST_CASE("after an outage of any length the tunnel is there within five seconds
     }
 }
 
+// What an earlier process left carries traffic both ways until both know that both have the new SAs; unless
+// the peer says that it has nothing (INITIAL_CONTACT).
+TEST_CASE(
+    "row 14: SAs of an earlier process are sent on until the initiator has shown that it has the new ones"
+) {
+    for (const bool a_has_them : {true, false}) {
+        Dialogue d;
+        d.b.engine->carried(1, 0x1234);
+        if (a_has_them) d.a.engine->carried(1, 0x4321);
+        d.a_unknown = true;
+        d.both_connect();
+        d.advance_until(1s, [&] { return d.b.switches == 1; });
+        REQUIRE(d.b.switches == 1);
+        CHECK((d.a.ups == 1) == a_has_them);
+        d.advance(1s).expect_tunnel();
+    }
+}
+
+TEST_CASE("row 14: where the answer is lost SAs of an earlier process are sent on until it has been repeated"
+) {
+    Dialogue d;
+    d.b.engine->carried(1, 0x1234);
+    d.a.engine->carried(1, 0x4321);
+    d.fate = [&](const Passing& message) {
+        const bool answer = message.response() && message.exchange() == kAuth;
+        return answer && d.b.ups == 1 && d.now < Instant(4s) ? Fate::lost : Fate::arrives;
+    };
+    d.a_unknown = true;
+    d.both_connect();
+    d.advance_until(8s, [&] { return d.b.switches == 1; });
+    CHECK(d.a.ups == 1);
+    d.advance(1s).expect_tunnel();
+}
+
 TEST_CASE("after a restart of either side or of both the tunnel is there within five seconds") {
     for (const int who : {1, 2, 3}) {
         INFO((who == 1 ? "a" : who == 2 ? "b" : "both"));
