@@ -122,8 +122,8 @@ public:
     Instant opened_at() const { return opened_at_; }  // of the first SA of its line, where rekeyed
     Instant established_at() const { return established_at_; }
     Instant heard_ike_at() const { return heard_ike_at_; }
-    // The peer has shown that it has the SAs, and knows that we have them: by an answer to what was asked after
-    // IKE_AUTH; or, where it is the initiator, and hence had them later than we, by any message.
+    // The peer has shown that it has the SAs, and knows that we have them: by an answer to what was asked
+    // after IKE_AUTH; or, where it is the initiator, and hence had them later than we, by any message.
     bool agreed() const { return agreed_; }
     // With which the peer authenticated; none before, or when it did by a shared secret.
     std::optional<PublicKey> proven_key() const { return proven_key_; }
