@@ -61,7 +61,14 @@ crashes() {
         wait_for 30 is_another "$before" || return 1
     done
 }
+# For a while there is no memory for it, whoever starts it.
 restarts() { unit show -P NRestarts aronet; }
+starves() {
+    local before
+    before=$(restarts)
+    unit set-property --runtime aronet MemoryMax=1M && sleep 12 && unit set-property --runtime aronet MemoryMax=infinity || return 1
+    [ "$(restarts)" -gt "$before" ]
+}
 hangs() { unit kill -s STOP aronet; }
 load_modules
 write_keys
@@ -80,9 +87,10 @@ sleep 5
 costs_nothing 'row 15: systemctl restart' unit restart aronet
 costs_nothing 'row 14: kill -9' unit kill -s KILL aronet
 costs_nothing 'row 17: three crashes in a row' crashes
+costs_nothing 'row 22: no memory for the daemon' starves
 is_replaced 'row 18: a daemon that hangs' hangs
 check 'everybody reaches everybody' wait_for 20 all_reach 4 6
-check 'row 17: the manager has counted them all' eval '[ "$(restarts)" -ge 4 ]'
+check 'row 17: the manager has counted them all' eval '[ "$(restarts)" -ge 5 ]'
 check 'row 16: systemctl stop' unit stop aronet
 kernel_of berlin >"$work/berlin.left"
 check 'row 16: leaves the kernel as it was' diff "$work/berlin.clean" "$work/berlin.left"
