@@ -264,6 +264,14 @@ void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>&
 }
 
 // One request at a time: the most pressing wish that is left.
+// What the initiator asks first shows the peer that it has the SAs (agreed()): not before that is so.
+bool Session::keeps_quiet() const {
+    if (!initiator_ || agreed_) return false;
+    return std::ranges::any_of(children_, [](const Child& child) {
+        return child.state == ChildState::installing && child.replaces == 0;
+    });
+}
+
 void Session::next_wish(Turn& turn) {
     if (requester_.in_flight()) return;
     if (requester_.exhausted()) return forget("the message IDs are used up", turn);
@@ -272,7 +280,7 @@ void Session::next_wish(Turn& turn) {
         ask(Asked::delete_session, ExchangeType::informational, goodbye, turn);
         return ask_others(ExchangeType::informational, goodbye, turn);
     }
-    if (state_ != SessionState::established) return;
+    if (state_ != SessionState::established || keeps_quiet()) return;
     if (!to_delete_.empty()) {
         ask(Asked::delete_children,
             ExchangeType::informational,

@@ -123,7 +123,7 @@ public:
     Instant established_at() const { return established_at_; }
     Instant heard_ike_at() const { return heard_ike_at_; }
     // The peer has shown that it has the SAs, and knows that we have them: by an answer to what was asked
-    // after IKE_AUTH; or, where it is the initiator, and hence had them later than we, by any message.
+    // after IKE_AUTH; or, where it is the initiator, and hence had them later than we, by asking something.
     bool agreed() const { return agreed_; }
     // With which the peer authenticated; none before, or when it did by a shared secret.
     std::optional<PublicKey> proven_key() const { return proven_key_; }
@@ -162,6 +162,7 @@ private:
         delete_session
     };
     void ask(Asked what, ExchangeType exchange, const std::vector<Payload>& payloads, Turn& turn);
+    bool keeps_quiet() const;
     void next_wish(Turn& turn);
     void on_silence(Turn& turn);
     void end(Ending ending, const std::string& why, Turn& turn);

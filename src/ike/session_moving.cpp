@@ -18,7 +18,7 @@ constexpr Duration kRekeyingTime = 5s;  // within which the peer has the answer 
 // A verified message that is no repetition: the peer is alive, it is where this came from, and we are where
 // it arrived.
 void Session::heard(const RawMessage& raw, const Endpoint& from, const Endpoint& to, Turn& turn) {
-    if (established() && !agreed_ && (!initiator_ || raw.header.is_response())) {
+    if (established() && !agreed_ && initiator_ == raw.header.is_response()) {
         agreed_ = true;
         turn.ground.events.emplace_back(ChildrenChanged{key()});
     }
