@@ -81,6 +81,11 @@ check_healing() {
         eval '[ "$(index_of "$node" "$tunnel")" != "$index" ] && [ -z "$(index_of "$node" other)" ]'
     [ "$table" = main ] ||
         healed $((seconds * 3)) "row 7: $node: a tunnel interface that is taken out of its VRF" "$node" ip link set "$tunnel" nomaster
+    if [ "$table" = main ]; then
+        index=$(in_host "$node" stat -Lc %i /run/netns/aronet)
+        healed "$seconds" "row 8: $node: the namespace that is deleted" "$node" ip netns del aronet
+        check "it is the same that has its name again" test "$(in_host "$node" stat -Lc %i /run/netns/aronet)" = "$index"
+    fi
     check "everybody is reached after all of that" wait_for 30 all_reach 4 6
 }
 

@@ -2,6 +2,8 @@
 
 #include "base/overloaded.hpp"
 #include "daemon/clock.hpp"
+#include "daemon/log.hpp"
+#include "daemon/path_watch.hpp"
 #include "daemon/sysctl.hpp"
 #include "netlink/codec.hpp"
 
@@ -32,7 +34,11 @@ bool holds(const std::variant<Ts...>& value) {
 }  // namespace
 
 Kernel::Kernel(boost::asio::io_context& io, Datapath* datapath, Netns overlay)
-    : io_(io), datapath_(datapath), overlay_(std::move(overlay)), overlay_entered_(io, 1) {
+    : io_(io),
+      datapath_(datapath),
+      overlay_(std::move(overlay)),
+      overlay_entered_(io, 1),
+      overlay_named_(io, 1) {
     for (const Channel channel : {Channel::underlay_route, Channel::xfrm, Channel::xfrm_notices}) {
         auto opened = open_netlink(here_, protocol_of(channel), netlink::groups(channel));
         if (!opened) throw std::runtime_error(opened.error().text);
@@ -75,6 +81,23 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
         advance(now());
         woken();
     }
+}
+
+// The kernel tells nobody of it: it is a file.
+boost::asio::awaitable<void> Kernel::watch_name(std::function<void()> woken) {
+    co_await overlay_named_.async_receive(boost::asio::use_awaitable);
+    std::vector<std::string> paths{path_of_namespace(overlay_name_)};
+    PathWatch watch(io_, std::move(paths));
+    bool was_there = true;
+    while (watch.works()) {
+        const bool is_there = leads_to(overlay_name_, overlay_.descriptor());
+        if (std::exchange(was_there, is_there) && !is_there) {
+            notices_.push_back(netlink::NamespaceLost{});
+            woken();
+        }
+        co_await watch.changes();
+    }
+    write_log({base::Level::warning, "nobody tells when the namespace loses its name: " + watch.error()});
 }
 
 // What is not netlink happens at once, so it waits until everything before it has been answered.
@@ -149,7 +172,10 @@ bool Kernel::is_local(const netlink::Wish& wish) const {
 void Kernel::perform_here(netlink::Change change, base::Instant now) {
     using namespace netlink;
     const auto answer = [&](int error) { done(change.id, error); };
-    if (const auto* add = std::get_if<AddNamespace>(&change.wish)) return answer(enter_overlay(add->name));
+    if (const auto* add = std::get_if<AddNamespace>(&change.wish)) {
+        const int error = enter_overlay(add->name);
+        return done(change.id, error, error == EEXIST ? "the name is that of another namespace" : nullptr);
+    }
     if (const auto* remove = std::get_if<RemoveNamespace>(&change.wish))
         return answer(leave_overlay(remove->name));
     if (const auto* set = std::get_if<SetSysctl>(&change.wish)) return answer(set_sysctl(*set));
@@ -203,9 +229,8 @@ bool Kernel::is_there(netlink::Space which) const {
 // A namespace that was handed over belongs to whoever made it, and is there for as long as we are.
 int Kernel::enter_overlay(const std::string& name) {
     auto& socket = sockets_[static_cast<std::size_t>(Channel::overlay_route)];
-    if (overlay_.was_handed_over()) {
-        if (socket) return 0;
-    } else {
+    if (socket) return name_overlay(name);
+    if (!overlay_.was_handed_over()) {
         if (const int error = make_namespace(name); error != 0) return error;
         auto made = Netns::of(name);
         if (!made) return made.error();
@@ -216,11 +241,21 @@ int Kernel::enter_overlay(const std::string& name) {
     socket = std::make_unique<NetlinkSocket>(io_, std::move(*opened));
     session_.use_overlay(overlay_.descriptor());
     overlay_entered_.try_send(boost::system::error_code());
+    overlay_name_ = name;
+    if (leads_to(name, overlay_.descriptor())) overlay_named_.try_send(boost::system::error_code());
     return 0;
 }
 
+// We are in it whatever it is called; all that is inside is as it was.
+int Kernel::name_overlay(const std::string& name) {
+    if (!overlay_.was_handed_over()) return restore_name(name, overlay_.descriptor());
+    return leads_to(name, overlay_.descriptor()) ? 0 : EPERM;
+}
+
+// Whoever took the name for another namespace keeps it.
 int Kernel::leave_overlay(const std::string& name) {
-    return overlay_.was_handed_over() ? 0 : remove_namespace(name);
+    const bool is_ours = is_there(netlink::Space::overlay) && !overlay_.was_handed_over();
+    return is_ours && leads_to(name, overlay_.descriptor()) ? remove_namespace(name) : 0;
 }
 
 // The data plane makes the device, netlink gives it its place and properties: one Done for both.

@@ -38,6 +38,8 @@ public:
 
     // Reads one channel for ever; `woken` is called after each batch of notices.
     boost::asio::awaitable<void> receive(netlink::Channel channel, std::function<void()> woken);
+    // Watches over the name of the overlay's namespace, once there is one.
+    boost::asio::awaitable<void> watch_name(std::function<void()> woken);
 
     Netns& space(netlink::Space which) { return which == netlink::Space::overlay ? overlay_ : here_; }
 
@@ -55,6 +57,7 @@ private:
 
     bool is_there(netlink::Space which) const;
     int enter_overlay(const std::string& name);
+    int name_overlay(const std::string& name);
     int leave_overlay(const std::string& name);
     void add_tunnel(netlink::Change change, base::Instant now);
     int remove_tunnel(const std::string& name);
@@ -69,7 +72,9 @@ private:
     std::array<std::unique_ptr<NetlinkSocket>, netlink::kChannels> sockets_;
     Netns here_, overlay_;  // the latter once there is one
     Descriptor filter_;     // nfnetlink: its table is there while this is open
-    boost::asio::experimental::channel<void(boost::system::error_code)> overlay_entered_;
+    std::string overlay_name_;
+    using Bell = boost::asio::experimental::channel<void(boost::system::error_code)>;
+    Bell overlay_entered_, overlay_named_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first
     std::size_t devices_gone_ = 0;         // of the next that wait: they only have to be closed
     std::vector<netlink::Notice> notices_;

@@ -1,7 +1,5 @@
 #include "daemon/netns.hpp"
 
-#include "base/result.hpp"
-
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -23,8 +21,6 @@ constexpr const char *kItself = "netns", *kIpv4 = "netns-ipv4", *kIpv6 = "netns-
 // Babel's own, and more for its groups: on a kernel before 6.7 each of them has room for 300 links.
 constexpr int kUdpSockets = 16;
 
-std::string path_of(const std::string& name) { return std::string(kDirectory) + "/" + name; }
-
 // The directory has to be a shared mount of its own, or the namespaces would not show in other mount
 // namespaces.
 int prepare_directory() {
@@ -37,10 +33,7 @@ int prepare_directory() {
 
 bool is_namespace(const std::string& name) {
     const Descriptor fd = open_namespace(name);
-    if (!fd) return false;
-    int error = 0;
-    std::thread([&] { error = setns(fd.get(), CLONE_NEWNET) == 0 ? 0 : errno; }).join();
-    return error == 0;
+    return fd && inside_namespace(fd.get(), [] {}) == 0;
 }
 
 int bind_new_namespace(const std::string& path) {
@@ -51,6 +44,17 @@ int bind_new_namespace(const std::string& path) {
             error = errno;
         }
     }).join();
+    return error;
+}
+
+// A file for a namespace to be mounted on, and then what `bind` mounts there: 0 or an errno.
+int take_name(const std::string& name, const std::function<int(const std::string& path)>& bind) {
+    if (const int error = prepare_directory(); error != 0) return error;
+    const std::string path = path_of_namespace(name);
+    const Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0444));
+    if (!file) return errno;
+    const int error = bind(path);
+    if (error != 0) unlink(path.c_str());
     return error;
 }
 
@@ -66,33 +70,49 @@ bool is_of(const Descriptor& socket, int domain, int type) {
 
 }  // namespace
 
+std::string path_of_namespace(const std::string& name) { return std::string(kDirectory) + "/" + name; }
+
 int make_namespace(const std::string& name) {
-    if (is_namespace(name)) return 0;
-    if (const int error = prepare_directory(); error != 0) return error;
-    const std::string path = path_of(name);
-    const Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0444));
-    if (!file) return errno;
-    const int error = bind_new_namespace(path);
-    if (error != 0) unlink(path.c_str());
-    return error;
+    return is_namespace(name) ? 0 : take_name(name, bind_new_namespace);
 }
 
 int remove_namespace(const std::string& name) {
-    const std::string path = path_of(name);
+    const std::string path = path_of_namespace(name);
     if (umount2(path.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) return errno;
     return unlink(path.c_str()) == 0 || errno == ENOENT ? 0 : errno;
 }
 
 Descriptor open_namespace(const std::string& name) {
-    return Descriptor(open(path_of(name).c_str(), O_RDONLY | O_CLOEXEC));
+    return Descriptor(open(path_of_namespace(name).c_str(), O_RDONLY | O_CLOEXEC));
 }
 
-void inside_namespace(int namespace_fd, const std::function<void()>& work) {
-    if (namespace_fd < 0) return work();
-    std::thread([&] {
-        base::ensure(setns(namespace_fd, CLONE_NEWNET) == 0, "a namespace that was opened can be entered");
+bool leads_to(const std::string& name, int namespace_fd) {
+    struct stat named {
+    }, itself{};
+    return stat(path_of_namespace(name).c_str(), &named) == 0 && fstat(namespace_fd, &itself) == 0 &&
+           named.st_dev == itself.st_dev && named.st_ino == itself.st_ino;
+}
+
+int restore_name(const std::string& name, int namespace_fd) {
+    if (leads_to(name, namespace_fd)) return 0;
+    if (is_namespace(name)) return EEXIST;
+    const std::string itself = "/proc/self/fd/" + std::to_string(namespace_fd);
+    return take_name(name, [&](const std::string& path) {
+        return mount(itself.c_str(), path.c_str(), "none", MS_BIND, nullptr) == 0 ? 0 : errno;
+    });
+}
+
+int inside_namespace(int namespace_fd, const std::function<void()>& work) {
+    int error = 0;
+    if (namespace_fd < 0) {
         work();
+        return error;
+    }
+    std::thread([&] {
+        error = setns(namespace_fd, CLONE_NEWNET) == 0 ? 0 : errno;
+        if (error == 0) work();
     }).join();
+    return error;
 }
 
 // What lies below the two directories depends on the namespace they were opened in, not on who reads it.
@@ -100,10 +120,11 @@ base::Result<Netns, int> Netns::of(const std::string& name) {
     Netns space;
     space.itself_ = open_namespace(name);
     if (!space.itself_) return errno;
-    inside_namespace(space.descriptor(), [&] {
+    const int error = inside_namespace(space.descriptor(), [&] {
         space.ipv4_ = Descriptor(open("/proc/sys/net/ipv4", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         space.ipv6_ = Descriptor(open("/proc/sys/net/ipv6", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     });
+    if (error != 0) return error;
     return space;
 }
 
@@ -137,12 +158,12 @@ std::vector<Handed> Netns::hand_over() && {
 Descriptor Netns::open_socket(int domain, int type, int protocol) {
     Descriptor opened;
     if (!handed_over_) {
-        int error = 0;
-        inside_namespace(descriptor(), [&] {
+        int refused = 0;
+        const int unentered = inside_namespace(descriptor(), [&] {
             opened = Descriptor(socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
-            error = errno;
+            refused = errno;
         });
-        if (!opened) errno = error;
+        if (!opened) errno = unentered != 0 ? unentered : refused;
         return opened;
     }
     const auto fit =

@@ -16,14 +16,20 @@ namespace aronet::daemon {
 // As the sockets of a namespace are called when it is handed over.
 inline constexpr const char* kNetnsSocket = "netns-socket";
 
+std::string path_of_namespace(const std::string& name);
 // 0 or an errno. Adopts a namespace that is there already.
 int make_namespace(const std::string& name);
 int remove_namespace(const std::string& name);
 Descriptor open_namespace(const std::string& name);  // invalid when there is none; errno says why
+bool leads_to(const std::string& name, int namespace_fd);  // whether it is this one's
+// A namespace lives on without its name while somebody has it open: gives it the name again. 0 or an errno;
+// EEXIST: somebody else's has it by now.
+int restore_name(const std::string& name, int namespace_fd);
 
 // Runs `work` inside the namespace, in a thread of its own, and waits for it; descriptors made there stay
-// there. A negative descriptor is the namespace we are in: then it simply runs.
-void inside_namespace(int namespace_fd, const std::function<void()>& work);
+// there. A negative descriptor is the namespace we are in: then it simply runs. 0, or the errno of what could
+// not be entered.
+int inside_namespace(int namespace_fd, const std::function<void()>& work);
 
 // A namespace as the daemon uses it, which is in another one: netlink is told of it by its descriptor,
 // sysctls are files below directories that were opened in it, and a thread enters it to open a socket. That

@@ -329,7 +329,7 @@ awaitable<void> Runtime::receive_netlink() {
         kernel_.receive(netlink::Channel::underlay_route, woken) &&
         kernel_.receive(netlink::Channel::overlay_route, woken) &&
         kernel_.receive(netlink::Channel::xfrm, woken) &&
-        kernel_.receive(netlink::Channel::xfrm_notices, woken)
+        kernel_.receive(netlink::Channel::xfrm_notices, woken) && kernel_.watch_name(woken)
     );
 }
 

@@ -175,6 +175,7 @@ struct ForeignRoute {
 struct ForeignRouteGone {
     RouteKey key;
 };  // not told of IPv4 routes that go with their link or their source address: the kernel does not say
+struct NamespaceLost {};  // the overlay's has lost its name: all that is in it goes on
 struct SaLost {
     std::optional<base::SaId> id;
 };  // somebody else removed it; none: all of them
@@ -242,6 +243,7 @@ using Notice = std::variant<
     RuleLost,
     ForeignRoute,
     ForeignRouteGone,
+    NamespaceLost,
     SaLost,
     PoliciesLost,
     SaExpiring,

@@ -214,6 +214,13 @@ void Node::State::notice(const netlink::RuleLost& lost) {
     if (phase == Phase::running) keeper.lost(lost.rule, now);
 }
 
+void Node::State::notice(const netlink::NamespaceLost&) {
+    if (phase != Phase::running || space_due) return;
+    say(base::Level::warning,
+        "the namespace " + config.netns_name + " was deleted by somebody: its name is put back");
+    space_due = now + space_losses.pause(now);
+}
+
 // Its numbers went with it: the same keys may never be used again (RFC 4106 section 3.1), so there have to be
 // others.
 void Node::State::lost_sa(Tunnel& tunnel, Child& child) {

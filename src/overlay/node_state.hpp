@@ -166,6 +166,7 @@ struct Node::State {
     void notice(const netlink::LinkAltered& altered);
     void notice(const netlink::RouteLost& lost);
     void notice(const netlink::RuleLost& lost);
+    void notice(const netlink::NamespaceLost&);
     void notice(const netlink::SaLost& lost);
     void notice(const netlink::PoliciesLost& lost);
     void notice(const netlink::SaExpiring& expiring);
@@ -302,6 +303,7 @@ struct Node::State {
     std::optional<Instant> look_again_at;  // it failed
     std::optional<Instant> space_due;      // the namespace could not be made
     unsigned space_refusals = 0;
+    Losses space_losses;
     WayOut way_out;
     std::map<babel::Destination, std::string> exits_told;  // what the log said of them last
     std::optional<Instant> claims_due;                     // to be looked at again

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -66,6 +67,39 @@ TEST_CASE("a namespace is made, entered, adopted and removed without a trace", "
     CHECK(daemon::remove_namespace(kName) == 0);
     CHECK_FALSE(daemon::open_namespace(kName));
     CHECK(daemon::remove_namespace(kName) == 0);
+}
+
+TEST_CASE("row 8: a namespace that has lost its name gets it again, unless another one has it", "[native]") {
+    const Removed removed;
+    REQUIRE(daemon::make_namespace(kName) == 0);
+    const daemon::Descriptor itself = daemon::open_namespace(kName);
+    struct stat before {
+    }, after{};
+    REQUIRE(fstat(itself.get(), &before) == 0);
+    CHECK(daemon::leads_to(kName, itself.get()));
+    REQUIRE(daemon::remove_namespace(kName) == 0);
+    CHECK_FALSE(daemon::leads_to(kName, itself.get()));
+    REQUIRE(daemon::restore_name(kName, itself.get()) == 0);
+    CHECK(daemon::leads_to(kName, itself.get()));
+    REQUIRE(fstat(daemon::open_namespace(kName).get(), &after) == 0);
+    CHECK(after.st_ino == before.st_ino);
+    CHECK(daemon::restore_name(kName, itself.get()) == 0);  // nothing is to be done
+
+    REQUIRE(daemon::remove_namespace(kName) == 0);
+    REQUIRE(daemon::make_namespace(kName) == 0);
+    CHECK(daemon::restore_name(kName, itself.get()) == EEXIST);
+    CHECK_FALSE(daemon::leads_to(kName, itself.get()));
+}
+
+TEST_CASE("a name that is no namespace's is an error, not the end", "[native]") {
+    const Removed removed;
+    REQUIRE(daemon::make_namespace(kName) == 0);
+    REQUIRE(daemon::remove_namespace(kName) == 0);
+    const daemon::Descriptor file(open(("/run/netns/" + kName).c_str(), O_CREAT | O_CLOEXEC, 0444));
+    REQUIRE(file);
+    const auto space = daemon::Netns::of(kName);
+    REQUIRE_FALSE(space.has_value());
+    CHECK(space.error() == EINVAL);
 }
 
 TEST_CASE("sysctls are those of the namespace, and a missing one is an error", "[native]") {

@@ -358,6 +358,21 @@ Registry many(std::size_t count) {
 
 }  // namespace
 
+TEST_CASE("row 8: a namespace that has lost its name is asked for again, and nothing of what is in it") {
+    Desk desk;
+    running(desk);
+    desk.forget();
+    desk.tell(netlink::Notice{netlink::NamespaceLost{}});
+    CHECK(desk.wishes.empty());  // nobody's other change is undone half way
+    desk.wait();
+    CHECK(changes(desk) == std::vector<std::string>{"ip netns add aronet"});
+    desk.tell(Stop{});
+    desk.forget();
+    desk.tell(netlink::Notice{netlink::NamespaceLost{}});
+    desk.wait();
+    CHECK_FALSE(desk.asked("ip netns add"));
+}
+
 TEST_CASE("another configuration changes what is another in the kernel, and nothing else") {
     Desk desk;
     running(desk);
