@@ -84,3 +84,17 @@ build_mesh() {
     write_registry "$work/registry.json" "${nodes[@]}"
     build_hosts
 }
+
+# count_questions NODE MATCH: what leaves it that fits, with the tunnels' mark and without.
+count_questions() {
+    in_host "$1" nft "add table inet asked; add chain inet asked out { type filter hook output priority 0; };
+        add rule inet asked out $2 meta mark 0x20a0 counter comment \"marked\";
+        add rule inet asked out $2 meta mark != 0x20a0 counter comment \"unmarked\""
+}
+questions_are_marked() {
+    local marked unmarked
+    read -r marked unmarked < <(in_host "$1" nft -j list table inet asked | jq -r '[.nftables[].rule | select(. != null)]
+        | map({(.comment): (.expr[].counter | select(. != null) | .packets)}) | add | "\(.marked) \(.unmarked)"')
+    echo "$marked marked, $unmarked not"
+    [ "$marked" -gt 0 ] && [ "$unmarked" = 0 ]
+}

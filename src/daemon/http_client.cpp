@@ -91,13 +91,28 @@ overlay::HttpAnswer from_wire(http::response<http::string_body> response) {
 
 // GCC 12 destroys a temporary of a co_await expression twice (GCC bug 99576): everything below has a name.
 
+// Marked before it is connected: where it leads is decided then.
+error_code open_marked(beast::tcp_stream& stream, const asio::ip::tcp::endpoint& to, std::uint32_t mark) {
+    error_code error;
+    if (mark == 0) return error;
+    stream.socket().open(to.protocol(), error);
+    const asio::detail::socket_option::integer<SOL_SOCKET, SO_MARK> option(static_cast<int>(mark));
+    if (!error) stream.socket().set_option(option, error);
+    return error;
+}
+
 awaitable<error_code> connect(
-    beast::tcp_stream& stream, const std::vector<base::Address>& addresses, std::uint16_t port
+    beast::tcp_stream& stream,
+    const std::vector<base::Address>& addresses,
+    std::uint16_t port,
+    std::uint32_t mark
 ) {
     error_code last = asio::error::host_not_found;
     for (const base::Address& address : addresses) {
         const asio::ip::tcp::endpoint endpoint(to_asio(address), port);
         stream.close();
+        last = open_marked(stream, endpoint, mark);
+        if (last) continue;
         stream.expires_after(HttpClient::kConnecting);
         const auto [error] = co_await stream.async_connect(endpoint, kTold);
         last = error;
@@ -133,11 +148,16 @@ awaitable<base::Result<overlay::HttpAnswer>> converse(
 
 }  // namespace
 
-HttpClient::HttpClient(asio::io_context& io, const std::string& authorities, std::string agent)
+HttpClient::HttpClient(
+    asio::io_context& io, const std::string& authorities, std::string agent, std::uint32_t mark
+)
     : agent_(std::move(agent)),
+      mark_(mark),
       trust_(asio::ssl::context::tls_client),
       resolver_(
-          io, [this](const std::string&, base::Family, Resolver::Found found) { resolved(std::move(found)); }
+          io,
+          [this](const std::string&, base::Family, Resolver::Found found) { resolved(std::move(found)); },
+          mark
       ),
       all_found_(io, 1) {
     error_code error;
@@ -178,7 +198,7 @@ awaitable<base::Result<overlay::HttpAnswer>> HttpClient::get(HttpQuestion questi
     const auto executor = co_await asio::this_coro::executor;
     Secured secured(executor, trust_);
     beast::tcp_stream& plain = secured.next_layer();
-    const error_code unconnected = co_await connect(plain, addresses, question.url.port);
+    const error_code unconnected = co_await connect(plain, addresses, question.url.port, mark_);
     if (unconnected) {
         outcome = failure("cannot be reached: ", unconnected);
         co_return outcome;

@@ -28,8 +28,10 @@ public:
     static constexpr auto kAnswering = std::chrono::minutes(2);   // until the last octet
 
     // `authorities`: certificates (PEM) that are trusted; empty: those of the system. Throws if there are
-    // none in it. `agent` is what we call ourselves.
-    HttpClient(boost::asio::io_context& io, const std::string& authorities, std::string agent);
+    // none in it. `agent` is what we call ourselves, `mark` that of our packets, 0: none.
+    HttpClient(
+        boost::asio::io_context& io, const std::string& authorities, std::string agent, std::uint32_t mark = 0
+    );
 
     boost::asio::awaitable<base::Result<overlay::HttpAnswer>> get(HttpQuestion question);
     boost::asio::awaitable<void> serve();  // resolves names, for ever
@@ -39,6 +41,7 @@ private:
     void resolved(Resolver::Found found);
 
     std::string agent_;
+    std::uint32_t mark_;
     boost::asio::ssl::context trust_;
     Resolver resolver_;
     std::vector<base::Address> found_;

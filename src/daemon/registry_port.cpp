@@ -167,7 +167,7 @@ RegistryPort::RegistryPort(
     const auto url = overlay::Url::parse(place_.source);
     if (!url) throw std::runtime_error(place_.source + ": " + url.error().text);
     url_ = *url;
-    client_.emplace(io_, place_.authorities, place_.agent);
+    client_.emplace(io_, place_.authorities, place_.agent, place_.mark);
 }
 
 void RegistryPort::look(overlay::LookAtRegistry wanted) {

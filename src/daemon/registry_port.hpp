@@ -27,6 +27,7 @@ struct RegistryPlace {
     std::string authorities;           // PEM of those who vouch for the server; empty: those of the system
     std::string copy;                  // path of the last good registry of a URL
     std::string agent;                 // what we call ourselves
+    std::uint32_t mark = 0;            // of the questions; 0: none
 };
 
 overlay::RegistryLooked look_at_file(const RegistryPlace& place, const overlay::Edition& known);

@@ -5,6 +5,7 @@
 #include <ares.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
@@ -35,8 +36,9 @@ void control(int epoll, int operation, int fd, std::uint32_t events) {
 
 }  // namespace
 
-Resolver::Resolver(boost::asio::io_context& io, Answer answer)
+Resolver::Resolver(boost::asio::io_context& io, Answer answer, std::uint32_t mark)
     : answer_(std::move(answer)),
+      mark_(mark),
       epoll_(io, epoll_create1(EPOLL_CLOEXEC)),
       timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)) {
     control(epoll_.native_handle(), EPOLL_CTL_ADD, timer_.get(), EPOLLIN);
@@ -56,6 +58,7 @@ int Resolver::open() {
         ares_init_options(&made, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS) return status;
     channel_ = made;
+    if (mark_ != 0) ares_set_socket_configure_callback(made, &Resolver::prepare, this);
     read_ = present;
     return status;
 }
@@ -113,6 +116,12 @@ void Resolver::answered(void* arg, int status, int, ares_addrinfo* result) {
     self.answering_ = true;
     self.answer_(question->name, question->family, std::move(found));
     self.answering_ = false;
+}
+
+// Before it is connected: where it leads is decided then.
+int Resolver::prepare(int socket, int, void* arg) {
+    const auto& mark = static_cast<const Resolver*>(arg)->mark_;
+    return setsockopt(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 ? 0 : -1;
 }
 
 void Resolver::watch(void* arg, int socket, int readable, int writable) {

@@ -31,7 +31,8 @@ public:
     // Called once for each question, from within resolve() or serve().
     using Answer = std::function<void(const std::string& name, base::Family family, Found)>;
 
-    Resolver(boost::asio::io_context& io, Answer answer);
+    // `mark`: of its packets; 0: none.
+    Resolver(boost::asio::io_context& io, Answer answer, std::uint32_t mark = 0);
     ~Resolver();
 
     void resolve(const std::string& name, base::Family family);
@@ -47,10 +48,12 @@ private:
     void reopen_if_changed();
     void ask(std::unique_ptr<Question> question);
     static void answered(void* question, int status, int timeouts, ares_addrinfo* result);
+    static int prepare(int socket, int type, void* resolver);
     static void watch(void* resolver, int socket, int readable, int writable);
     void set_timeout();
 
     Answer answer_;
+    std::uint32_t mark_;
     boost::asio::posix::stream_descriptor epoll_;  // c-ares' sockets and the time-out behind one descriptor
     Descriptor timer_;
     std::set<int> watched_;

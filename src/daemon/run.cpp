@@ -194,6 +194,7 @@ int find_registry(
         return complain(exit_status::bad_registry, path + ": " + why);
     };
     place.keys = config.registry.public_keys;
+    place.mark = config.fwmark;
     if (path.empty()) return exit_status::ok;
     if (overlay::Url::is_meant(path)) {
         const auto url = overlay::Url::parse(path);

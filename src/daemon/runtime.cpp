@@ -82,7 +82,8 @@ Runtime::Runtime(
           io,
           [this](const std::string& name, base::Family family, Resolver::Found found) {
               feed(overlay::Resolved{name, family, std::move(found.addresses), found.lifetime});
-          }
+          },
+          ports_.mark
       ),
       control_(
           io, ports_.control_path, [this](ControlRequest request) { return answer(std::move(request)); }

@@ -36,6 +36,7 @@ registry_of[cairo]=$work/cairo-registry.json
 jq 'map(select(.organization == "olive"))' "$work/registry.json" >"$work/olive.json"
 name_is fail
 ask_own_name_server
+count_questions athens 'udp dport 53'
 for node in "${nodes[@]}"; do start $node; done
 check 'row 35: the others reach each other while a name does not resolve' wait_for 20 reach_each_other berlin || show_logs
 check 'SERVFAIL is told of' wait_for 5 logged
@@ -100,6 +101,7 @@ start_name_server names2 127.0.0.2
 echo 'nameserver 127.0.0.2' >"$work/resolv.conf"
 check 'the name server that the host asks from now on is asked' wait_for 20 reach_each_other cairo || show_logs
 
+check 'no question could have taken a way through the overlay' questions_are_marked athens
 check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
 check 'a name that nobody needs any more is not asked for' no_more_questions
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done

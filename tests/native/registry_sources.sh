@@ -175,6 +175,7 @@ check_web() {
     echo '192.0.2.80 registry.test' >"$work/hosts"
     in_host athens mount --bind "$work/hosts" /etc/hosts
     stop athens
+    count_questions athens 'tcp dport 8443 tcp flags syn'
     configure $url "{interval: \"5s\", ca_file: \"$work/ca.pem\"}"
     start athens
     check 'without a server, a copy or a registry a node runs' wait_for 5 is '[.registry.nodes, .registry.from]' '[0,null]'
@@ -188,6 +189,7 @@ check_web() {
     local before
     check 'it carries' wait_for 20 reaches athens "${v6_of[cairo]}"
     before=$(came_up)
+    check 'it is asked outside of the overlay' questions_are_marked athens
     check 'it is asked again, and only whether something is new' wait_for 10 grep -q '^/registry.json "[0-9a-f]*" 304' "$web/asked"
     replace "$work/three.json" "$web/registry.json"
     check 'another one is in use after the interval' wait_for 8 peers_are "$three"
