@@ -33,7 +33,7 @@ NodePattern read_node_pattern(const Value& value);  // organization, common_name
 std::optional<ConnectRules> read_connect(const Value& list);
 std::vector<PeerCost> read_peer_costs(const Value& list);
 std::vector<Exit> read_exits(const Value& list);
-std::vector<SegmentList> read_segments(const Value& list);
+std::vector<SegmentList> read_segments(const Value& list, std::uint32_t mtu);  // of the tunnels
 
 // Pieces that the files are made of. What is absent leaves `out` as it is.
 void read_duration(const Value& value, Duration low, Duration high, Duration& out);

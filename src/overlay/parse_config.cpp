@@ -306,7 +306,7 @@ std::optional<Config> parse_config(
     read_registry_source(root.member("registry"), config.registry);
     config.connect = read_connect(root.member("connect"));
     config.exits = read_exits(root.member("exit"));
-    config.segments = read_segments(root.member("segments"));
+    config.segments = read_segments(root.member("segments"), config.mtu);
     const bool can_carry = config.mode != Mode::none && config.network;
     if (!config.segments.empty() && !can_carry) root.member("segments").error(kCannotCarry);
     read_log(root.member("log"), config);

@@ -60,7 +60,14 @@ void read_segment(const Value& value, SegmentList& list) {
     }
 }
 
-void read_segment_list(const Value& value, std::vector<SegmentList>& lists) {
+// What is carried is IPv6 as well, and wants room for it: headers of IPv6 and of routing, with all segments.
+bool has_room(const SegmentList& list, std::uint32_t mtu) {
+    constexpr std::size_t kIpv6Min = 1280;
+    const std::size_t segments = list.via.size() + 1;
+    return list.prefix.family() == Family::v4 || mtu >= kIpv6Min + 40 + 8 + 16 * segments;
+}
+
+void read_segment_list(const Value& value, std::uint32_t mtu, std::vector<SegmentList>& lists) {
     if (!value.is_object()) return;
     value.warn_of_unknown({"prefix", "via"});
     const Value where = value.required({"prefix"}), via = value.required({"via"});
@@ -70,6 +77,10 @@ void read_segment_list(const Value& value, std::vector<SegmentList>& lists) {
     for (const Value& each : via.elements()) read_segment(each, list);
     if (list.via.empty() || list.via.size() > kSegmentsMax)
         return via.expected("1 to " + std::to_string(kSegmentsMax) + " nodes or addresses");
+    if (!has_room(list, mtu)) {
+        const std::string larger = "a larger daemon.mtu than " + std::to_string(mtu);
+        return via.error("leaves less than the 1280 octets that IPv6 takes: fewer nodes, or " + larger);
+    }
     const bool known = std::any_of(lists.begin(), lists.end(), [&](const SegmentList& other) {
         return other.prefix == list.prefix;
     });
@@ -117,10 +128,10 @@ std::vector<Exit> read_exits(const Value& list) {
     return exits;
 }
 
-std::vector<SegmentList> read_segments(const Value& list) {
+std::vector<SegmentList> read_segments(const Value& list, std::uint32_t mtu) {
     std::vector<SegmentList> lists;
     if (list.is_absent()) return lists;
-    for (const Value& value : list.elements()) read_segment_list(value, lists);
+    for (const Value& value : list.elements()) read_segment_list(value, mtu, lists);
     return lists;
 }
 

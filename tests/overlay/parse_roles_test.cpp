@@ -109,6 +109,13 @@ TEST_CASE("segments are nodes by their names, or SIDs; they and marks need an ov
     );
     refuses(R"(, "mode": "none", "ipv4_transport": "srv6")", "", "another mode");
     refuses(R"(, "host_table": 128)", "", "the VRF's table");
+    // 1400 octets hold 1280 of IPv6 behind a header of 40, one of 8 and four segments.
+    const char* three = R"(, "segments": [{"prefix": "fd99::/64", "via": ["o/a", "o/b", "o/c"]}])";
+    const char* four = R"(, "segments": [{"prefix": "fd99::/64", "via": ["o/a", "o/b", "o/c", "o/d"]}])";
+    CHECK(parse_overlay("", three, told));
+    refuses("", four, "segments[0].via");
+    CHECK(parse_overlay(R"(, "mtu": 1408)", four, told));
+    refuses(R"(, "mtu": 1391)", three, "less than the 1280 octets");
 }
 
 TEST_CASE("transit, the cost of peers and the most routes of a neighbour") {
