@@ -1,6 +1,8 @@
 #include "ike/engine_state.hpp"
+#include "ike/fit.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace aronet::ike {
 
@@ -14,14 +16,17 @@ Duration courtesy(const Peer& peer, Duration time, base::Random& random) {
     return peer.initiate_first ? Duration(0) : random.jitter(time, 50);
 }
 
-// Whether what was negotiated under `before` is still what `after` asks for. A new remote endpoint is not a
-// reason: the SA lives as long as it answers.
-bool fits(const Peer& before, const Peer& after) {
-    return before.local == after.local && before.remote == after.remote &&
-           before.local_port == after.local_port && before.local_address == after.local_address &&
-           before.family == after.family && before.if_id == after.if_id && before.reqid == after.reqid &&
-           before.mark == after.mark && before.psk == after.psk && before.ppk == after.ppk &&
-           before.child == after.child;
+// The rest of the terms can be others with the next keys.
+bool carries_the_same(const ChildTerms& before, const ChildTerms& after) {
+    return before.mode == after.mode && before.local == after.local && before.remote == after.remote &&
+           before.narrower == after.narrower;
+}
+
+// Which of the places is being tried is not for whoever names them.
+void stay_where(const Peer& before, Peer& after) {
+    if (!before.remote_endpoint || !after.remote_endpoint) return;
+    const auto same = std::ranges::find(after.other_endpoints, *before.remote_endpoint);
+    if (same != after.other_endpoints.end()) std::swap(*same, *after.remote_endpoint);
 }
 
 bool trusts(const Peer& peer, const PublicKey& key) {
@@ -30,9 +35,18 @@ bool trusts(const Peer& peer, const PublicKey& key) {
 
 }  // namespace
 
-void Engine::State::connect(const Peer& peer, Turn& turn) {
+bool fits(const Peer& before, const Peer& after) {
+    return before.local == after.local && before.remote == after.remote &&
+           before.local_port == after.local_port && before.local_address == after.local_address &&
+           before.family == after.family && before.if_id == after.if_id && before.reqid == after.reqid &&
+           before.mark == after.mark && before.psk == after.psk && before.ppk == after.ppk &&
+           carries_the_same(before.child, after.child);
+}
+
+void Engine::State::connect(Peer peer, Turn& turn) {
     const Peer* known = ground.peer(peer.id);
     const std::optional<Peer> before = known == nullptr ? std::nullopt : std::optional(*known);
+    if (before) stay_where(*before, peer);
     ground.add(peer);
     Pursuit& pursuit = pursuits[peer.id];
     if (!before) {
@@ -48,10 +62,20 @@ void Engine::State::connect(const Peer& peer, Turn& turn) {
         if (!stale && !outdated) continue;
         with(session->key(), turn, [&](Session& each) { each.close("configuration changed", turn); });
     }
+    if (before->child != peer.child) rekey_children(peer.id, turn);
     if (!pursuit.sessions.empty()) return;
     leave_queue(peer.id, turn);
     pursuit.failures = 0;
     plan_next(peer.id, moved && !stale ? 0s : courtesy(peer, 1s, ground.random), pursuit.reason, turn);
+}
+
+void Engine::State::rekey_children(PeerId id, Turn& turn) {
+    std::set<SessionKey> owners;
+    for (const Session* session : established(id)) owners.insert(session->key());
+    const auto children = ground.child_owner;  // there will be more
+    for (const auto& [child, owner] : children) {
+        if (owners.contains(owner)) with_owner(child, turn, [&](Session& each) { each.rekey(child, turn); });
+    }
 }
 
 void Engine::State::drop(PeerId id, Turn& turn) {

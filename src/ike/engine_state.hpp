@@ -25,7 +25,8 @@ struct Engine::State {
     void answer_version(const Datagram& datagram, ByteView bytes, Turn& turn);
 
     // Peers.
-    void connect(const Peer& peer, Turn& turn);
+    void connect(Peer peer, Turn& turn);
+    void rekey_children(PeerId id, Turn& turn);
     void drop(PeerId id, Turn& turn);
     void close_sessions(PeerId id, const std::string& why, Turn& turn);
     void attempt(PeerId id, Turn& turn);

@@ -275,3 +275,45 @@ TEST_CASE("B6: INITIAL_CONTACT concerns one pair of identities alone") {
     CHECK(d.b.children.size() == 2);
     CHECK(d.b.downs == 0);
 }
+
+TEST_CASE("other terms of the child change its keys, on one side or on both, and close nothing") {
+    for (const bool both : {false, true}) {
+        Dialogue d;
+        d.both_connect().advance(2s).expect_tunnel();
+        const auto before = d.a.view();
+        const auto change = [&](Side& side, Peer peer) {
+            peer.child.replay_window = 4096;
+            peer.child.esn = both ? Esn::preferred : Esn::no;
+            d.call(side, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+        };
+        change(d.a, d.peer_of_a());
+        if (both) change(d.b, d.peer_of_b());
+        d.advance(10s).expect_tunnel();
+        CHECK(d.a.view().spi_i == before.spi_i);
+        CHECK(d.a.view().spi_in != before.spi_in);
+        CHECK(d.a.view().since == before.since);
+        REQUIRE(d.a.sending);
+        CHECK(d.a.children.at(*d.a.sending).first.replay_window == 4096);
+        CHECK(d.a.children.at(*d.a.sending).first.esn == both);
+    }
+}
+
+TEST_CASE("whoever names a peer's addresses anew does not interrupt the one that is being tried") {
+    Dialogue d;
+    const Endpoint first{*Address::parse("192.0.2.77"), 12025}, second{*Address::parse("192.0.2.78"), 12025};
+    Peer peer = d.peer_of_a();
+    peer.remote_endpoint = first;
+    peer.other_endpoints = {second};
+    const auto connect = [&] {
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+    };
+    connect();
+    for (int i = 0; i < 100 && d.a.view().attempts < 2; ++i) d.advance(100ms);
+    REQUIRE(d.a.view().remote == second);
+    const auto attempts = d.a.view().attempts;
+    peer.remote_keys.push_back(PublicKey{9});
+    connect();
+    CHECK(d.a.view().remote == second);
+    CHECK(d.a.view().attempts == attempts);
+    CHECK(d.a.view().state == PeerState::connecting);
+}
