@@ -131,6 +131,8 @@ std::string describe(const Wish& wish);
 // Commands for a shell that do the same, with the overlay in the namespace `netns`; a comment where keys
 // would have to be shown, nothing for what only asks.
 std::vector<std::string> commands(const Wish& wish, const std::string& netns);
+// The same for a link that is there and is only to become another.
+std::vector<std::string> alterations(const Link& from, const Link& to, const std::string& netns);
 
 struct Done {
     ChangeId id = 0;
@@ -175,6 +177,10 @@ struct ForeignRoute {
 struct ForeignRouteGone {
     RouteKey key;
 };  // not told of IPv4 routes that go with their link or their source address: the kernel does not say
+struct SysctlTouched {
+    Space space;
+    std::string link;     // empty: of all
+};                        // forwarding or rp_filter is another, by whomever; of other sysctls nobody tells
 struct NamespaceLost {};  // the overlay's has lost its name: all that is in it goes on
 struct SaLost {
     std::optional<base::SaId> id;
@@ -223,7 +229,7 @@ struct Snapshot {
         base::SaId id;
         Address source;
         std::uint32_t reqid, if_id;
-        std::uint16_t port = 0;  // UDP's, of its destination
+        std::uint16_t port = 0;   // UDP's, of its destination
         std::uint32_t mark = 0;   // of what it sends
         std::uint64_t since = 0;  // when it was made: more is later
     };
@@ -243,6 +249,7 @@ using Notice = std::variant<
     RuleLost,
     ForeignRoute,
     ForeignRouteGone,
+    SysctlTouched,
     NamespaceLost,
     SaLost,
     PoliciesLost,

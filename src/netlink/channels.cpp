@@ -8,14 +8,16 @@
 namespace aronet::netlink {
 namespace {
 
-constexpr std::array<int, 7> kRouteGroups{
+constexpr std::array<int, 9> kRouteGroups{
     RTNLGRP_LINK,
     RTNLGRP_IPV4_IFADDR,
     RTNLGRP_IPV6_IFADDR,
     RTNLGRP_IPV4_ROUTE,
     RTNLGRP_IPV6_ROUTE,
     RTNLGRP_IPV4_RULE,
-    RTNLGRP_IPV6_RULE};
+    RTNLGRP_IPV6_RULE,
+    RTNLGRP_IPV4_NETCONF,
+    RTNLGRP_IPV6_NETCONF};
 constexpr std::array<int, 2> kXfrmGroups{XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING};
 constexpr std::array<int, 2> kXfrmNoticeGroups{XFRMNLGRP_SA, XFRMNLGRP_POLICY};
 

@@ -14,7 +14,8 @@ Bytes create_link(
     const Link& link, int peer_namespace_fd
 );  // peer_namespace_fd: of a veth's other end, or -1
 Bytes move_link(const std::string& name, int namespace_fd);
-Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index);
+// `unfinished`: it leaves the group it was made in.
+Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index, bool unfinished);
 Bytes set_no_link_local(std::uint32_t index);
 Bytes set_link_up(std::uint32_t index, bool multicast);
 Bytes set_link_up_by_name(const std::string& name);
@@ -71,6 +72,12 @@ struct AddressState {
     LinkAddress address;  // `link` is left to the session
 };
 std::optional<AddressState> read_address(const nlmsghdr* message);
+
+struct ParameterChange {
+    std::uint32_t index = 0;  // of a link; 0: of all
+};
+// Of forwarding or rp_filter, one alone: of a link that is new all are told.
+std::optional<ParameterChange> read_parameter_change(const nlmsghdr* message);
 
 struct RouteState {
     std::uint32_t index = 0;

@@ -151,6 +151,7 @@ public:
         return {enter + "sysctl -w " + w.key + "=" + w.value};
     }
     Lines operator()(const ClampSegments& w) const;
+    Lines alter(const Link& from, const Link& to) const;
     template <class Question>
     Lines operator()(const Question&) const {
         return {};
@@ -212,6 +213,21 @@ Lines Commands::operator()(const AddLink& w) const {
     return lines;
 }
 
+Lines Commands::alter(const Link& from, const Link& to) const {
+    Lines lines;
+    std::string set;
+    if (to.mtu != 0 && to.mtu != from.mtu) set += " mtu " + std::to_string(to.mtu);
+    if (!to.master.empty() && to.master != from.master) set += " master " + to.master;
+    const auto line = [&](const std::string& what) {
+        lines.push_back(in(to.space, "link set " + to.name + what));
+    };
+    if (!set.empty()) line(set);
+    if (!to.keep_link_local && from.keep_link_local) line(" addrgenmode none");
+    const bool multicast = to.multicast && !from.multicast;
+    if (multicast || !from.up) line(multicast ? " multicast on up" : " up");
+    return lines;
+}
+
 Lines Commands::operator()(const ClampSegments& w) const {
     const std::string table = "inet " + w.table;
     Lines lines{
@@ -250,6 +266,10 @@ Lines Commands::operator()(const RemovePolicies& w) const {
 
 std::vector<std::string> commands(const Wish& wish, const std::string& netns) {
     return std::visit(Commands(netns), wish);
+}
+
+std::vector<std::string> alterations(const Link& from, const Link& to, const std::string& netns) {
+    return Commands(netns).alter(from, to);
 }
 
 std::string describe(const Wish& wish) {

@@ -4,6 +4,7 @@
 
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -101,11 +102,13 @@ Bytes move_link(const std::string& name, int namespace_fd) {
 }
 
 // Without the flags: the kernel would set the link up before it reads how addresses are made.
-Bytes set_link_properties(const Link& link, std::uint32_t index, std::uint32_t master_index) {
+Bytes set_link_properties(
+    const Link& link, std::uint32_t index, std::uint32_t master_index, bool unfinished
+) {
     Builder out(RTM_NEWLINK, NLM_F_ACK);
     out.header<ifinfomsg>().ifi_index = static_cast<int>(index);
     out.put_text(IFLA_IFALIAS, mark_of(link.name));
-    out.put_u32(IFLA_GROUP, 0);
+    if (unfinished) out.put_u32(IFLA_GROUP, 0);  // any other is somebody's, whose firewall may go by it
     if (link.mtu != 0) out.put_u32(IFLA_MTU, link.mtu);
     if (master_index != 0) out.put_u32(IFLA_MASTER, master_index);
     return out.take();
@@ -213,6 +216,18 @@ std::optional<AddressState> read_address(const nlmsghdr* message) {
         if (other != state.address.address) state.address.peer = other;
     }
     return state;
+}
+
+std::optional<ParameterChange> read_parameter_change(const nlmsghdr* message) {
+    if (message->nlmsg_type != RTM_NEWNETCONF || !fixed_header<netconfmsg>(message)) return std::nullopt;
+    const Attributes attributes(message, sizeof(netconfmsg));
+    const auto index = static_cast<std::int32_t>(attributes.u32(NETCONFA_IFINDEX).value_or(0));
+    const bool forwards = attributes.find(NETCONFA_FORWARDING).has_value();
+    const bool filters = attributes.find(NETCONFA_RP_FILTER).has_value();
+    if (index == NETCONFA_IFINDEX_ALL && forwards != filters) return ParameterChange{0};
+    // What all forward each link is told to, too.
+    if (index > 0 && filters && !forwards) return ParameterChange{static_cast<std::uint32_t>(index)};
+    return std::nullopt;
 }
 
 Bytes dump_link_counters() {

@@ -369,6 +369,9 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dum
         learn_address(channel, message, out);
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, in_dump, out);
+    } else if (const auto change = read_parameter_change(message)) {
+        const std::string of = name_of(space_of(channel), change->index);
+        if (change->index == 0 || !of.empty()) out.notices.push_back(SysctlTouched{space_of(channel), of});
     } else if (message->nlmsg_type == RTM_DELRULE) {
         auto gone = read_rule(message);
         if (!gone || gone->protocol != kProtocol) return;

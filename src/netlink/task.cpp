@@ -97,7 +97,7 @@ Requests give_properties(const Link& link, const Surroundings& around) {
         master = vrf->index;
     }
     std::vector<Request> requests;
-    requests.push_back(on(link.space, set_link_properties(link, found->index, master)));
+    requests.push_back(on(link.space, set_link_properties(link, found->index, master, found->unfinished)));
     if (!link.keep_link_local) requests.push_back(on(link.space, set_no_link_local(found->index)));
     requests.push_back(on(link.space, set_link_up(found->index, link.multicast)));
     if (const auto* veth = std::get_if<Veth>(&link.kind)) {

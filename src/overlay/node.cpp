@@ -124,6 +124,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.look_again_at && *s.look_again_at <= now) s.look_again();
     if (s.space_due && *s.space_due <= now) s.want_space();
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
+    if (s.clamp_due && *s.clamp_due <= now) s.want_clamp();
     s.set_policies_again();
     s.change_lost_keys();
     s.remove_again();
@@ -170,6 +171,7 @@ std::optional<base::Deadline> Node::deadline() const {
     timer(s.adopted_until.next(), "SAs of an earlier process go");
     timer(s.inherits_until, "routes of an earlier process go");
     timer(s.sysctls_due, "sysctls are looked at");
+    timer(s.clamp_due, "TCP is to be clamped again");
     timer(s.forwarding.again.next(), "a route is told again");
     timer(
         s.removals_due.empty() ? std::nullopt : std::optional(s.removals_due.begin()->first),

@@ -104,8 +104,7 @@ void Node::State::apply(Config next) {
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
     }
     look_at_sysctls();
-    if (const auto segments = clamp(config); segments && segments != clamped)
-        change(*segments, {Purpose::Kind::sysctl});
+    if (clamp(config) != clamped) want_clamp();
     if (watched(config) != was_watched) look_again();
     drain();
     out->push_back(Configured{config.log_level, config.log_format, config.ike_ports()});

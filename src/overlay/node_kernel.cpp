@@ -99,6 +99,8 @@ void Node::State::answered(const netlink::Done& done) {
         look_at_sysctls();
         return look_again();  // nothing is known of it
     }
+    if (purpose.kind == Purpose::Kind::clamp) return clamp_answered(done, purpose.words);
+    if (purpose.kind == Purpose::Kind::strict_vrf) return strict_vrf_answered(done, purpose.words);
     if (done.error == 0) return;
     if (purpose.removal)
         removals_due.emplace(
@@ -330,7 +332,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     tell_routes();
     phase = Phase::running;
     look_at_sysctls();
-    if (const auto segments = clamp(config)) change(*segments, {Purpose::Kind::sysctl});
+    want_clamp();
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
     announce_own();
     follow_all();
@@ -380,65 +382,6 @@ void Node::State::want_space() {
     space_due.reset();
     if (phase == Phase::starting || phase == Phase::running)
         change(netlink::AddNamespace{config.netns_name}, {Purpose::Kind::space});
-}
-
-// Nobody tells when somebody changes one.
-void Node::State::look_at_sysctls() {
-    // Nobody tells of a change, and an exit that does not forward has to be taken back soon.
-    const Duration interval = std::chrono::seconds(config.exits.empty() ? 10 : 2);
-    if (phase != Phase::running) return sysctls_due.reset();
-    want_sysctls(sysctls(config));
-    sysctls_due = now + interval;
-}
-
-void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
-    for (const Sysctl& sysctl : list) {
-        wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;
-        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
-    }
-}
-
-void Node::State::notice(const netlink::SysctlValue& value) {
-    const std::pair key{value.space, value.key};
-    if (way_out.see(value)) offer_exits();
-    const auto wanted = wanted_sysctls.find(key);
-    if (wanted == wanted_sysctls.end()) return;
-    if (phase == Phase::cleaning_up) {
-        const auto old = old_sysctls.find(key);
-        // What somebody changed since is theirs.
-        if (old != old_sysctls.end() && value.value == wanted->second.value) {
-            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up});
-        }
-        return;
-    }
-    if (value.value == wanted->second.value) {
-        if (value.key == kStrictVrf) vrf_is_strict();
-        return;
-    }
-    if (config.sysctl == SysctlChoice::check) {
-        const bool inside = value.space == netlink::Space::overlay;
-        const std::string where = inside ? " in the namespace " + config.netns_name : "";
-        return warn(
-            base::Level::warning,
-            value.key + " is " + value.value + where + ", this overlay needs " + wanted->second.value
-        );
-    }
-    keep_old(value);
-    change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {Purpose::Kind::sysctl});
-    if (value.key == kStrictVrf) change(netlink::GetSysctl{value.space, value.key}, {Purpose::Kind::sysctl});
-}
-
-// Now there are SIDs that there could not be before.
-void Node::State::vrf_is_strict() {
-    if (std::exchange(strict_vrf, true) || phase != Phase::running) return;
-    keeper.want(desired(config, registry, pairings(config, registry, host.local_addresses), true), now);
-    keep();
-}
-
-// Also for a process that goes on in our place: it is the last one that puts it back.
-void Node::State::keep_old(const netlink::SysctlValue& value) {
-    const bool is_new = old_sysctls.emplace(std::pair(value.space, value.key), value.value).second;
-    if (is_new && host.remembers) out->push_back(remember_sysctl(value.space, value.key, value.value));
 }
 
 void Node::State::begin_clean_up() {

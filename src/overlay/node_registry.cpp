@@ -175,6 +175,7 @@ void Node::State::forget(std::uint32_t if_id) {
     const netlink::Space space = overlay_space(config);
     for (const Sysctl& sysctl : link_sysctls(config, tunnel.pairing.interface)) {
         wanted_sysctls.erase({space, sysctl.key});
+        seen_sysctls.erase({space, sysctl.key});
         if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
             out->push_back(forget_sysctl(space, sysctl.key));
     }

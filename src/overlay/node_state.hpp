@@ -30,6 +30,8 @@ struct Purpose {
         moved_sa,
         policies,
         sysctl,
+        strict_vrf,
+        clamp,
         clean_up,
         snapshot,
         look_again,
@@ -171,7 +173,6 @@ struct Node::State {
     void notice(const netlink::PoliciesLost& lost);
     void notice(const netlink::SaExpiring& expiring);
     void notice(const netlink::Mapping& mapping);
-    void notice(const netlink::SysctlValue& value);
     void notice(const netlink::Snapshot& snapshot);
     void notice(const netlink::Counters& counters);
     void notice(const netlink::LinkCounters& counters);
@@ -183,16 +184,23 @@ struct Node::State {
     void lost_sa(Tunnel& tunnel, Child& child);
     void change_lost_keys();
     void set_policies_again();
-    void look_at_sysctls();
-    void vrf_is_strict();
     void compare(const netlink::Snapshot& snapshot);
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
-    void want_sysctls(const std::vector<Sysctl>& list);
-    void keep_old(const netlink::SysctlValue& value);
     void begin_clean_up();
     void end_if_clean();
     void end(Stopped how);
+
+    // --- what the overlay needs of the host besides (node_sysctls.cpp)
+    void look_at_sysctls();
+    void want_sysctls(const std::vector<Sysctl>& list);
+    void notice(const netlink::SysctlValue& value);
+    void notice(const netlink::SysctlTouched& touched);
+    void strict_vrf_answered(const netlink::Done& done, const std::string& words);
+    void vrf_is_strict();
+    void keep_old(const netlink::SysctlValue& value);
+    void want_clamp();
+    void clamp_answered(const netlink::Done& done, const std::string& words);
 
     // --- where this host is in the underlay (node_underlay.cpp)
     bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
@@ -311,7 +319,12 @@ struct Node::State {
     std::map<std::string, Ordinary> ordinary;
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
-    std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;  // as they were before us
+    std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
+    std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
+    std::set<std::string> touched_links;  // whose sysctls are looked at the next time, too
+    Losses sysctl_losses;
+    std::optional<Instant> clamp_due;  // TCP could not be clamped
+    unsigned clamp_refusals = 0;
 
     std::map<std::uint32_t, Legacy> left;       // by an earlier process, until the tunnels are made
     base::Timers<std::uint32_t> adopted_until;  // by if_id

@@ -36,14 +36,19 @@ in_host berlin ip netns exec aronet sysctl -qw net.ipv4.ip_forward=1 net.ipv6.co
 check 'with these set by hand the two reach each other' wait_for 20 all_reach 4 6 || show_logs
 
 in_host athens sysctl -qw net.ipv4.ip_forward=0
-check 'row 9: forwarding that somebody switches off is on again' wait_for 12 are athens '1 1'
+check 'row 9: forwarding that somebody switches off is on again at once, for the kernel tells' wait_for 2 are athens '1 1'
+in_host athens ip netns exec aronet sysctl -qw net.ipv6.conf.all.seg6_enabled=0
+check 'row 9: what the kernel does not tell of is on again within ten seconds' wait_for 12 inside_is net.ipv6.conf.all.seg6_enabled 1
 check 'athens stops' stop athens
 check 'what it had set is as before' are athens '0 0'
 start athens
 check 'athens is up again' wait_for 30 all_reach 4
+kill -STOP "${daemon_pid[athens]}"  # else it would be set again before the node stops
 in_host athens sysctl -qw net.ipv4.ip_forward=0
 in_host athens sysctl -qw net.ipv4.conf.all.rp_filter=2
 in_host athens sysctl -qw net.ipv6.conf.all.forwarding=2
+kill -TERM "${daemon_pid[athens]}"
+kill -CONT "${daemon_pid[athens]}"
 check 'athens stops again' stop athens
 check 'what somebody changed since stays as they want it' are athens '0 2'
 check 'what it never touched stays' test "$(in_host athens sysctl -n net.ipv4.conf.all.rp_filter)" = 2

@@ -326,3 +326,35 @@ TEST_CASE("a message that claims to be longer than two gigabytes is no message")
     session.handle(Channel::underlay_route, bytes, base::Instant(), output);
     CHECK(output.notices.empty());
 }
+
+TEST_CASE(
+    "a link leaves the group it was made in, and stays in the one that somebody puts it into", "[native]"
+) {
+    Host host;
+    Link vrf;
+    vrf.name = "ov";
+    vrf.kind = Veth{"ov-far", Space::underlay};
+    REQUIRE(host.perform(AddLink{vrf}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip link show ov"), "group default"));
+    host.run(Space::underlay, "ip link set ov group 77");
+    vrf.mtu = 1400;
+    REQUIRE(host.perform(AddLink{vrf}).error == 0);
+    CHECK(has(host.run(Space::underlay, "ip link show ov"), "mtu 1400"));
+    CHECK(has(host.run(Space::underlay, "ip link show ov"), "group 77"));
+}
+
+TEST_CASE("the kernel tells of forwarding and rp_filter, once for all and of the link alone", "[native]") {
+    Host host;
+    REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
+    const auto told_of = [&](const std::string& link) {
+        return host.wait_for<SysctlTouched>([&](const SysctlTouched& one) { return one.link == link; }).space;
+    };
+    const std::string forwarding = "net.ipv4.ip_forward";
+    const std::string other = has(host.run(Space::underlay, "sysctl -n " + forwarding), "1") ? "0" : "1";
+    host.run(Space::underlay, "sysctl -w " + forwarding + "=" + other);
+    CHECK(told_of("") == Space::underlay);
+    host.run(Space::overlay, "sysctl -w net.ipv6.conf.all.forwarding=1");
+    CHECK(told_of("") == Space::overlay);
+    host.run(Space::underlay, "sysctl -w net.ipv4.conf.ov.rp_filter=2");
+    CHECK(told_of("ov") == Space::underlay);
+}

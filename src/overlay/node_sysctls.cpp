@@ -1,0 +1,102 @@
+// What the overlay needs of the host besides objects of the kernel: sysctls, and TCP that fits.
+
+#include "overlay/node_state.hpp"
+
+namespace aronet::overlay {
+
+void Node::State::look_at_sysctls() {
+    // Of most changes nobody tells, and an exit that does not forward has to be taken back soon.
+    const Duration interval = std::chrono::seconds(config.exits.empty() ? 10 : 2);
+    if (phase != Phase::running) return sysctls_due.reset();
+    want_sysctls(sysctls(config));
+    for (const std::string& link : std::exchange(touched_links, {})) want_sysctls(link_sysctls(config, link));
+    sysctls_due = now + interval;
+}
+
+void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
+    for (const Sysctl& sysctl : list) {
+        wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;
+        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
+    }
+}
+
+// Whoever else minds is not outrun: each look is one, however much was touched.
+void Node::State::notice(const netlink::SysctlTouched& touched) {
+    if (phase != Phase::running) return;
+    const bool is_tunnel = touched.space == overlay_space(config) && find(touched.link) != nullptr;
+    const bool is_ours = is_tunnel || (touched.link == config.ifname && config.mode != Mode::none);
+    if (!touched.link.empty() && !is_ours) return;
+    if (is_ours) touched_links.insert(touched.link);
+    constexpr Duration kSoon = std::chrono::milliseconds(20);
+    if (sysctls_due && *sysctls_due <= now + kSoon) return;
+    const Instant soon = now + sysctl_losses.pause(now);
+    if (!sysctls_due || soon < *sysctls_due) sysctls_due = soon;
+}
+
+void Node::State::notice(const netlink::SysctlValue& value) {
+    const std::pair key{value.space, value.key};
+    seen_sysctls[key] = value.value;
+    if (way_out.see(value)) offer_exits();
+    const auto wanted = wanted_sysctls.find(key);
+    if (wanted == wanted_sysctls.end()) return;
+    if (phase == Phase::cleaning_up) {
+        const auto old = old_sysctls.find(key);
+        // What somebody changed since is theirs.
+        if (old != old_sysctls.end() && value.value == wanted->second.value) {
+            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up});
+        }
+        return;
+    }
+    if (value.value == wanted->second.value) {
+        if (value.key == kStrictVrf) vrf_is_strict();
+        return;
+    }
+    if (config.sysctl == SysctlChoice::check) {
+        const bool inside = value.space == netlink::Space::overlay;
+        const std::string where = inside ? " in the namespace " + config.netns_name : "";
+        return warn(
+            base::Level::warning,
+            value.key + " is " + value.value + where + ", this overlay needs " + wanted->second.value
+        );
+    }
+    keep_old(value);
+    seen_sysctls[key] = wanted->second.value;
+    const auto kind = value.key == kStrictVrf ? Purpose::Kind::strict_vrf : Purpose::Kind::sysctl;
+    change(netlink::SetSysctl{value.space, value.key, wanted->second.value}, {kind});
+}
+
+// Refused while some table has two VRFs: asked for again at the next look.
+void Node::State::strict_vrf_answered(const netlink::Done& done, const std::string& words) {
+    if (done.error == 0) return vrf_is_strict();
+    warn(base::Level::warning, words + ": " + done.text);
+}
+
+// Now there are SIDs that there could not be before.
+void Node::State::vrf_is_strict() {
+    if (std::exchange(strict_vrf, true) || phase != Phase::running) return;
+    keeper.want(desired(config, registry, pairings(config, registry, host.local_addresses), true), now);
+    keep();
+}
+
+// Also for a process that goes on in our place: it is the last one that puts it back.
+void Node::State::keep_old(const netlink::SysctlValue& value) {
+    const bool is_new = old_sysctls.emplace(std::pair(value.space, value.key), value.value).second;
+    if (is_new && host.remembers) out->push_back(remember_sysctl(value.space, value.key, value.value));
+}
+
+void Node::State::want_clamp() {
+    clamp_due.reset();
+    const auto segments = clamp(config);
+    if (segments && phase == Phase::running) change(*segments, {Purpose::Kind::clamp});
+}
+
+void Node::State::clamp_answered(const netlink::Done& done, const std::string& words) {
+    if (done.error == 0) {
+        clamp_refusals = 0;
+        return;
+    }
+    warn(base::Level::warning, words + ": " + done.text);
+    clamp_due = now + pause_after(++clamp_refusals);
+}
+
+}  // namespace aronet::overlay
