@@ -133,8 +133,12 @@ void Node::tick(Instant now, Actions& out) {
     s.tell_routes_again(now);
     s.look_at_source();
     while (const auto name = s.names.expired(now)) {
-        s.resolved_at.erase(*name);
-        if (s.is_wanted(*name)) out.push_back(Resolve{name->first, name->second});
+        const bool is_wanted = s.is_wanted(*name);
+        if (!is_wanted) s.resolved.erase(*name);
+        if (!is_wanted) continue;
+        s.resolved[*name].answered.reset();
+        s.resolved[*name].is_awaited = true;
+        out.push_back(Resolve{name->first, name->second});
     }
     s.drain();
     s.keep();
@@ -223,19 +227,23 @@ void Node::State::handle(Resolved& event) {
     const bool failed = event.addresses.empty();
     if (failed && unresolved.count(event.hostname, now))
         say(base::Level::warning, base::printable(event.hostname) + " does not resolve");
-    bool wanted = false;  // the registry may have changed since
+    const std::pair name(event.hostname, event.family);
+    if (!is_wanted(name)) {  // the registry has changed since
+        resolved.erase(name);
+        return;
+    }
     for (auto& [if_id, tunnel] : tunnels) {
         const Pairing& pairing = tunnel.pairing;
         if (pairing.hostname != event.hostname || pairing.peer.family != event.family) continue;
-        wanted = true;
         std::vector<Endpoint> where;
         for (const Address& address : event.addresses) where.push_back({address, pairing.remote_port});
         engine.resolved(if_id, where, now, ike_actions);
     }
-    const std::pair name(event.hostname, event.family);
-    resolved_at.erase(name);
-    if (!wanted) return;
-    resolved_at[name] = now;
+    Resolution& known = resolved[name];
+    known.is_awaited = false;
+    known.answered = now;
+    known.has_failed = failed;
+    if (!failed) known.addresses = std::move(event.addresses);
     const Duration lifetime = std::clamp<Duration>(event.lifetime, kLifetimeMin, kLifetimeMax);
     names.set(name, now + (failed ? random.between(4s, 6s) : lifetime));
 }

@@ -79,7 +79,7 @@ void Node::State::drop_adopted(Tunnel& tunnel) {
     if (!is_last) return;
     goes_down(tunnel);
     resolve_soon(if_id);
-    run_updown(tunnel, false, last.in.destination, last.in_source);
+    run_updown(tunnel, tunnel.pairing.updown, false, last.in.destination, last.in_source);
 }
 
 }  // namespace aronet::overlay

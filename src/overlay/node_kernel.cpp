@@ -173,7 +173,7 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
         say(base::Level::info,
             tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is up");
         const Child& child = tunnel.children.at(purpose.child);
-        run_updown(tunnel, true, child.out_source, child.out.destination);
+        run_updown(tunnel, tunnel.pairing.updown, true, child.out_source, child.out.destination);
     }
     update_routing(tunnel);
 }

@@ -82,7 +82,7 @@ void Node::State::translate(ike::ChildDown& action) {
     goes_down(tunnel);
     // It may have gone because the peer is elsewhere now.
     resolve_soon(action.peer);
-    run_updown(tunnel, false, action.in.destination, action.in_source);
+    run_updown(tunnel, tunnel.pairing.updown, false, action.in.destination, action.in_source);
 }
 
 void Node::State::goes_down(Tunnel& tunnel) {
@@ -214,8 +214,10 @@ babel::InterfaceConfig Node::State::babel_config(const Tunnel& tunnel) const {
 
 // As strongSwan does it for the two pairs of selectors of such a CHILD_SA: once for IPv4, once for IPv6,
 // whatever the family outside is. PLUTO_INTERFACE is the tunnel's, which exists already.
-void Node::State::run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer) {
-    if (tunnel.pairing.updown.empty()) return;
+void Node::State::run_updown(
+    const Tunnel& tunnel, const std::string& script, bool up, const Address& me, const Address& peer
+) {
+    if (script.empty()) return;
     const std::string id = std::to_string(tunnel.pairing.if_id);
     for (const Family family : {Family::v4, Family::v6}) {
         const std::string everything = Prefix::any(family).to_string();
@@ -239,7 +241,7 @@ void Node::State::run_updown(const Tunnel& tunnel, bool up, const Address& me, c
             {"PLUTO_PEER_PORT", "0"},
             {"PLUTO_PEER_PROTOCOL", "0"},
         };
-        out->push_back(RunUpdown{tunnel.pairing.interface, tunnel.pairing.updown, std::move(environment)});
+        out->push_back(RunUpdown{tunnel.pairing.interface, script, std::move(environment)});
     }
 }
 

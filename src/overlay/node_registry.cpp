@@ -157,11 +157,21 @@ void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
     }
     if (legacy != left.end()) take_over(tunnel, legacy->second);
     const auto peer = [](const Pairing& p) { return std::tie(p.peer, p.hostname, p.remote_port); };
-    if (peer(before) != peer(pairing)) engine.connect(pairing.peer, now, ike_actions);
+    if (peer(before) != peer(pairing)) engine.connect(peer_of(pairing), now, ike_actions);
     if (legacy != left.end()) find_again(tunnel, legacy->second);
+    if (!is_new && tunnel.carries && before.updown != pairing.updown) change_updown(tunnel, before.updown);
     if (is_new || !tunnel.on_babel || before.link_local == pairing.link_local) return;
     leave_link(pairing.if_id, pairing.interface);
     speaker.add_interface(pairing.if_id, babel_config(tunnel), now, babel_actions);
+}
+
+// What the one has set up only that one can undo.
+void Node::State::change_updown(const Tunnel& tunnel, const std::string& before) {
+    const auto current = tunnel.current ? tunnel.children.find(*tunnel.current) : tunnel.children.end();
+    if (current == tunnel.children.end()) return;
+    const Child& child = current->second;
+    run_updown(tunnel, before, false, child.out_source, child.out.destination);
+    run_updown(tunnel, tunnel.pairing.updown, true, child.out_source, child.out.destination);
 }
 
 void Node::State::forget(std::uint32_t if_id) {
@@ -185,13 +195,31 @@ void Node::State::forget(std::uint32_t if_id) {
     tunnels.erase(if_id);
 }
 
+// With the addresses that its name has, as far as is known.
+ike::Peer Node::State::peer_of(const Pairing& pairing) const {
+    ike::Peer peer = pairing.peer;
+    const auto known = resolved.find({pairing.hostname, peer.family});
+    if (pairing.hostname.empty() || known == resolved.end()) return peer;
+    for (const Address& address : known->second.addresses)
+        peer.other_endpoints.push_back({address, pairing.remote_port});
+    if (peer.other_endpoints.empty()) return peer;
+    peer.remote_endpoint = peer.other_endpoints.front();
+    peer.other_endpoints.erase(peer.other_endpoints.begin());
+    return peer;
+}
+
+// All but those whose answer holds, or is under way.
 void Node::State::resolve_names() {
     std::set<std::pair<std::string, Family>> wanted;
     for (const auto& [if_id, tunnel] : tunnels) {
         if (!tunnel.pairing.hostname.empty())
             wanted.emplace(tunnel.pairing.hostname, tunnel.pairing.peer.family);
     }
-    for (const auto& name : wanted) names.set(name, now);
+    for (const auto& name : wanted) {
+        const Resolution& known = resolved[name];
+        const bool is_fresh = known.answered && !known.has_failed;
+        if (!is_fresh && !known.is_awaited) names.set(name, now);
+    }
 }
 
 bool Node::State::is_wanted(const std::pair<std::string, Family>& name) const {
@@ -206,9 +234,9 @@ void Node::State::resolve_soon(std::uint32_t if_id) {
     const auto tunnel = tunnels.find(if_id);
     if (tunnel == tunnels.end() || tunnel->second.pairing.hostname.empty() || phase != Phase::running) return;
     const std::pair name(tunnel->second.pairing.hostname, tunnel->second.pairing.peer.family);
-    const auto answered = resolved_at.find(name);
-    if (answered == resolved_at.end()) return;  // the answer is still awaited
-    names.set(name, std::max(now, answered->second + kAskedAgain));
+    const auto known = resolved.find(name);
+    if (known == resolved.end() || !known->second.answered) return;  // it is still awaited
+    names.set(name, std::max(now, *known->second.answered + kAskedAgain));
 }
 
 }  // namespace aronet::overlay

@@ -52,6 +52,14 @@ struct Ordinary {  // an interface beside the tunnels, while Babel runs on it
     Instant since;
 };
 
+// What a name server said of a name.
+struct Resolution {
+    bool is_awaited = false;          // it has been asked
+    std::optional<Instant> answered;  // none: not yet, or that is over
+    bool has_failed = false;
+    std::vector<Address> addresses;  // of the last answer that had any
+};
+
 // What the kernel has yet to be told of Babel's routes. Which they are the speaker knows; here is only where
 // they changed, so that a burst costs little, and what flaps before the kernel can be told is told once.
 struct Forwarding {
@@ -126,7 +134,9 @@ struct Node::State {
     void leave_link(babel::InterfaceId id, const std::string& link);
     void goes_down(Tunnel& tunnel);
     babel::InterfaceConfig babel_config(const Tunnel& tunnel) const;
-    void run_updown(const Tunnel& tunnel, bool up, const Address& me, const Address& peer);
+    void run_updown(
+        const Tunnel& tunnel, const std::string& script, bool up, const Address& me, const Address& peer
+    );
 
     // --- Babel's routes on their way to the kernel (node_routes.cpp)
     void route_changed(const babel::Destination& about, babel::Installed::Kind before);
@@ -220,7 +230,9 @@ struct Node::State {
     std::string change_registry(Registry next, const char* from);
     void apply(Registry next, std::vector<Pairing> planned);
     void pair(Tunnel& tunnel, Pairing wanted);
+    void change_updown(const Tunnel& tunnel, const std::string& before);
     void forget(std::uint32_t if_id);
+    ike::Peer peer_of(const Pairing& pairing) const;
     void resolve_names();
     bool is_wanted(const std::pair<std::string, Family>& name) const;
     void resolve_soon(std::uint32_t if_id);
@@ -340,7 +352,7 @@ struct Node::State {
     base::Drops meddling;                // of somebody, with SAs and policies: told of once a minute
     std::optional<Instant> sysctls_due;  // to be looked at again
     base::Timers<std::pair<std::string, Family>> names;  // when to resolve them again
-    std::map<std::pair<std::string, Family>, Instant> resolved_at;
+    std::map<std::pair<std::string, Family>, Resolution> resolved;
     base::Drops unresolved;             // names that failed: told of once a minute
     std::optional<Instant> give_up_at;  // on a clean stop
     netlink::ChangeId last_change = 0;

@@ -54,6 +54,13 @@ done
 check 'what a script says is in the log' logged berlin 'berlin says no'
 check 'that it fails, too' logged berlin 'the updown script (up-client) ended with exit status 3'
 
+jq --arg script "$work/tell second" '.endpoints[0].updown = $script' "${config_of[berlin]}" >"$work/other.json"
+cp "$work/other.json" "${config_of[berlin]}"
+told_second() { grep -q '^second up-client .*CN=athens' "$work/tell.out"; }
+check 'berlin is given another script' ask berlin reload
+check 'the old one is told that the tunnel is down' wait_for 5 logged berlin 'the updown script (down-client) ended with exit status 3'
+check 'before the new one is told that it is up' wait_for 10 told_second
+
 check 'athens loads a registry without berlin' ask athens load -r "$work/two.json"
 check 'the script is told that the tunnel is down' wait_for 5 told down-client berlin 1
 check 'for IPv6, too' wait_for 5 told down-client-v6 berlin 1
