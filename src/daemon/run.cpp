@@ -95,6 +95,16 @@ base::Result<bool> choose_datapath(const overlay::Config& config) {
     return false;
 }
 
+// The kernel is tried in a namespace made for that. A plan leaves no trace in the host's.
+base::Result<bool> datapath_of_plan(const overlay::Config& config) {
+    if (has_capability(CAP_SYS_ADMIN) || config.endpoints.empty()) return choose_datapath(config);
+    if (config.datapath != overlay::DatapathChoice::automatic)
+        return config.datapath == overlay::DatapathChoice::kernel;
+    return base::Error{
+        "to try whether the kernel has ESP for us takes root; with datapath \"kernel\" or \"user\" it is not "
+        "tried"};
+}
+
 Ports ports_of(
     const overlay::Config& config, const RunOptions& options, bool kernel_datapath, Netns overlay
 ) {
@@ -265,7 +275,9 @@ int plan(const std::string& config_path, const std::string& registry_path) {
     if (config->mode == overlay::Mode::netns && !has_capability(CAP_SYS_ADMIN))
         return complain(exit_status::permission, "looks into a namespace: needs root");
     start_log("warning", overlay::LogFormat::text);
-    const auto kernel_datapath = choose_datapath(*config);
+    const auto kernel_datapath = datapath_of_plan(*config);
+    if (!kernel_datapath && !has_capability(CAP_SYS_ADMIN))
+        return complain(exit_status::permission, kernel_datapath.error().text);
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
     Netns here, space;
     overlay::Present present;

@@ -420,7 +420,10 @@ Objects found(const Snapshot& snapshot, const Config& config) {
         if (is_ours(config, route) || (in_host_table && route.link.empty())) out.routes.push_back(route);
     }
     for (const netlink::Rule& rule : snapshot.rules) {
-        if (of_host.contains(rule.table)) out.rules.push_back(rule);
+        // Others may have the number, and rules for our table.
+        const bool asks_for_all = !rule.from && !rule.to && rule.space == Space::underlay;
+        if (rule.priority == kHostRule && asks_for_all && of_host.contains(rule.table))
+            out.rules.push_back(rule);
     }
     return out;
 }

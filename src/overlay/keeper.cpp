@@ -52,11 +52,18 @@ int rank(const Object& object) {
     );
 }
 
-bool same_kind(const Link& a, const Link& b) {
-    // A veth is shown without its other end, the user data plane's tunnel as the device that it is.
-    const bool veths =
-        std::holds_alternative<netlink::Veth>(a.kind) && std::holds_alternative<netlink::Veth>(b.kind);
-    return veths || a.kind == b.kind || std::holds_alternative<netlink::Tun>(a.kind);
+// The link that it is on, or enslaved to.
+std::optional<Keeper::LinkName> hook_of(const Object& object) {
+    const auto [space, name] = std::visit(
+        base::Overloaded{
+            [](const Link& link) { return std::pair(link.space, link.master); },
+            [](const LinkAddress& address) { return std::pair(address.space, address.link); },
+            [](const Route& route) { return std::pair(route.key.space, route.link); },
+            [](const Rule&) { return std::pair(Space::underlay, std::string()); },
+        },
+        object
+    );
+    return name.empty() ? std::nullopt : std::optional(Keeper::LinkName{space, name});
 }
 
 // Whether it is as asked for; what was not asked for may be as it likes.
@@ -71,6 +78,11 @@ bool fits(const Object& actual, const Object& wanted) {
     return link != nullptr ? fits(*link, std::get<Link>(wanted)) : actual == wanted;
 }
 
+// Of what this run has not asked for. A rule for a host's table that other daemons have as well is theirs.
+bool is_ours_alone(const Object& object) {
+    return !std::holds_alternative<LinkAddress>(object) && !std::holds_alternative<Rule>(object);
+}
+
 template <class Each>
 void for_each(const Objects& objects, const Each& each) {
     for (const Link& link : objects.links) each(Object(link));
@@ -80,6 +92,13 @@ void for_each(const Objects& objects, const Each& each) {
 }
 
 }  // namespace
+
+bool same_kind(const Link& actual, const Link& wanted) {
+    // A veth is shown without its other end, the user data plane's tunnel as the device that it is.
+    const bool veths = std::holds_alternative<netlink::Veth>(actual.kind) &&
+                       std::holds_alternative<netlink::Veth>(wanted.kind);
+    return veths || actual.kind == wanted.kind || std::holds_alternative<netlink::Tun>(actual.kind);
+}
 
 void Keeper::want(const Objects& wanted, Instant now) {
     std::set<Name> names;
@@ -98,20 +117,53 @@ void Keeper::want(const Objects& wanted, Instant now) {
 }
 
 void Keeper::put(const Object& object, Instant now) {
-    const auto [it, is_new] = entries_.try_emplace(name_of(object), Entry{object});
-    Entry& entry = it->second;
-    if (!is_new && entry.wanted && entry.object == object) return;
+    const auto known = entries_.find(name_of(object));
+    if (known == entries_.end()) return due_.set(add(object, true)->first, now);
+    Entry& entry = known->second;
+    if (entry.wanted && entry.object == object) return;
     const bool was_going = !entry.wanted;
     if (was_going) --going_;
+    unhang(known->first, entry.object);
+    hang(known->first, object);
     entry.wanted = true;
     entry.object = object;
     entry.state = State::missing;
-    due_.set(it->first, now);
-    if (!was_going || !std::holds_alternative<Link>(object)) return;
-    for (auto& [name, other] : entries_) {  // its removal may be under way, and take them along
-        if (link_of(other.object) != &entry || other.state != State::there) continue;
-        other.state = State::missing;
-        due_.set(name, now);
+    due_.set(known->first, now);
+    const auto* link = std::get_if<Link>(&object);
+    if (!was_going || link == nullptr) return;
+    for_each_on(*link, [&](Entries::iterator other) {  // its removal may be under way, and take them along
+        if (other->second.state != State::there) return;
+        other->second.state = State::missing;
+        due_.set(other->first, now);
+    });
+}
+
+Keeper::Entries::iterator Keeper::add(const Object& object, bool wanted) {
+    const auto [it, is_new] = entries_.try_emplace(name_of(object), Entry{object, wanted});
+    if (is_new) hang(it->first, object);
+    return it;
+}
+
+void Keeper::hang(const Name& name, const Object& object) {
+    if (const auto link = hook_of(object)) on_[*link].insert(name);
+}
+
+void Keeper::unhang(const Name& name, const Object& object) {
+    const auto link = hook_of(object);
+    const auto list = link ? on_.find(*link) : on_.end();
+    if (list == on_.end()) return;
+    list->second.erase(name);
+    if (list->second.empty()) on_.erase(list);
+}
+
+// A veth's other end is the same.
+template <class Each>
+void Keeper::for_each_on(const Link& link, const Each& each) {
+    const bool is_veth = std::holds_alternative<netlink::Veth>(link.kind);
+    for (const Space space : {Space::underlay, Space::overlay}) {
+        const auto list = on_.find({space, link.name});
+        if ((space != link.space && !is_veth) || list == on_.end()) continue;
+        for (const Name& name : list->second) each(entries_.find(name));
     }
 }
 
@@ -130,15 +182,18 @@ void Keeper::found(const Objects& actual, netlink::ChangeId asked, Instant now, 
         if (never_asked && fits_here && hangs_well) is_there(it->first, entry, now);
     }
     for (auto& [name, object] : seen) {
-        const auto* address = std::get_if<LinkAddress>(&object);
-        // The kernel may have made it, or, on a link that is not ours, anybody.
-        const bool may_be_ours = address == nullptr || (of_earlier_run && !address->address.is_link_local() &&
-                                                        link_at(address->space, address->link) != nullptr);
-        if (!may_be_ours) continue;
-        entries_.try_emplace(name, Entry{object, false});
+        if (!(of_earlier_run ? may_be_left(object) : is_ours_alone(object))) continue;
+        add(object, false);
         ++going_;
         due_.set(name, now);
     }
+}
+
+// The kernel may have made an address, or, on a link that is not ours, anybody.
+bool Keeper::may_be_left(const Object& object) const {
+    const auto* address = std::get_if<LinkAddress>(&object);
+    return address == nullptr ||
+           (!address->address.is_link_local() && link_at(address->space, address->link) != nullptr);
 }
 
 void Keeper::is_there(const Name& name, Entry& entry, Instant now) {
@@ -196,13 +251,17 @@ void Keeper::lost_address(Space space, const std::string& link, const Address& a
             break;
         lose(it, now);
     }
-    if (address.is_v6() || link_at(space, link) == nullptr) return;
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {  // the last one takes them along unsaid
-        const auto* route = std::get_if<Route>(&it->second.object);
-        const bool may_be_gone = route != nullptr && route->key.destination.family() == Family::v4 &&
-                                 route->key.space == space && route->link == link;
-        if (may_be_gone) lose(it, now, true);
-    }
+    const Entry* carrier = address.is_v6() ? nullptr : link_at(space, link);
+    if (carrier == nullptr) return;
+    for_each_on(
+        std::get<Link>(carrier->object),
+        [&](Entries::iterator it) {  // the last takes them along unsaid
+            const auto* route = std::get_if<Route>(&it->second.object);
+            const bool may_be_gone = route != nullptr && route->key.destination.family() == Family::v4 &&
+                                     route->key.space == space;
+            if (may_be_gone) lose(it, now, true);
+        }
+    );
 }
 
 void Keeper::lost_link(Space space, const std::string& link, Instant now) {
@@ -212,17 +271,13 @@ void Keeper::lost_link(Space space, const std::string& link, Instant now) {
     const Name name = name_of(gone->object);
     if (gone->refused > 0 && gone->state == State::missing)
         due_.set(name, now);  // it may have been in the way
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-        const auto* other = std::get_if<Link>(&it->second.object);
-        const bool is_it = other != nullptr && other->name == lost.name;
-        const bool is_slave = other != nullptr && other->master == lost.name;
-        const bool hangs_on_it = other == nullptr && link_of(it->second.object) == gone;
-        if (!is_it && !is_slave && !hangs_on_it) continue;
-        lose(it, now, !is_it);
-        if (is_it || !it->second.wanted || it->second.state != State::missing) continue;
+    lose(entries_.find(name), now);
+    for_each_on(lost, [&](Entries::iterator it) {
+        lose(it, now, true);
+        if (!it->second.wanted || it->second.state != State::missing) return;
         due_.stop(it->first);  // it is of no use before the link is there
         waiting_[name].insert(it->first);
-    }
+    });
 }
 
 void Keeper::altered(const netlink::LinkAltered& altered, Instant now) {
@@ -235,6 +290,7 @@ Keeper::Entries::iterator Keeper::erase(Entries::iterator it) {
     if (!it->second.wanted) --going_;
     if (it->second.refused > 0) --refused_;
     due_.stop(it->first);
+    unhang(it->first, it->second.object);
     return entries_.erase(it);
 }
 
@@ -339,15 +395,8 @@ const Keeper::Entry* Keeper::link_at(Space space, const std::string& name) const
 
 // On which this hangs.
 const Keeper::Entry* Keeper::link_of(const Object& object) const {
-    return std::visit(
-        base::Overloaded{
-            [&](const Link& link) { return link_at(link.space, link.master); },
-            [&](const LinkAddress& address) { return link_at(address.space, address.link); },
-            [&](const Route& route) { return link_at(route.key.space, route.link); },
-            [](const Rule&) { return static_cast<const Entry*>(nullptr); },
-        },
-        object
-    );
+    const auto hook = hook_of(object);
+    return hook ? link_at(hook->first, hook->second) : nullptr;
 }
 
 std::vector<std::string> Keeper::troubles() const {
@@ -360,10 +409,10 @@ std::vector<std::string> Keeper::troubles() const {
     return out;
 }
 
-Objects Keeper::present() const {
+Objects Keeper::wanted() const {
     Objects out;
     for (const auto& [name, entry] : entries_) {
-        if (!entry.wanted || entry.state != State::there) continue;
+        if (!entry.wanted) continue;
         std::visit(
             base::Overloaded{
                 [&](const Link& link) { out.links.push_back(link); },
@@ -377,21 +426,42 @@ Objects Keeper::present() const {
     return out;
 }
 
-std::vector<Wish> difference(const Objects& actual, const Objects& wanted) {
+namespace {
+
+// All that it asks for, where nothing is refused.
+std::vector<Wish> obey(Keeper& keeper) {
     std::vector<Wish> out;
+    std::vector<netlink::ChangeId> unanswered;
+    std::vector<base::Note> notes;
+    netlink::ChangeId last = 0;
+    const auto ask = [&](Wish wish) {
+        out.push_back(std::move(wish));
+        unanswered.push_back(++last);
+        return last;
+    };
+    do {  // what hangs on a link behind the answer to that
+        for (const netlink::ChangeId id : std::exchange(unanswered, {}))
+            keeper.answered({id, 0, {}}, Instant(), notes);
+        keeper.ask_due(Instant(), ask, notes);
+    } while (!unanswered.empty());
+    return out;
+}
+
+}  // namespace
+
+std::vector<Wish> difference(const Objects& actual, const Objects& wanted) {
     Keeper keeper;
     keeper.want(wanted, Instant());
     keeper.found(actual, 0, Instant(), true);
-    std::vector<base::Note> notes;
-    const auto ask = [&](Wish wish) {
-        out.push_back(std::move(wish));
-        return netlink::ChangeId(out.size());
-    };
-    for (std::size_t answered = 0;;) {  // what hangs on a link behind the answer to that
-        keeper.ask_due(Instant(), ask, notes);
-        if (answered == out.size()) return out;
-        while (answered < out.size()) keeper.answered({++answered, 0, {}}, Instant(), notes);
-    }
+    return obey(keeper);
+}
+
+std::vector<Wish> transition(const Objects& before, const Objects& after) {
+    Keeper keeper;
+    keeper.want(before, Instant());
+    obey(keeper);
+    keeper.want(after, Instant());
+    return obey(keeper);
 }
 
 }  // namespace aronet::overlay

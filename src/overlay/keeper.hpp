@@ -17,6 +17,7 @@ namespace aronet::overlay {
 
 class Keeper {
 public:
+    using Link = netlink::Link;
     using Object = std::variant<netlink::Link, netlink::LinkAddress, netlink::Route, netlink::Rule>;
     // What makes it this one and no other; in the kernel there is one of each name.
     using LinkName = std::pair<netlink::Space, std::string>;
@@ -52,9 +53,13 @@ public:
     bool keeps(netlink::Space space, const std::string& link) const {
         return link_at(space, link) != nullptr;
     }
+    bool wants(const netlink::RouteKey& route) const {
+        const auto it = entries_.find(route);
+        return it != entries_.end() && it->second.wanted;
+    }
     bool all_gone() const { return going_ == 0; }  // nothing is left that is to go
     std::vector<std::string> troubles() const;     // what was refused, and why; a few
-    Objects present() const;                       // what is there of what was asked for
+    Objects wanted() const;                        // in the end, whatever is there by now
 
 private:
     enum class State : std::uint8_t { missing, asked, there };
@@ -72,6 +77,12 @@ private:
     using Entries = std::map<Name, Entry>;
 
     void put(const Object& object, base::Instant now);
+    Entries::iterator add(const Object& object, bool wanted);
+    bool may_be_left(const Object& object) const;
+    template <class Each>
+    void for_each_on(const Link& link, const Each& each);  // that hangs on it: each(iterator)
+    void hang(const Name& name, const Object& object);
+    void unhang(const Name& name, const Object& object);
     void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
     void is_there(const Name& name, Entry& entry, base::Instant now);
     Entries::iterator erase(Entries::iterator it);
@@ -83,10 +94,15 @@ private:
     base::Timers<Name> due_;
     std::map<netlink::ChangeId, Name> asked_;
     std::map<Name, std::set<Name>> waiting_;  // for a link
+    std::map<LinkName, std::set<Name>> on_;   // what hangs on a link of that name, if there is one
     std::size_t refused_ = 0, going_ = 0;     // how many are
 };
 
-// The changes that lead from one to the other, in the order in which they can be made.
+// Whether the one can become as the other, or has to be made anew.
+bool same_kind(const netlink::Link& actual, const netlink::Link& wanted);
+// The changes that lead from one to the other, in the order in which they can be made: from what an earlier
+// run left, and under a keeper.
 std::vector<netlink::Wish> difference(const Objects& actual, const Objects& wanted);
+std::vector<netlink::Wish> transition(const Objects& before, const Objects& after);
 
 }  // namespace aronet::overlay

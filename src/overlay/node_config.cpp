@@ -1,5 +1,6 @@
 // Another configuration under a running node: what is another changes, and nothing else is touched.
 
+#include "ike/fit.hpp"
 #include "overlay/alteration.hpp"
 #include "overlay/document.hpp"
 #include "overlay/node_state.hpp"
@@ -18,6 +19,14 @@ std::string joined(const std::vector<std::string>& list) {
     std::string text;
     for (const std::string& each : list) text += (text.empty() ? "" : ", ") + each;
     return text;
+}
+
+// Of several keys nobody but the engine knows by which the peer is the peer.
+bool keeps_sas(const ike::Peer& before, const ike::Peer& after) {
+    const bool is_trusted = std::ranges::any_of(before.remote_keys, [&](const ike::PublicKey& key) {
+        return std::ranges::find(after.remote_keys, key) != after.remote_keys.end();
+    });
+    return ike::fits(before, after) && (is_trusted || !after.psk.empty());
 }
 
 // What a node announces of its own, whatever the metric.
@@ -41,7 +50,10 @@ void Node::State::refuse(RequestId answer_to, int status, const std::string& err
 
 void Node::State::handle(ConfigChanged& event) {
     if (!takes_registries()) return refuse(event.answer_to, 503, "stopping");
-    if (phase == Phase::starting && event.is_trial) return refuse(event.answer_to, 503, "starting");
+    if (phase == Phase::starting && event.is_trial) {  // what is to change is not known yet
+        trials.emplace_back(std::move(event));
+        return;
+    }
     if (phase == Phase::starting) {  // it goes on from where that leads
         if (next_config) refuse(next_config->answer_to, 409, "another configuration came before its turn");
         next_config.emplace(std::move(event));
@@ -113,8 +125,12 @@ void Node::State::apply(Config next) {
 // What would be changed in the kernel. Babel's routes come and go with what the neighbours say.
 std::vector<std::string> Node::State::plan_for(const Config& wanted, const Registry& next) const {
     const std::vector<Pairing> planned = pairings(wanted, next, host.local_addresses);
-    std::set<std::uint32_t> staying;
-    for (const Pairing& pairing : planned) staying.insert(pairing.if_id);
+    std::set<std::uint32_t> staying;  // and what carries their traffic
+    for (const Pairing& pairing : planned) {
+        const auto tunnel = tunnels.find(pairing.if_id);
+        if (tunnel != tunnels.end() && keeps_sas(tunnel->second.pairing.peer, pairing.peer))
+            staying.insert(pairing.if_id);
+    }
     std::vector<netlink::Wish> wishes;
     for (const auto& [if_id, tunnel] : tunnels) {
         if (staying.contains(if_id) || tunnel.children.empty() || !host.kernel_datapath) continue;
@@ -124,11 +140,47 @@ std::vector<std::string> Node::State::plan_for(const Config& wanted, const Regis
             wishes.push_back(netlink::RemoveSa{child.out, child.out_source});
         }
     }
-    for (netlink::Wish& wish : difference(keeper.present(), desired(wanted, next, planned, strict_vrf)))
+    const Objects before = keeper.wanted();
+    for (netlink::Wish& wish : transition(before, desired(wanted, next, planned, strict_vrf)))
         wishes.push_back(std::move(wish));
+    plan_installed(wanted, wishes);
     if (const auto segments = clamp(wanted); segments && segments != clamp(config))
         wishes.push_back(*segments);
-    return in_words(std::move(wishes), wanted, host.kernel_datapath);
+    plan_sysctls(wanted, planned, wishes);
+    return in_words(std::move(wishes), before.links, wanted, host.kernel_datapath);
+}
+
+// Babel's routes that other rules put elsewhere.
+void Node::State::plan_installed(const Config& wanted, std::vector<netlink::Wish>& wishes) const {
+    if (wanted.babel.install == config.babel.install) return;
+    speaker.for_each_installed([&](const babel::Destination& about, babel::Installed::Kind kind) {
+        const auto key = told_key(about, kind);
+        const auto before = wanted_route(about, key, config.babel.install);
+        auto after = wanted_route(about, key, wanted.babel.install);
+        if (before == after) return;
+        if (before && (!after || after->key != before->key))
+            wishes.push_back(netlink::RemoveRoute{before->key});
+        if (after) wishes.push_back(netlink::AddRoute{std::move(*after)});
+    });
+}
+
+// As far as they have been seen: what cannot be read cannot be set. A new tunnel's come with it.
+void Node::State::plan_sysctls(
+    const Config& wanted, const std::vector<Pairing>& planned, std::vector<netlink::Wish>& wishes
+) const {
+    if (wanted.sysctl != SysctlChoice::apply) return;
+    const auto append = [&](const std::vector<Sysctl>& list, bool is_new) {
+        for (const Sysctl& sysctl : list) {
+            const auto seen = seen_sysctls.find({sysctl.space, sysctl.key});
+            const bool is_known = seen != seen_sysctls.end();
+            if (is_known ? seen->second != sysctl.value : is_new)
+                wishes.push_back(netlink::SetSysctl{sysctl.space, sysctl.key, sysctl.value});
+        }
+    };
+    append(sysctls(wanted), false);
+    if (wanted.mode != Mode::none) append(link_sysctls(wanted, wanted.ifname), false);
+    for (const Pairing& pairing : planned)
+        append(link_sysctls(wanted, pairing.interface), !tunnels.contains(pairing.if_id));
 }
 
 // By the old rules the kernel was told of routes under keys that are others by the new ones.

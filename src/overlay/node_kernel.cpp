@@ -340,6 +340,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     apply(std::exchange(registry, {}), std::move(planned));
     left.clear();
     if (auto next = std::exchange(next_config, {})) handle(*next);
+    for (auto& trial : std::exchange(trials, {})) std::visit([&](auto& asked) { handle(asked); }, trial);
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
@@ -425,6 +426,8 @@ void Node::State::end(Stopped how) {
     for (const Request& request : std::exchange(reading.waiting, {})) answer(request);
     for (const auto& [id, changed] : std::exchange(awaiting_registry, {})) refuse(id, 503, "stopping");
     if (next_config) refuse(next_config->answer_to, 503, "stopping");
+    for (const auto& trial : trials)
+        std::visit([&](const auto& asked) { refuse(asked.answer_to, 503, "stopping"); }, trial);
     for (const RequestId id : awaiting_stop) out->push_back(Answer{id, 200, R"({"schema":"aronet.stop/1"})"});
     out->push_back(std::move(how));
 }

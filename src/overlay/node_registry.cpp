@@ -59,6 +59,10 @@ std::string describe_difference(const Registry& before, const Registry& after) {
 
 void Node::State::handle(RegistryChanged& event) {
     if (!takes_registries()) return refuse(event.answer_to, 503, "stopping");
+    if (phase == Phase::starting && event.is_trial) {  // what is to change is not known yet
+        trials.emplace_back(std::move(event));
+        return;
+    }
     if (event.is_trial) {
         auto answer = nlohmann::json::parse(describe_difference(registry, event.registry));
         answer["schema"] = "aronet.plan/1";

@@ -42,7 +42,7 @@ void Node::State::tell_route(const Destination& about, Kind had) {
         had = kind_of(left.mapped());
         told = left.mapped().key;
     }
-    auto route = wanted_route(about, told);
+    auto route = wanted_route(about, told, config.babel.install);
     const Kind wanted = !route                                           ? Kind::nothing
                         : route->kind == netlink::RouteKind::unreachable ? Kind::unreachable
                                                                          : Kind::route;
@@ -98,6 +98,7 @@ void Node::State::drop_inherited() {
 
 // By where Babel's routes are put.
 bool Node::State::is_babels(const netlink::RouteKey& key) const {
+    if (keeper.wants(key)) return false;  // under a metric of the rules, too
     if (key == usual_key(destination_of(key))) return true;
     return std::ranges::any_of(config.babel.install, [&](const auto& rule) {
         const Installation& how = rule.verdict;
@@ -121,7 +122,7 @@ void Node::State::compare_routes(Objects& found) {
         const auto key = told_key(about, speaker.installed(about).kind);
         if (key == route.key) {
             there.insert(route.key);
-            if (wanted_route(about, key) != route) put_right(about, kind_of(route));
+            if (wanted_route(about, key, config.babel.install) != route) put_right(about, kind_of(route));
         } else if (phase == Phase::starting && memory.router_id) {
             if (!inherited.emplace(about, route).second)  // one of two was on its way out
                 change(netlink::RemoveRoute{route.key}, {Purpose::Kind::clean_up});
@@ -172,7 +173,9 @@ std::optional<netlink::RouteKey> Node::State::told_key(const Destination& about,
 }
 
 std::optional<netlink::Route> Node::State::wanted_route(
-    const Destination& about, const std::optional<netlink::RouteKey>& told
+    const Destination& about,
+    const std::optional<netlink::RouteKey>& told,
+    const babel::Rules<Installation>& rules
 ) const {
     const babel::Installed best = speaker.installed(about);
     if (best.kind == Kind::nothing) return std::nullopt;
@@ -180,7 +183,7 @@ std::optional<netlink::Route> Node::State::wanted_route(
     route.key = usual_key(about);
     if (best.kind == Kind::unreachable) {
         // In the place of what was there; where the rules let nothing in, nobody is misled.
-        if (!told && !config.babel.install.empty()) return std::nullopt;
+        if (!told && !rules.empty()) return std::nullopt;
         route.key = told.value_or(route.key);
         route.kind = netlink::RouteKind::unreachable;
         return route;
@@ -191,8 +194,7 @@ std::optional<netlink::Route> Node::State::wanted_route(
     route.onlink = best.next_hop.is_v4();
     const auto tunnel = tunnels.find(best.on);
     const std::string peer = tunnel == tunnels.end() ? "" : tunnel->second.peer_name();
-    const auto* how =
-        first_match(config.babel.install, {.about = about, .interface = route.link, .peer = peer});
+    const auto* how = first_match(rules, {.about = about, .interface = route.link, .peer = peer});
     if (how == nullptr) return route;
     if (how->refused) return std::nullopt;
     route.key.table = how->table.value_or(route.key.table);

@@ -155,7 +155,9 @@ struct Node::State {
     std::optional<netlink::RouteKey> told_key(const babel::Destination& about, babel::Installed::Kind had)
         const;
     std::optional<netlink::Route> wanted_route(
-        const babel::Destination& about, const std::optional<netlink::RouteKey>& told
+        const babel::Destination& about,
+        const std::optional<netlink::RouteKey>& told,
+        const babel::Rules<Installation>& rules
     ) const;
     std::size_t routes_told() const;
 
@@ -244,6 +246,10 @@ struct Node::State {
     void registry_looked_again(const std::string& difference, const RegistryLooked& looked);
     void refuse(RequestId answer_to, int status, const std::string& error);
     std::vector<std::string> plan_for(const Config& wanted, const Registry& next) const;
+    void plan_installed(const Config& wanted, std::vector<netlink::Wish>& wishes) const;
+    void plan_sysctls(
+        const Config& wanted, const std::vector<Pairing>& planned, std::vector<netlink::Wish>& wishes
+    ) const;
 
     // --- ordinary interfaces, what is announced (node_links.cpp)
     const InterfaceRule* rule_for(const std::string& link) const;
@@ -343,7 +349,8 @@ struct Node::State {
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
-    std::optional<ConfigChanged> next_config;                         // that came before the start was done
+    std::optional<ConfigChanged> next_config;                          // that came before the start was done
+    std::vector<std::variant<RegistryChanged, ConfigChanged>> trials;  // that came before the start was done
     std::map<RequestId, std::vector<std::string>> awaiting_registry;  // and the keys that were changed before
     std::set<RequestId> awaiting_stop;
     // By if_id: policies that were refused, or removed by somebody; tunnels whose SAs were.

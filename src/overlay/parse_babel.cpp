@@ -224,6 +224,25 @@ void read_rules(const Value& list, const Keys& keys, Read read, babel::Rules<Ver
     }
 }
 
+// Of the routes of ours that Babel has no say about (desired.cpp), in the tables that they are in.
+constexpr std::uint32_t kTakenMetrics[] = {16, 1024, 4278198272};
+
+void refuse_taken_metrics(const Value& list, const Config& config) {
+    const auto& rules = config.babel.install;
+    const std::uint32_t own = config.mode == Mode::netns ? netlink::kMainTable : config.route_table;
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        const Installation& how = rules[i].verdict;
+        const std::uint32_t table = how.table.value_or(own);
+        const bool is_taken =
+            how.metric && std::ranges::find(kTakenMetrics, *how.metric) != std::end(kTakenMetrics);
+        const bool is_ours = table == own || (config.mode != Mode::none && table == config.host_table);
+        if (is_taken && is_ours)
+            list.elements().at(i).member("metric").error(
+                "is that of other routes of ours in table " + std::to_string(table)
+            );
+    }
+}
+
 // A source address is of one family, and so are the routes that it is for.
 void read_install(const Value& list, babel::Rules<Installation>& out) {
     read_rules(list, kInstallKeys, read_installation, out);
@@ -342,6 +361,7 @@ void read_babel(const Value& babel, const ReadKey& read_key, bool has_tunnels, C
             out.redistribute_tables.insert(std::uint32_t(*table));
     }
     read_install(babel.member("install"), out.install);
+    refuse_taken_metrics(babel.member("install"), config);
 }
 
 }  // namespace aronet::overlay

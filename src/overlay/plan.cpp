@@ -3,6 +3,8 @@
 #include "overlay/keeper.hpp"
 #include "overlay/legacy.hpp"
 
+#include <map>
+
 namespace aronet::overlay {
 namespace {
 
@@ -18,11 +20,26 @@ bool removes(const netlink::Wish& wish) {
     );
 }
 
+// Of one that is there only what differs is said.
+std::vector<std::string> words_for(
+    const netlink::AddLink& wish, const netlink::Link* there, const std::string& netns
+) {
+    std::vector<std::string> lines;
+    const auto add = [&](const char* sign, const std::vector<std::string>& commands) {
+        for (const std::string& line : commands) lines.push_back(sign + line);
+    };
+    if (there != nullptr && same_kind(*there, wish.link)) {
+        add("+ ", netlink::alterations(*there, wish.link, netns));
+        return lines;
+    }
+    if (there != nullptr) add("- ", netlink::commands(netlink::RemoveLink{there->space, there->name}, netns));
+    add("+ ", netlink::commands(wish, netns));
+    return lines;
+}
+
 // Where the data plane is our own, the tunnels are its TUN devices.
-void make_tun(netlink::Wish& wish) {
-    auto* add = std::get_if<netlink::AddLink>(&wish);
-    const bool is_tunnel = add != nullptr && std::holds_alternative<netlink::Tunnel>(add->link.kind);
-    if (is_tunnel) add->link.kind = netlink::Tun{};
+void make_tun(netlink::Link& link) {
+    if (std::holds_alternative<netlink::Tunnel>(link.kind)) link.kind = netlink::Tun{};
 }
 
 void append(std::vector<netlink::Wish>& wishes, const std::vector<Sysctl>& list, const Present& present) {
@@ -35,11 +52,26 @@ void append(std::vector<netlink::Wish>& wishes, const std::vector<Sysctl>& list,
 }  // namespace
 
 std::vector<std::string> in_words(
-    std::vector<netlink::Wish> wishes, const Config& config, bool kernel_datapath
+    std::vector<netlink::Wish> wishes,
+    const std::vector<netlink::Link>& there,
+    const Config& config,
+    bool kernel_datapath
 ) {
+    std::map<std::pair<netlink::Space, std::string>, netlink::Link> links;
     std::vector<std::string> lines;
+    for (netlink::Link link : there) {
+        if (!kernel_datapath) make_tun(link);
+        links.emplace(std::pair(link.space, link.name), link);
+    }
     for (netlink::Wish& wish : wishes) {
-        if (!kernel_datapath) make_tun(wish);
+        if (auto* add = std::get_if<netlink::AddLink>(&wish)) {
+            if (!kernel_datapath) make_tun(add->link);
+            const auto same = links.find({add->link.space, add->link.name});
+            const netlink::Link* before = same == links.end() ? nullptr : &same->second;
+            for (std::string& line : words_for(*add, before, config.netns_name))
+                lines.push_back(std::move(line));
+            continue;
+        }
         for (const std::string& line : netlink::commands(wish, config.netns_name))
             lines.push_back((removes(wish) ? "- " : "+ ") + line);
     }
@@ -69,7 +101,7 @@ std::vector<std::string> plan_start(
         for (const Pairing& pairing : planned)
             append(wishes, link_sysctls(config, pairing.interface), present);
     }
-    return in_words(std::move(wishes), config, host.kernel_datapath);
+    return in_words(std::move(wishes), there.links, config, host.kernel_datapath);
 }
 
 }  // namespace aronet::overlay

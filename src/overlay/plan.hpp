@@ -14,9 +14,12 @@
 
 namespace aronet::overlay {
 
-// For changes in the order they are made.
+// For changes in the order they are made, where there are these links.
 std::vector<std::string> in_words(
-    std::vector<netlink::Wish> wishes, const Config& config, bool kernel_datapath
+    std::vector<netlink::Wish> wishes,
+    const std::vector<netlink::Link>& there,
+    const Config& config,
+    bool kernel_datapath
 );
 
 struct Present {  // in the kernel

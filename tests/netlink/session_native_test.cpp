@@ -343,7 +343,9 @@ TEST_CASE(
     CHECK(has(host.run(Space::underlay, "ip link show ov"), "group 77"));
 }
 
-TEST_CASE("the kernel tells of forwarding and rp_filter, once for all and of the link alone", "[native]") {
+TEST_CASE(
+    "row 9: the kernel tells of forwarding and rp_filter, once for all and of the link alone", "[native]"
+) {
     Host host;
     REQUIRE(host.perform(AddLink{veth_link()}).error == 0);
     const auto told_of = [&](const std::string& link) {

@@ -152,12 +152,22 @@ TEST_CASE("what is the others' has an end on the host that only the tunnels' own
     CHECK(objects(Mode::none, 1).rules.empty());
 }
 
-TEST_CASE("of the rules in the kernel ours are those for the host's table") {
+TEST_CASE("a rule of protocol 140 is ours where it leads all to a table of the host's at our place") {
     netlink::Snapshot snapshot;
-    for (const std::uint32_t table : {12025u, 12026u, 128u}) snapshot.rules.emplace_back().table = table;
-    const Objects ours = found(snapshot, config(Mode::vrf));
-    REQUIRE(ours.rules.size() == 1);
-    CHECK(ours.rules.front().table == 12025);
+    netlink::Rule rule;
+    rule.priority = kHostRule;
+    rule.table = 12025;
+    snapshot.rules.push_back(rule);
+    for (const auto& change :
+         {+[](netlink::Rule& r) { r.priority = 31000; },
+          +[](netlink::Rule& r) { r.table = 77; },
+          +[](netlink::Rule& r) { r.from = *Prefix::parse("10.0.0.0/8"); },
+          +[](netlink::Rule& r) { r.to = *Prefix::parse("10.0.0.0/8"); },
+          +[](netlink::Rule& r) { r.space = netlink::Space::overlay; }}) {
+        snapshot.rules.push_back(rule);
+        change(snapshot.rules.back());
+    }
+    CHECK(found(snapshot, config(Mode::vrf)).rules == std::vector<netlink::Rule>{rule});
 }
 
 TEST_CASE("what is ours leaves the overlay towards this host, also when others claim it, or something wider"
@@ -273,6 +283,7 @@ TEST_CASE("of an earlier run with another table for the host nothing is left") {
         if (route.link.empty()) route.kind = netlink::RouteKind::unreachable;
     }
     snapshot.rules.emplace_back().table = 12025;
+    snapshot.rules.back().priority = kHostRule;
     for (const Mode mode : {Mode::vrf, Mode::netns, Mode::none}) {
         Config now = config(mode);
         now.host_table = netlink::kMainTable;

@@ -330,6 +330,40 @@ TEST_CASE("a look at everything finds what is missing, what is other, and what i
     CHECK_FALSE(desk.keeper.next());
 }
 
+TEST_CASE("a rule that nobody here has asked for is removed at the start, and never again") {
+    Kept desk;
+    Objects seen = all();
+    seen.rules.push_back({Space::underlay, Family::v6, 32000, {}, {}, 7u, 12025, true});
+    desk.keeper.found(seen, desk.last, desk.now);
+    CHECK_FALSE(desk.keeper.next());  // another daemon's: it would come back for ever
+    desk.keeper.found(seen, desk.last, desk.now, true);
+    CHECK(
+        desk.obey() ==
+        std::vector<std::string>{"ip -6 rule del pref 32000 not fwmark 0x00000007 lookup 12025"}
+    );
+}
+
+TEST_CASE("what hangs on a link is known by where it hangs now, and by both ends of a veth") {
+    Objects objects = all();
+    netlink::Link veth;
+    veth.name = "pair";
+    veth.kind = netlink::Veth{"pair", Space::overlay};
+    objects.links.push_back(veth);
+    objects.addresses.push_back({Space::overlay, "pair", *Address::parse("fd66::2"), 128, std::nullopt});
+    Desk desk;
+    desk.keeper.want(objects, desk.now);
+    desk.obey();
+    desk.keeper.lost_link(Space::overlay, "pair", desk.now);
+    desk.wait();
+    CHECK(desk.obey().size() == 2);
+    objects.routes[0].link = "ov-1";  // away from the VRF
+    desk.keeper.want(objects, desk.now);
+    desk.obey();
+    desk.keeper.lost_link(Space::underlay, "ov-1", desk.now);
+    desk.wait();
+    CHECK(desk.obey().size() == 3);  // with its address, and the route
+}
+
 TEST_CASE("what was asked for behind a look at everything is not missed in it") {
     Kept desk;
     const netlink::ChangeId looked = desk.last;

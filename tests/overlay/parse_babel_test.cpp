@@ -206,3 +206,17 @@ TEST_CASE("the error about a key does not show it") {
     ));
     CHECK(told.find("deadbee") == std::string::npos);
 }
+
+TEST_CASE("what Babel's routes are installed under is not what other routes of ours have") {
+    std::string told;
+    for (const char* metric : {"16", "1024", "4278198272"}) {
+        CHECK_FALSE(
+            parse(R"("interfaces": ["e"], "install": [{}, {"metric": )" + std::string(metric) + "}]", &told)
+        );
+        CHECK(told.find("babel.install[1].metric") != std::string::npos);
+        CHECK(
+            parse(R"("interfaces": ["e"], "install": [{"table": 77, "metric": )" + std::string(metric) + "}]")
+        );
+    }
+    CHECK(parse(R"("interfaces": ["e"], "install": [{"metric": 1025}])"));
+}
