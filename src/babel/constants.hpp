@@ -99,6 +99,7 @@ inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighb
 inline constexpr Duration kVacancyMax = 60s;  // it is waited for so long in all, and
 inline constexpr Duration kVacancyLife = 3s;  // for so long since its host last answered
 inline constexpr Duration kVacancyGap = 1s;   // between probes; hosts send few errors a second
+inline constexpr Duration kReturnMin = 20s;   // what it said before is good for so long when it is back
 
 inline constexpr Duration kEarlierLifeMax = 10s;    // after which nobody speaks to it any more
 inline constexpr Duration kTimestampAgeMax = 180s;  // RFC 9616 section 4.3

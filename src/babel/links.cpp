@@ -81,7 +81,7 @@ void Speaker::State::receive_hello(
         want_hello(*from.interface, turn.now);
         if (known && !hello.unicast) forget_earlier_life(from, turn);
     }
-    from.probing.vacant_since = from.probing.vacant_at = std::nullopt;
+    is_back(from, turn);
     if (hello.timestamp) from.rtt.heard(*hello.timestamp, received_at);
 
     // An unscheduled Hello promises nothing, so the promise of the one before stands (section 3.4.1).

@@ -89,7 +89,24 @@ bool Speaker::State::waits_for(Neighbour& n, const Turn& turn) {
     return false;
 }
 
+// What it promised has run out while nobody was there to repeat it: its next process is given the time.
+void Speaker::State::is_back(Neighbour& n, const Turn& turn) {
+    if (!std::exchange(n.probing.vacant_since, std::nullopt)) return;
+    n.probing.vacant_at.reset();
+    const Instant until = turn.now + kReturnMin;
+    if (const auto ihu = timers.at({Due::ihu, n.id})) timers.set({Due::ihu, n.id}, std::max(*ihu, until));
+    for (const EntryId id : n.entries) {
+        Entry& entry = *table.at(id);
+        Route& route = *entry.routes.by(n.id);
+        if (route.received == kInfinity || route.expires.near(turn.now) >= until) continue;
+        route.expires = Tick(until);
+        route.refresh_asked = false;
+        arm(entry, route.refresh_at(turn.now));
+    }
+}
+
 void Speaker::State::proven_alive(Neighbour& n, const Turn& turn) {
+    is_back(n, turn);
     const bool was_dead = n.probing.dead;
     n.probing = {};
     timers.stop({Due::probe, n.id});

@@ -155,6 +155,7 @@ struct Speaker::State {
     bool traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn);
     void nobody_listens(Neighbour& n, const Turn& turn);
     bool waits_for(Neighbour& n, const Turn& turn);
+    void is_back(Neighbour& n, const Turn& turn);
     void probe(Neighbour& neighbour, const Turn& turn);
     void probe_due(NeighbourId id, const Turn& turn);
     void proven_alive(Neighbour& neighbour, const Turn& turn);

@@ -28,6 +28,7 @@ public:
 
     void link_up(const std::string& name, std::uint32_t index);
     void link_gone(const std::string& name);
+    bool knows(const std::string& link) const { return index_of_.contains(link); }
     void listen(const std::string& link);  // once it is there, whenever it is there
     // From exactly this address: a MAC depends on it (RFC 8967 4.1).
     bool send(

@@ -54,10 +54,32 @@ std::optional<sockaddr_un> address_of(const std::string& path) {
 
 Custody::Custody(std::string path, std::vector<Handed> handed, bool wanted)
     : path_(std::move(path)), managed_(has_manager()), left_(std::move(handed)) {
-    if (managed_) return;
+    if (managed_) {
+        move_to_manager();
+        return;
+    }
     left_.clear();
     if (!ask_holder() && wanted && (!start_holder() || !ask_holder()))
         why_ = path_ + ": " + std::strerror(errno);
+}
+
+// Of what a daemon left that was started otherwise.
+void Custody::move_to_manager() {
+    const std::size_t before = left_.size();
+    if (!ask_holder()) return;
+    std::vector<Handed> held(
+        std::make_move_iterator(left_.begin() + std::ptrdiff_t(before)), std::make_move_iterator(left_.end())
+    );
+    left_.resize(before);
+    for (Handed& each : held) {
+        if (std::ranges::find(left_, each.name, &Handed::name) != left_.end()) continue;
+        if (std::string why = keep_with_manager(each.name, each.descriptor.get()); !why.empty())
+            why_ = std::move(why);
+        left_.push_back(std::move(each));
+    }
+    tell("end");
+    receive_message(holder_.get());  // that it is over
+    holder_.close();
 }
 
 bool Custody::ask_holder() {

@@ -14,9 +14,9 @@ namespace aronet::daemon {
 
 class Custody {
 public:
-    // Takes up what an earlier process left. `handed` is what the manager gave; without one the holder is
-    // asked behind the Unix socket `path`, and started if it is `wanted` and not there. Executes a program:
-    // before that is given up.
+    // Takes up what an earlier process left: `handed` is what the manager gave, and behind the Unix socket
+    // `path` the holder is asked. Without a manager that is started if it is `wanted` and not there; with one
+    // it is told to end. Executes a program: before that is given up.
     Custody(std::string path, std::vector<Handed> handed, bool wanted);
 
     Descriptor take(const std::string& name);  // to be used on; invalid: there is none
@@ -29,6 +29,7 @@ public:
     const std::string& why() const { return why_; }  // nothing is kept; empty: it is, or is not wanted
 
 private:
+    void move_to_manager();
     bool ask_holder();
     bool start_holder();
     void tell(const std::string& what, int descriptor = -1);

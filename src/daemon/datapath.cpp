@@ -38,7 +38,9 @@ int Datapath::add_tunnel(const std::string& name, std::uint32_t if_id, std::uint
     const int descriptor = tun.get();
     tunnels_[if_id] = {name, std::move(tun)};
     publish();
-    return worker_.watch_tunnel(if_id, descriptor);
+    const int error = worker_.watch_tunnel(if_id, descriptor);
+    if (error != 0) remove_tunnel(if_id);  // nobody would read it
+    return error;
 }
 
 bool Datapath::has_device(std::uint32_t if_id) const {
@@ -99,7 +101,9 @@ int Datapath::add_socket(int descriptor, std::uint16_t port, base::Family family
     const int number = own.get();
     sockets_.push_back({std::move(own), port, family});
     publish();
-    return worker_.watch_socket(port, family, number);
+    const int error = worker_.watch_socket(port, family, number);
+    if (error != 0) remove_socket(port, family);
+    return error;
 }
 
 void Datapath::remove_socket(std::uint16_t port, base::Family family) {
@@ -121,6 +125,10 @@ void Datapath::publish() {
     for (const Socket& s : sockets_) plan->sockets.push_back({s.descriptor.get(), s.port, s.family});
     worker_.publish(std::move(plan));
     if (auto ended = registry_.take_ended(); !ended.empty()) retired_.push_back({epoch_, std::move(ended)});
+    let_go();
+}
+
+void Datapath::let_go() {
     while (!retired_.empty() && retired_.front().epoch <= worker_.adopted()) retired_.pop_front();
 }
 

@@ -54,6 +54,8 @@ public:
         std::uint16_t port, base::Family family
     );  // nobody reads it on return; absent: nothing
 
+    void let_go();  // of the keys of SAs that are gone and that the worker uses no more; now and then
+
     using Datagram = DatapathQueue::Datagram;
     using Message = DatapathQueue::Message;
     int queue_descriptor() const { return queue_.descriptor(); }  // readable while messages wait

@@ -7,7 +7,9 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -17,20 +19,40 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::minutes kPatience{5};  // with the next process
+constexpr std::chrono::minutes kPatience{5};       // with the next process
+constexpr std::chrono::milliseconds kGlance{500};  // whether it could find us at all
 constexpr std::size_t kHeldMax = 64;
+
+// The socket's file, by which we are found; somebody may remove it, or put another one in its place.
+class Place {
+public:
+    explicit Place(const char* path) : path_(path) { is_known_ = stat(path, &first_) == 0; }
+    bool is_ours() const {
+        struct stat present {};
+        return is_known_ && stat(path_, &present) == 0 && present.st_dev == first_.st_dev &&
+               present.st_ino == first_.st_ino;
+    }
+    void leave() const {
+        if (is_ours()) unlink(path_);
+    }
+
+private:
+    const char* path_;
+    struct stat first_ {};
+    bool is_known_;
+};
 
 class Holder {
 public:
-    explicit Holder(int listener) : listener_(listener) {}
+    Holder(int listener, const Place& place) : listener_(listener), place_(place) {}
 
-    // Until it is told to end, has nothing to hold any more, or nobody comes.
+    // Until it is told to end, has nothing to hold any more, or nobody comes, or could.
     void work() {
         alone_since_ = Clock::now();
         while (!is_told_to_end_) {
             pollfd all[] = {{listener_.get(), POLLIN, 0}, {user_.get(), POLLIN, 0}};
-            const int ready = poll(all, user_ ? 2 : 1, user_ ? -1 : patience_left());
-            if (ready == 0) return;
+            const int ready = poll(all, user_ ? 2 : 1, user_ ? -1 : int(kGlance.count()));
+            if (ready == 0 && (is_over() || !place_.is_ours())) return;
             const bool left = user_ && all[1].revents != 0 && !listen_to_user();
             if (all[0].revents != 0) {
                 hear_user_out();
@@ -41,12 +63,7 @@ public:
     }
 
 private:
-    int patience_left() const {
-        const auto left = alone_since_ + kPatience - Clock::now();
-        return std::max(
-            0, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(left).count())
-        );
-    }
+    bool is_over() const { return Clock::now() >= alone_since_ + kPatience; }
 
     // The one before has ended, or is about to: there is one daemon of a name.
     void admit() {
@@ -89,6 +106,7 @@ private:
     }
 
     Descriptor listener_, user_;
+    const Place& place_;
     std::vector<Handed> held_;
     Clock::time_point alone_since_;
     bool is_told_to_end_ = false;
@@ -101,9 +119,10 @@ int hold(int listener) {
     socklen_t size = sizeof address;
     const bool is_socket = getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0;
     if (!is_socket || address.sun_family != AF_UNIX) return exit_status::usage;
+    const Place place(address.sun_path);
     if (!give_up_everything().empty()) return exit_status::failure;
-    Holder(listener).work();
-    unlink(address.sun_path);
+    Holder(listener, place).work();
+    place.leave();
     return exit_status::ok;
 }
 

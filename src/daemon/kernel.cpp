@@ -58,6 +58,7 @@ void Kernel::perform(netlink::Change change, base::Instant now) {
 
 void Kernel::tick(base::Instant now) {
     session_.tick(now, output_);
+    if (datapath_ != nullptr) datapath_->let_go();
     advance(now);
 }
 

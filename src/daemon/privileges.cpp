@@ -117,7 +117,9 @@ constexpr std::array kHolding{
     "futex",    "restart_syscall",
     "geteuid",  "clock_gettime64",
     "madvise",  "mprotect",
-    "write",
+    "write",    "stat",
+    "stat64",   "newfstatat",
+    "statx",    "fstatat64",
 };
 constexpr std::array<scmp_datum_t, 4> kFamilies{AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};  // rising
 

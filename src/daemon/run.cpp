@@ -113,6 +113,7 @@ Ports ports_of(
     ports.kernel_datapath = kernel_datapath;
     ports.ike = config.ike_ports();
     ports.config_path = options.config_path;
+    ports.reads_once = is_read_once(options.config_path);
     ports.mark = config.fwmark;
     ports.babel_space = overlay::overlay_space(config);
     if (config.mode != overlay::Mode::none) ports.babel_link = config.ifname;
@@ -124,10 +125,7 @@ Ports ports_of(
 // Of sockets that the kernel's ESP needs open.
 Custody custody_for(const overlay::Config& config, std::vector<Handed> handed, bool kernel_datapath) {
     const bool wanted = kernel_datapath && !config.endpoints.empty();
-    Custody custody(runtime_directory(config) + "/" + config.ifname + ".held", std::move(handed), wanted);
-    if (!custody.why().empty())
-        write_log({base::Level::warning, custody.why() + ": traffic will stop while the daemon restarts"});
-    return custody;
+    return {runtime_directory(config) + "/" + config.ifname + ".held", std::move(handed), wanted};
 }
 
 int run_until_stopped(
@@ -306,7 +304,10 @@ int plan(const std::string& config_path, const std::string& registry_path) {
 int run(const RunOptions& options) {
     std::vector<Handed> handed = take_handed();
     std::signal(SIGHUP, SIG_IGN);  // what it asks for is about to be done; the runtime has its own handler
-    Safekeeping safekeeping;       // before a secret is read
+    std::signal(
+        SIGCHLD, SIG_DFL
+    );                        // who started us may not have cared for his children, but we wait for ours
+    Safekeeping safekeeping;  // before a secret is read
     if (sodium_init() < 0) return complain(exit_status::failure, "the crypto library does not start");
     if (const std::string broken = ike::broken_algorithm(); !broken.empty())
         return complain(exit_status::failure, "OpenSSL and libsodium offer no " + broken + " that works");

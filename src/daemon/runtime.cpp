@@ -59,6 +59,14 @@ awaitable<ConfigReading> read_config_there(std::string path) {
     co_return reading;
 }
 
+std::optional<ControlResponse> refused(const overlay::Problems& problems) {
+    const nlohmann::json answer{
+        {"error", "the configuration is refused"},
+        {"refused", "configuration"},
+        {"problems", problems.lines()}};
+    return ControlResponse{422, overlay::to_text(answer)};
+}
+
 }  // namespace
 
 Runtime::Runtime(
@@ -101,7 +109,6 @@ Runtime::Runtime(
     signals_.add(SIGCHLD);
     signals_.add(SIGUSR1);
     open_ike_sockets();
-    if (ports_.babel_link.empty()) open_babel("");
 }
 
 Runtime::~Runtime() = default;
@@ -117,11 +124,12 @@ awaitable<void> Runtime::run(std::optional<overlay::Event> first) {
     node_.start(now(), actions_);
     if (first) events_.push_back(std::move(*first));
     settle();
-    co_await (
-        receive_datagrams() || receive_babel() || receive_netlink() || resolver_.serve() ||
-        registry_.serve() || control_.serve() || keep_time() || wait_for_signals() || reassure() ||
-        reload_when_told() || finished()
-    );
+    auto all = lasting_(receive_datagrams()) || lasting_(receive_babel()) || lasting_(receive_netlink()) ||
+               lasting_(resolver_.serve()) || lasting_(registry_.serve()) || lasting_(control_.serve()) ||
+               lasting_(keep_time()) || lasting_(wait_for_signals()) || lasting_(reassure()) ||
+               lasting_(reload_when_told()) || lasting_(finished());
+    co_await std::move(all);
+    lasting_.rethrow();
 }
 
 // Events that actions bring about at once (a name that resolves without asking, a change that is no netlink)
@@ -131,8 +139,23 @@ void Runtime::feed(overlay::Event event) {
     settle();
 }
 
+// Whoever feeds may have a use for exceptions of its own: what is thrown here is the end of the process.
 void Runtime::settle() {
     if (std::exchange(settling_, true)) return;
+    try {
+        perform_all();
+    } catch (...) {
+        lasting_.broke(std::current_exception());
+        stopped_.try_send(boost::system::error_code());
+        return;
+    }
+    settling_ = false;
+    for (const base::Note& note : updown_.take_notes()) write_log(note);
+    tell_if_unlocked();
+    rearm();
+}
+
+void Runtime::perform_all() {
     do {
         perform();
         collect_notices();
@@ -142,10 +165,6 @@ void Runtime::settle() {
             node_.handle(std::move(event), now(), actions_);
         }
     } while (!actions_.empty() || !events_.empty());
-    settling_ = false;
-    for (const base::Note& note : updown_.take_notes()) write_log(note);
-    tell_if_unlocked();
-    rearm();
 }
 
 void Runtime::tell_if_unlocked() {
@@ -211,10 +230,7 @@ void Runtime::observe(const netlink::Notice& notice) {
     if (const auto* up = std::get_if<netlink::LinkUp>(&notice);
         up != nullptr && up->space == ports_.babel_space) {
         babel_.link_up(up->name, up->index);
-        if (up->name == ports_.babel_link) {
-            const bool vrf = ports_.babel_space == netlink::Space::underlay;
-            open_babel(vrf ? up->name : "");
-        }
+        if (up->name == ports_.babel_link) open_babel();
     }
     if (const auto* down = std::get_if<netlink::LinkDown>(&notice);
         down != nullptr && down->space == ports_.babel_space) {
@@ -222,8 +238,12 @@ void Runtime::observe(const netlink::Notice& notice) {
     }
 }
 
-void Runtime::open_babel(const std::string& vrf) {
-    const std::string error = babel_.open(kernel_.space(ports_.babel_space), vrf);
+// Not before the Node hears: until then the kernel is to answer that nobody listens.
+void Runtime::open_babel() {
+    if (!listens_ || (!ports_.babel_link.empty() && !babel_.knows(ports_.babel_link))) return;
+    const bool vrf = ports_.babel_space == netlink::Space::underlay;
+    const std::string error =
+        babel_.open(kernel_.space(ports_.babel_space), vrf ? ports_.babel_link : std::string());
     if (!error.empty()) write_log({base::Level::error, "Babel: " + error});
 }
 
@@ -236,7 +256,10 @@ void Runtime::perform(overlay::SendBabel& action) {
     babel_.send(action.link, action.from, action.to, action.bytes);
 }
 
-void Runtime::perform(overlay::ListenBabel& action) { babel_.listen(action.link); }
+void Runtime::perform(overlay::ListenBabel& action) {
+    if (!std::exchange(listens_, true)) open_babel();
+    babel_.listen(action.link);
+}
 
 void Runtime::perform(netlink::Change& action) { kernel_.perform(std::move(action), now()); }
 
@@ -289,7 +312,7 @@ awaitable<void> Runtime::finished() {
     co_await stopped_.async_receive(use_awaitable);
     const base::Instant end = now() + kLastAnswers;
     boost::asio::steady_timer pause(io_);
-    while (asking_ > 0 && now() < end) {
+    while (asking_ > 0 && now() < end && !lasting_.is_broken()) {
         pause.expires_after(std::chrono::milliseconds(5));
         co_await pause.async_wait(use_awaitable);
     }
@@ -338,7 +361,10 @@ awaitable<void> Runtime::receive_netlink() {
 awaitable<std::optional<ControlResponse>> Runtime::ask_node(overlay::RequestId id, ControlRequest request) {
     std::optional<ControlResponse> at_once;
     const bool is_trial = request.verb.ends_with("/plan");
-    if (request.verb.starts_with("registry")) {
+    const bool wants_next = request.verb == "stop" && overlay::wants_keeping(request.body) == true;
+    if (wants_next && !ports_.reads_once) {
+        at_once = co_await leave_to_the_next(id, std::move(request));
+    } else if (request.verb.starts_with("registry")) {
         at_once = co_await load(id, std::move(request.body), is_trial);
     } else if (request.verb.starts_with("reload")) {
         at_once = co_await reload(id, is_trial);
@@ -355,19 +381,34 @@ awaitable<void> Runtime::reload_when_told() {
     }
 }
 
-// Who changes the configuration and restarts may want something else than the same again.
+// Who changes the configuration and restarts may want something else than the same again. What cannot be read
+// does not start: then the others are better told that this is the end.
 awaitable<void> Runtime::leave_to_the_next() {
     overlay::Stop stop{true};
-    if (is_read_once(ports_.config_path)) co_return feed(std::move(stop));
+    if (ports_.reads_once) co_return feed(std::move(stop));
     awaitable<ConfigReading> work = read_config_there(ports_.config_path);
     ConfigReading reading = co_await elsewhere(reader_, std::move(work));
-    if (!reading.problems.has_errors()) stop.next = std::move(reading.config);
+    stop.keep = !reading.problems.has_errors();
+    write_log(reading.problems);
+    if (!stop.keep) write_log({base::Level::error, ports_.config_path + ": not usable: nothing is kept"});
+    stop.next = std::move(reading.config);
     feed(std::move(stop));
+}
+
+// Whoever asks can be told, and nothing ends.
+awaitable<std::optional<ControlResponse>> Runtime::leave_to_the_next(
+    overlay::RequestId id, ControlRequest request
+) {
+    awaitable<ConfigReading> work = read_config_there(ports_.config_path);
+    ConfigReading reading = co_await elsewhere(reader_, std::move(work));
+    if (reading.problems.has_errors()) co_return refused(reading.problems);
+    feed(overlay::Request{id, std::move(request.verb), std::move(request.body), std::move(reading.config)});
+    co_return std::nullopt;
 }
 
 // The file may lie anywhere: another thread reads it, like a registry.
 awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id, bool is_trial) {
-    if (is_read_once(ports_.config_path)) {
+    if (ports_.reads_once) {
         if (id == 0) feed(overlay::RereadRegistry{});
         ControlResponse gone{409, R"({"error":"the configuration was piped in, and cannot be read again"})"};
         co_return std::optional(std::move(gone));
@@ -389,12 +430,7 @@ awaitable<std::optional<ControlResponse>> Runtime::reload(overlay::RequestId id,
         co_return std::nullopt;
     }
     write_log({base::Level::error, ports_.config_path + ": not usable: the old configuration stays"});
-    const nlohmann::json answer{
-        {"error", "the configuration is refused"},
-        {"refused", "configuration"},
-        {"problems", reading.problems.lines()}};
-    ControlResponse response{422, overlay::to_text(answer)};
-    co_return std::optional(std::move(response));
+    co_return refused(reading.problems);
 }
 
 // A large registry takes seconds to read: another thread does it, while everybody else is served.

@@ -8,6 +8,7 @@
 #include "daemon/custody.hpp"
 #include "daemon/datapath.hpp"
 #include "daemon/kernel.hpp"
+#include "daemon/lasting.hpp"
 #include "daemon/latest.hpp"
 #include "daemon/registry_port.hpp"
 #include "daemon/resolver.hpp"
@@ -33,9 +34,10 @@ struct Ports {
     bool kernel_datapath = false;  // or no tunnels at all
     std::set<overlay::IkePort> ike;
     std::uint32_t mark = 0;   // of IKE datagrams; 0: none
-    std::string config_path;  // read again when somebody wants that
+    std::string config_path;  // read again when somebody wants that,
+    bool reads_once = false;  // if it can be
     netlink::Space babel_space = netlink::Space::underlay;
-    // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: at once.
+    // Babel's socket opens when this link is up: the VRF, or the veth inside the namespace. Empty: any time.
     std::string babel_link;
     std::string control_path;
     RegistryPlace registry;
@@ -66,6 +68,7 @@ public:
 private:
     void feed(overlay::Event event);
     void settle();
+    void perform_all();
     void perform();
     void collect_notices();
     void rearm();
@@ -92,7 +95,7 @@ private:
     void use_ike(const overlay::IkePort& where, Descriptor descriptor);
     void leave_ike(const overlay::IkePort& where);
     void open_new_ports(const std::set<overlay::IkePort>& wanted, overlay::Problems& problems);
-    void open_babel(const std::string& vrf);
+    void open_babel();
     boost::asio::awaitable<void> receive_datagrams();
     boost::asio::awaitable<void> receive_babel();
     boost::asio::awaitable<void> receive_ike();
@@ -105,6 +108,9 @@ private:
     boost::asio::awaitable<void> reassure();
     boost::asio::awaitable<void> wait_for_signals();
     boost::asio::awaitable<void> leave_to_the_next();
+    boost::asio::awaitable<std::optional<ControlResponse>> leave_to_the_next(
+        overlay::RequestId id, ControlRequest request
+    );
     boost::asio::awaitable<void> reload_when_told();
     boost::asio::awaitable<void> finished();
     boost::asio::awaitable<ControlResponse> answer(ControlRequest request);
@@ -145,11 +151,13 @@ private:
     std::deque<overlay::Event> events_;
     overlay::Actions actions_;
     bool settling_ = false;
+    Lasting lasting_;
     boost::asio::thread_pool reader_{1};  // reads registries, wherever they come from
     RegistryPort registry_;
     Latest loads_, load_trials_;      // of registries by the control socket
     Latest reloads_, reload_trials_;  // of the configuration
     bool told_unlocked_ = false;
+    bool listens_ = false;  // to Babel, if its link is there
     std::string failure_;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run
 };

@@ -13,6 +13,8 @@
 
 #include <fcntl.h>
 
+#include <cstring>
+
 namespace aronet::daemon {
 namespace {
 
@@ -59,7 +61,8 @@ base::Result<Descriptor> Runtime::open_ike(const overlay::IkePort& where) {
 
 void Runtime::use_ike(const overlay::IkePort& where, Descriptor descriptor) {
     if (datapath_) {
-        datapath_->add_socket(descriptor.get(), where.second, where.first);
+        if (const int error = datapath_->add_socket(descriptor.get(), where.second, where.first))
+            write_log({base::Level::error, name_of(where) + " cannot be read: " + std::strerror(error)});
     } else {
         custody_.keep(name_of(where), descriptor.get());
     }
@@ -116,7 +119,9 @@ void Runtime::perform(overlay::Configured& action) {
 awaitable<void> Runtime::receive_ike() {
     for (;;) {
         closed_.clear();
-        co_await (receive_ike_everywhere() || ports_changed_.async_receive(use_awaitable));
+        auto either = lasting_(receive_ike_everywhere()) || ports_changed_.async_receive(use_awaitable);
+        co_await std::move(either);
+        lasting_.rethrow();
     }
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/state_file.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +28,18 @@ std::string boot() {
     return id;
 }
 
-std::string header() { return "aronet state 1 " + boot() + "\n"; }
+// Another one for each network namespace that there ever was; its inode's number may be given again.
+std::uint64_t space() {
+    const Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0) return cookie;
+    struct stat status {};
+    return stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
+}
+
+// Of what the file speaks: what this kernel has, here.
+std::string header() { return "aronet state 1 " + boot() + " " + std::to_string(space()) + "\n"; }
 
 // A tab is in no key, a line break in nothing.
 std::string line_of(const std::string& key, const std::string& value) { return key + "\t" + value + "\n"; }
@@ -54,7 +66,7 @@ void StateFile::read() {
     std::string text(static_cast<std::size_t>(status.st_size), '\0');
     const ssize_t size = ::read(file.get(), text.data(), text.size());
     text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
-    if (!text.starts_with(header())) return;
+    if (boot().empty() || !text.starts_with(header())) return;
     // The last line may have been cut off, and another put behind it.
     std::istringstream lines(text.substr(header().size()));
     for (std::string line; std::getline(lines, line) && !lines.eof();) {

@@ -184,7 +184,12 @@ base::Result<Descriptor> open_udp(Netns& space, const UdpOptions& options) {
     }
     sockaddr_storage address;
     const socklen_t size = to_sockaddr(Address::any(options.family), options.port, 0, address);
-    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return failed(options, "bind");
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) {
+        const bool may_be_held = errno == EADDRINUSE && options.esp_in_udp;
+        return failed(
+            options, may_be_held ? "bind (another daemon's, or held for one: `aronet hold`)" : "bind"
+        );
+    }
     return fd;
 }
 

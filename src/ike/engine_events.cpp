@@ -33,6 +33,11 @@ Session* best(const std::vector<Session*>& candidates, const Peer& peer) {
     return winner;
 }
 
+// Whether it has said something since there are two.
+bool is_alive(const Session* session, const Pursuit& pursuit) {
+    return !pursuit.doubled_at || session->heard_ike_at() >= *pursuit.doubled_at;
+}
+
 }  // namespace
 
 bool ours_wins(const Peer& peer) { return peer.local.encode() < peer.remote.encode(); }
@@ -279,14 +284,11 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
         pursuit.enter(PeerState::connecting, all.back()->trouble(), turn.now);
         return;
     }
-    const auto is_alive = [&](const Session* session) {
-        return !pursuit.doubled_at || session->heard_ike_at() >= *pursuit.doubled_at;
-    };
     const Session* chosen = *std::ranges::max_element(able, {}, [&](const Session* session) {
-        return std::pair(is_alive(session), session->established_at());
+        return std::pair(is_alive(session, pursuit), session->established_at());
     });
     const Session* winner = best(able, *ground.peer(id));
-    if (is_alive(winner)) chosen = winner;
+    if (is_alive(winner, pursuit)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
     // traffic goes on doing so until then, or for as long as an answer may take; but for what the other side
@@ -321,7 +323,7 @@ void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {
         pursuit.doubled_at.reset();
         return;
     }
-    const auto is_alive = [&](const Session* each) { return each->heard_ike_at() >= *pursuit.doubled_at; };
+    const auto is_alive = [&](const Session* each) { return ike::is_alive(each, pursuit); };
     std::vector<Session*> candidates = all;
     const auto carries = [](const Session* each) { return each->sending_child().has_value(); };
     if (std::ranges::any_of(all, carries)) std::erase_if(candidates, std::not_fn(carries));

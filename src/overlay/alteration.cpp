@@ -28,12 +28,12 @@ bool differs_in_registry(const Config& a, const Config& b) {
     return a.registry.*Member != b.registry.*Member;
 }
 
-bool is_low(const EndpointConfig& endpoint) { return endpoint.port < 1024; }
 bool has_script(const EndpointConfig& endpoint) { return !endpoint.updown.empty(); }
-// What the process has given up for good since it had no use for it.
-template <auto Needs>
-bool needs_anew(const Config& running, const Config& wanted) {
-    return std::ranges::none_of(running.endpoints, Needs) && std::ranges::any_of(wanted.endpoints, Needs);
+// What the process has given up for good since it had no use for it. (So with ports below 1024: the kernel
+// says so when one is to be opened.)
+bool needs_scripts_anew(const Config& running, const Config& wanted) {
+    return std::ranges::none_of(running.endpoints, has_script) &&
+           std::ranges::any_of(wanted.endpoints, has_script);
 }
 
 constexpr const char* kWhoWeAre = "who this node is to the others cannot change under their SAs";
@@ -64,8 +64,7 @@ const Key kKeys[] = {
     {"endpoints",
      [](const Config& a, const Config& b) { return a.endpoints.empty() != b.endpoints.empty(); },
      "a node with tunnels is another process than one without"},
-    {"endpoints", needs_anew<has_script>, "the process gave up to run an updown script"},
-    {"endpoints", needs_anew<is_low>, "the process gave up to open ports below 1024"},
+    {"endpoints", needs_scripts_anew, "the process gave up to run an updown script"},
 
     {"daemon.prefixes", differs<&Config::prefixes>},
     {"daemon.extra_ip", differs<&Config::extra_ip>},
@@ -129,6 +128,12 @@ std::vector<std::string> refused_changes(const Config& running, const Config& wa
         );
     }
     return lines;
+}
+
+bool is_elsewhere(const Config& running, const Config& wanted) {
+    return std::ranges::any_of(kKeys, [&](const Key& key) {
+        return (key.why_not == kWhoWeAre || key.why_not == kNames) && key.differs(running, wanted);
+    });
 }
 
 std::vector<std::string> changed_keys(const Config& running, const Config& wanted) {

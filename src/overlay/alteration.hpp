@@ -16,6 +16,10 @@ std::vector<std::string> lasting_keys();
 // file.
 std::vector<std::string> refused_changes(const Config& running, const Config& wanted);
 
+// Whether `wanted` is another node, or has its links and routes elsewhere: nothing that `running` leaves in
+// the kernel is of use to it.
+bool is_elsewhere(const Config& running, const Config& wanted);
+
 // The keys that are another, of those that can be.
 std::vector<std::string> changed_keys(const Config& running, const Config& wanted);
 

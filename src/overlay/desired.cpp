@@ -1,5 +1,6 @@
 #include "overlay/desired.hpp"
 
+#include "overlay/host_side.hpp"
 #include "overlay/parse.hpp"
 
 #include <algorithm>
@@ -98,10 +99,6 @@ void add_way_out(const Config& config, const babel::Destination& about, Objects&
         route.kind = RouteKind::skip;
     }
     out.routes.push_back(route);
-}
-
-bool has_host_table(const Config& config) {
-    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
 }
 
 // In the table that the host looks at before its own: whatever wider prefix of others is in there.
@@ -250,24 +247,35 @@ void add_way_in(const Config& config, const RegistryNode* only, const Prefix& pr
     add_carried(config, prefix, {*last}, out);
 }
 
-// Prefixes with a way of their own. While the registry lacks a node that is to be passed, or that has the
-// prefix, the way is the one that Babel finds.
+// The way that a list asks for, with its end. None while the registry lacks a node that is to be passed, or
+// that has the prefix; nor where it would be taken by what is on it.
+std::optional<std::vector<Address>> way_of(
+    const Config& config, const Registry& registry, const SegmentList& list
+) {
+    const RegistryNode* holder = holder_of(config, registry, list.prefix);
+    const auto last = holder != nullptr ? last_segment(*holder, list.prefix) : std::nullopt;
+    std::vector<Address> segments;
+    for (const auto& each : list.via) {
+        const auto end = end_of(registry, each);
+        // What is nobody's would leave by the host's default route, as it is.
+        if (end && holder_of(config, registry, Prefix::host(*end)) != nullptr) segments.push_back(*end);
+    }
+    if (!last || segments.size() != list.via.size()) return std::nullopt;
+    segments.push_back(*last);
+    const bool is_on_it =
+        std::ranges::any_of(segments, [&](const Address& sid) { return Prefix::host(sid) == list.prefix; });
+    return is_on_it ? std::nullopt : std::optional(std::move(segments));
+}
+
+// Prefixes with a way of their own. Without one the way is that which Babel finds.
 std::set<Prefix> add_segment_lists(const Config& config, const Registry& registry, Objects& out) {
     std::set<Prefix> seen;
     if (config.mode == Mode::none) return seen;
     for (const SegmentList& list : config.segments) {
-        const RegistryNode* holder = holder_of(config, registry, list.prefix);
-        auto last = holder != nullptr ? last_segment(*holder, list.prefix) : std::nullopt;
-        std::vector<Address> segments;
-        for (const auto& each : list.via) {
-            const auto end = end_of(registry, each);
-            // What is nobody's would leave by the host's default route, as it is.
-            if (end && holder_of(config, registry, Prefix::host(*end)) != nullptr) segments.push_back(*end);
-        }
-        if (!last || segments.size() != list.via.size()) continue;
-        segments.push_back(*last);
-        for (const Address& sid : segments) add_carrier(config, sid, out);
-        add_carried(config, list.prefix, std::move(segments), out);
+        auto segments = way_of(config, registry, list);
+        if (!segments) continue;
+        for (const Address& sid : *segments) add_carrier(config, sid, out);
+        add_carried(config, list.prefix, std::move(*segments), out);
         seen.insert(list.prefix);
     }
     return seen;
@@ -380,6 +388,18 @@ Space overlay_space(const Config& config) {
 
 std::uint32_t overlay_table(const Config& config) {
     return config.mode == Mode::netns ? netlink::kMainTable : config.route_table;
+}
+
+bool has_host_table(const Config& config) {
+    return config.mode != Mode::none && config.host_table != netlink::kMainTable;
+}
+
+std::vector<Prefix> lists_out_of_force(const Config& config, const Registry& registry) {
+    std::vector<Prefix> found;
+    for (const SegmentList& list : config.segments) {
+        if (config.mode == Mode::none || !way_of(config, registry, list)) found.push_back(list.prefix);
+    }
+    return found;
 }
 
 Objects desired(

@@ -2,13 +2,37 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <set>
+#include <sstream>
 
 namespace aronet::overlay {
 namespace {
 // The peer sends on one of them; more pile up where a daemon is started again and again.
 constexpr std::size_t kInboundMax = 3;
+
+std::vector<std::string> words(const std::string& line) {
+    std::istringstream in(line);
+    return {std::istream_iterator<std::string>(in), std::istream_iterator<std::string>()};
+}
 }  // namespace
+
+std::string whose_sas(const Pairing& pairing) {
+    const ike::Peer& peer = pairing.peer;
+    const std::string ends = peer.local.to_string() + "\n" + peer.remote.to_string();
+    std::string line = base::to_hex(ike::sha256(base::as_bytes(ends)));
+    if (!peer.psk.empty()) return line + " psk";
+    for (const ike::PublicKey& key : peer.remote_keys) line += " " + base::to_hex(key);
+    return line;
+}
+
+bool may_go_on(const std::string& then, const Pairing& pairing) {
+    const auto before = words(then), now = words(whose_sas(pairing));
+    if (before.size() < 2 || before.front() != now.front()) return false;
+    return std::ranges::all_of(before, [&](const std::string& word) {
+        return std::ranges::find(now, word) != now.end();
+    });
+}
 
 // A tunnel is whole where its policies name an outbound SA that is there, and there is one to receive by.
 std::map<std::uint32_t, Legacy> legacies(

@@ -19,6 +19,12 @@ std::map<std::uint32_t, Legacy> legacies(
     const netlink::Snapshot& snapshot, const std::vector<Pairing>& pairings
 );
 
+// With whom the SAs of a tunnel are made: the two ends, and the keys that are believed of the other one;
+// words for the next process. No secret is among them.
+std::string whose_sas(const Pairing& pairing);
+// Whether SAs of `then` may go on: between the same two, and no key was taken back since.
+bool may_go_on(const std::string& then, const Pairing& pairing);
+
 // SAs and policies of an earlier run that nothing speaks for any more: those of the pairings and of links
 // named as ours.
 std::vector<netlink::Wish> clean_up(

@@ -10,6 +10,7 @@ constexpr const char* kRouterId = "router-id";
 constexpr const char* kSeqno = "seqno";
 constexpr const char* kHello = "hello";
 constexpr const char* kDistance = "distance";
+constexpr const char* kTunnel = "tunnel";
 constexpr const char *kSysctl = "sysctl", *kUnderlay = "underlay", *kOverlay = "overlay";
 
 template <class T>
@@ -69,6 +70,8 @@ Memory recall(const std::map<std::string, std::string>& remembered) {
             memory.seqno = number<babel::SeqNo>(value).value_or(0);
         } else if (named.size() == 2 && named[0] == kHello) {
             if (const auto next = number<babel::SeqNo>(value)) memory.hellos[named[1]] = *next;
+        } else if (named.size() == 2 && named[0] == kTunnel) {
+            if (const auto if_id = number<std::uint32_t>(named[1])) memory.tunnels[*if_id] = value;
         } else if (named.size() == 3 && named[0] == kSysctl) {
             const auto space = named[1] == kOverlay ? netlink::Space::overlay : netlink::Space::underlay;
             memory.sysctls[{space, named[2]}] = value;
@@ -94,6 +97,10 @@ Remember remember(const babel::Distance& distance) {
         key_of(distance.destination, distance.router_id),
         std::to_string(distance.seqno) + " " + std::to_string(distance.metric)};
 }
+Remember remember_tunnel(std::uint32_t if_id, const std::string& whose) {
+    return {std::string(kTunnel) + " " + std::to_string(if_id), whose};
+}
+Remember forget_tunnel(std::uint32_t if_id) { return remember_tunnel(if_id, {}); }
 Remember remember_sysctl(netlink::Space space, const std::string& key, const std::string& value) {
     return {key_of(space, key), value};
 }

@@ -16,6 +16,7 @@ struct Memory {
     babel::SeqNo seqno = 0;
     std::map<std::string, babel::SeqNo> hellos;  // by link: the next one's
     std::vector<babel::Distance> distances;
+    std::map<std::uint32_t, std::string> tunnels;  // that carried traffic, by if_id: whose_sas() of them
     std::map<std::pair<netlink::Space, std::string>, std::string> sysctls;  // as they were before any of us
 };
 
@@ -33,6 +34,8 @@ Remember remember_seqno(babel::SeqNo seqno);
 Remember remember_hello(const std::string& link, babel::SeqNo next);
 Remember forget_hello(const std::string& link);
 Remember remember(const babel::Distance& distance);
+Remember remember_tunnel(std::uint32_t if_id, const std::string& whose);
+Remember forget_tunnel(std::uint32_t if_id);
 Remember remember_sysctl(netlink::Space space, const std::string& key, const std::string& value);
 Remember forget_sysctl(netlink::Space space, const std::string& key);
 Remember forget_distance(const babel::Destination& about, babel::RouterId router_id);

@@ -14,10 +14,17 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kLifetimeMin = 5s, kLifetimeMax = 1h;  // of what a name resolved to
-constexpr Duration kInheritanceMin = 20s;  // until routes of an earlier process have to be Babel's again
-constexpr Duration kGoodbye = 5s;          // for DELETEs, retractions and the kernel's answers on a stop
+constexpr Duration kGoodbye = 5s;  // for DELETEs, retractions and the kernel's answers on a stop
 
 }  // namespace
+
+std::optional<bool> wants_keeping(const std::string& body) {
+    const auto wish = nlohmann::json::parse(body.empty() ? "{}" : body, nullptr, false);
+    if (!wish.is_object()) return std::nullopt;
+    const auto keep = wish.find("keep");
+    if (keep == wish.end()) return false;
+    return keep->is_boolean() ? std::optional(keep->get<bool>()) : std::nullopt;
+}
 
 ike::EngineConfig engine_config(const Config& config) {
     ike::EngineConfig out;
@@ -82,12 +89,7 @@ void Node::start(Instant now, Actions& out) {
     s.now = s.started = now;
     s.source.start(now);
     s.old_sysctls = s.memory.sysctls;
-    if (s.memory.router_id) {
-        const Duration patience =
-            std::max<Duration>(kInheritanceMin, s.config.babel.hello_interval.value_or(0s) * 2);
-        s.speaker.resume(s.memory.distances, patience, now);
-        s.inherits_until = now + patience;
-    } else if (s.host.remembers) {
+    if (!s.memory.router_id && s.host.remembers) {
         out.push_back(Remember{});
         for (const auto& [which, value] : s.memory.sysctls)
             out.push_back(remember_sysctl(which.first, which.second, value));
@@ -96,7 +98,7 @@ void Node::start(Instant now, Actions& out) {
     }
     // The namespace first: without it the overlay's half of the snapshot could not be taken.
     if (s.config.mode == Mode::netns) s.want_space();
-    s.looked_as = s.change(s.snapshot_wish(), {Purpose::Kind::snapshot});
+    s.look_at_start();
 }
 
 void Node::handle(Event event, Instant now, Actions& out) {
@@ -118,6 +120,7 @@ void Node::tick(Instant now, Actions& out) {
     if (s.phase == Phase::stopped) return;
     s.engine.tick(now, s.ike_actions);
     if (s.phase == Phase::running) s.speaker.tick(now, s.babel_actions);
+    if (s.awaits_registry() && *s.registry_until <= now) s.look_at_start();
     if (s.reading.due && *s.reading.due <= now) s.want_counters();
     if (s.watching.due && *s.watching.due <= now) s.look_at_links();
     if (s.claims_due && *s.claims_due <= now) s.look_at_claims();
@@ -165,6 +168,7 @@ std::optional<base::Deadline> Node::deadline() const {
     std::optional<base::Deadline> first = s.engine.deadline();
     if (s.phase == Phase::running) earlier(first, s.speaker.deadline());
     if (s.takes_registries()) earlier(first, s.source.deadline());
+    if (s.awaits_registry()) earlier(first, base::Deadline{*s.registry_until, "there is no registry yet"});
     const auto timer = [&](std::optional<Instant> at, const char* why) {
         if (at) earlier(first, base::Deadline{*at, why});
     };
@@ -191,6 +195,7 @@ std::optional<base::Deadline> Node::deadline() const {
 }
 
 void Node::State::handle(IkeDatagram& event) {
+    if (phase == Phase::starting) return;  // nobody is known yet, and nobody is to be refused for that
     engine.handle({event.bytes, event.from, event.to}, now, ike_actions);
 }
 
@@ -248,20 +253,20 @@ void Node::State::handle(Resolved& event) {
     names.set(name, now + (failed ? random.between(4s, 6s) : lifetime));
 }
 
-void Node::State::stop_asked(const Request& request) {
-    const auto body = nlohmann::json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
-    const auto keep = body.is_object() ? body.find("keep") : body.end();
+void Node::State::stop_asked(Request& request) {
     const auto refuse = [&](int status, const char* why) {
         out->push_back(Answer{request.id, status, to_text(nlohmann::json{{"error", why}})});
     };
-    if (!body.is_object() || (keep != body.end() && !keep->is_boolean()))
-        return refuse(400, R"(expected {"keep": true or false})");
-    Stop stop{keep != body.end() && keep->get<bool>()};
-    if (stop.keep && !host.kernel_datapath)
+    const auto keep = wants_keeping(request.body);
+    if (!keep) return refuse(400, R"(expected {"keep": true or false})");
+    if (*keep && !host.kernel_datapath)
         return refuse(409, "the data plane is the daemon's own, and ends with it: nothing can be kept");
-    if (stop.keep && host.is_managed)
+    if (*keep && host.is_managed)
         return refuse(409, "the service manager would keep nothing: restart the service instead");
+    if (*keep && request.next && is_elsewhere(config, *request.next))
+        return refuse(409, "the configuration is another node's by now, or elsewhere: nothing can be kept");
     awaiting_stop.insert(request.id);
+    Stop stop{*keep};
     handle(stop);
 }
 
@@ -273,12 +278,12 @@ void Node::State::leave_all() {
 
 void Node::State::handle(Stop& event) {
     if (phase == Phase::saying_goodbye || phase == Phase::cleaning_up) return;
-    const bool is_same = !event.next || refused_changes(config, *event.next).empty();
-    const bool began = phase == Phase::starting || phase == Phase::running;
-    if (event.keep && host.kernel_datapath && began && is_same) return leave_all();
+    const bool is_same = !event.next || !is_elsewhere(config, *event.next);
+    if (event.keep && host.kernel_datapath && is_same) return leave_all();
     if (!is_same)
         say(base::Level::info, "the next start will be another node's, or elsewhere: nothing is kept");
     say(base::Level::info, "stopping");
+    if (phase == Phase::starting && snapshot_taken) look_at_start();  // what an earlier run left goes, too
     phase = Phase::saying_goodbye;
     give_up_at = now + kGoodbye;
     if (host.remembers) out->push_back(forget_router_id());  // everybody is told that this is the end

@@ -44,7 +44,10 @@ struct Request {
     RequestId id;
     std::string verb;
     std::string body;
-};  // verbs: docs/control.md
+    std::optional<Config> next = {};  // to stop and keep: of the next start, where it is known
+};                                    // verbs: docs/control.md
+// Whether a request to stop wants that what the kernel has goes on; none: its body makes no sense.
+std::optional<bool> wants_keeping(const std::string& body);
 struct RegistryChanged {
     Registry registry;
     RequestId answer_to = 0;    // 0: nobody waits

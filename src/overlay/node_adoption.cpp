@@ -1,4 +1,4 @@
-// SAs that an earlier process of ours left in the kernel. They carry traffic, so they stay until IKE has made
+// What an earlier process of ours left in the kernel. Its SAs carry traffic, so they stay until IKE has made
 // others: nobody can rekey them, as their IKE SA went with that process, and a stranger's key may be theirs
 // no longer than it takes.
 
@@ -13,6 +13,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration kOverlap = 3s;      // the peer may still send on them behind the change
 constexpr Duration kUnattended = 50s;  // without any IKE
+constexpr Duration kRegistryPatience = 60s;
+constexpr Duration kInheritanceMin = 20s;  // until routes have to be Babel's again
 
 // Behind all that the engine ever uses.
 constexpr ike::ChildId kFirstAdopted = ~ike::ChildId(0) - 1000;
@@ -20,6 +22,41 @@ constexpr ike::ChildId kFirstAdopted = ~ike::ChildId(0) - 1000;
 }  // namespace
 
 bool is_adopted(ike::ChildId id) { return id >= kFirstAdopted; }
+
+void Node::State::look_at_start() {
+    snapshot_taken = false;
+    sightings = Sightings(overlay_space(config), config.babel.redistribute);
+    looked_as = change(snapshot_wish(), {Purpose::Kind::snapshot});
+}
+
+// Whose the tunnels are the registry says: to begin without one would be their end. Until then it is as if
+// nobody were here.
+bool Node::State::wait_for_registry() {
+    if (registry_since || memory.tunnels.empty() || (registry_until && *registry_until <= now)) return false;
+    if (registry_until) return true;
+    registry_until = now + kRegistryPatience;
+    say(base::Level::warning,
+        "there is no registry yet: what an earlier run left stays as it is, for a minute at most");
+    return true;
+}
+
+void Node::State::resume() {
+    if (!memory.router_id) return;
+    const Duration patience =
+        std::max<Duration>(kInheritanceMin, config.babel.hello_interval.value_or(0s) * 2);
+    speaker.resume(memory.distances, patience, now);
+    inherits_until = now + patience;
+}
+
+// Asked to stop before it began.
+void Node::State::remove_left(const netlink::Snapshot& snapshot) {
+    const std::vector<Pairing> known = pairings(config, registry, host.local_addresses);
+    for (const netlink::Wish& wish : clean_up(snapshot, config, known, {})) {
+        if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
+        if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
+    }
+    keeper.found(found(snapshot, config), looked_as, now, true);
+}
 
 void Node::State::take_over(Tunnel& tunnel, const Legacy& legacy) {
     const std::uint32_t if_id = tunnel.pairing.if_id;

@@ -111,9 +111,12 @@ void Node::State::apply(Config next) {
     });
     offer_exits();
     if (applies_now) {
-        warnings.clear();
-        for (const auto& [key, sysctl] : wanted_sysctls)
+        for (const auto& [key, sysctl] : wanted_sysctls) {
+            std::erase_if(warnings, [&](const std::string& text) {
+                return text.starts_with(key.second + " ");
+            });
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
+        }
     }
     look_at_sysctls();
     if (clamp(config) != clamped) want_clamp();

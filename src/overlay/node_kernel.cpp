@@ -166,6 +166,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
     }
     tunnel.policy_refusals = 0;
     outgrow_adopted(tunnel);
+    if (host.remembers && !is_adopted(purpose.child))
+        out->push_back(remember_tunnel(purpose.if_id, whose_sas(tunnel.pairing)));
     const bool is_new = !std::exchange(tunnel.carries, true);
     if (is_new) {
         ++tunnel.came_up;
@@ -310,11 +312,16 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
         compare(snapshot);
         return looked_again();
     }
-    // Asked to stop before it began: nothing of this run is there, and what an earlier one left the next will
-    // see.
-    if (std::exchange(snapshot_taken, true) || phase != Phase::starting) return;
+    if (std::exchange(snapshot_taken, true)) return;
+    if (phase != Phase::starting) return remove_left(snapshot);
+    if (wait_for_registry()) return;
+    resume();
     std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     if (host.kernel_datapath) left = legacies(snapshot, planned);
+    for (const Pairing& pairing : planned) {  // who has the number now may be another one
+        const auto then = memory.tunnels.find(pairing.if_id);
+        if (then == memory.tunnels.end() || !may_go_on(then->second, pairing)) left.erase(pairing.if_id);
+    }
     for (const netlink::Wish& wish : clean_up(snapshot, config, planned, left)) {
         if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
         if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
@@ -405,6 +412,7 @@ void Node::State::begin_clean_up() {
     std::vector<Sysctl> changed = sysctls(config);
     for (const auto& [name, interface] : ordinary) changed.push_back(rp_filter_of(config, name));
     for (const Sysctl& sysctl : changed) {
+        wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;  // as they are where it has not begun
         const bool ours = old_sysctls.contains({sysctl.space, sysctl.key});
         if (ours && sysctl.space == netlink::Space::underlay) {
             change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);

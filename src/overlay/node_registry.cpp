@@ -80,6 +80,7 @@ std::string Node::State::change_registry(Registry next, const char* from) {
     registry_from = from;
     if (phase == Phase::starting) {
         registry = std::move(next);
+        if (registry_until) registry_until = now;
         return difference;
     }
     // Whoever looks for news often finds none mostly. Of the names in it there may be some.
@@ -193,6 +194,7 @@ void Node::State::forget(std::uint32_t if_id) {
         if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
             out->push_back(forget_sysctl(space, sysctl.key));
     }
+    if (host.remembers) out->push_back(forget_tunnel(if_id));
     by_interface.erase(tunnel.pairing.interface);
     policies_due.stop(if_id);
     keys_due.stop(if_id);

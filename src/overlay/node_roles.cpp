@@ -1,6 +1,7 @@
 // What this node is to the others beyond its own prefixes, an exit, and whether they are what the registry
 // says.
 
+#include "overlay/host_side.hpp"
 #include "overlay/node_state.hpp"
 #include "overlay/origins.hpp"
 
@@ -77,6 +78,22 @@ std::vector<std::string> Node::State::present_warnings() const {
     for (const Exit& exit : config.exits) {
         const std::string obstacle = way_out.obstacle(exit.about.prefix.family());
         if (!obstacle.empty()) list.push_back(words_for(exit) + " is not announced: " + obstacle);
+    }
+    for (const Prefix& prefix : lists_out_of_force(config, registry))
+        list.push_back(
+            "the segments for " + prefix.to_string() + " are not in force: not all of them are known nodes'"
+        );
+    for (const auto& [if_id, tunnel] : tunnels) {
+        const ike::Peer& peer = tunnel.pairing.peer;
+        const bool is_left_out = peer.mark.value_or(0) == config.fwmark;
+        if (is_left_out || !has_host_table(config) || !peer.remote_endpoint ||
+            !holders.contain(Prefix::host(peer.remote_endpoint->address)))
+            continue;
+        list.push_back(
+            tunnel.pairing.interface +
+            ": its packets have a mark of their own, and a prefix of the registry "
+            "holds the peer's address: they need a rule before 32000"
+        );
     }
     for (const babel::NeighbourView& view : speaker.neighbours()) {
         if (view.refused == 0) continue;

@@ -100,7 +100,7 @@ struct Node::State {
     void handle(RegistryLooked& event);
     void handle(Resolved& event);
     void handle(Stop& event);
-    void stop_asked(const Request& request);
+    void stop_asked(Request& request);
     void leave_all();
 
     // --- the parts' actions, translated (node_parts.cpp)
@@ -219,7 +219,12 @@ struct Node::State {
     void gained(const netlink::AddressAppeared& appeared);
     void lost(const netlink::AddressVanished& vanished);
 
-    // --- SAs of an earlier process (node_adoption.cpp)
+    // --- what an earlier process left (node_adoption.cpp)
+    void look_at_start();
+    bool awaits_registry() const { return phase == Phase::starting && snapshot_taken && registry_until; }
+    bool wait_for_registry();
+    void resume();
+    void remove_left(const netlink::Snapshot& snapshot);
     void take_over(Tunnel& tunnel, const Legacy& legacy);
     void find_again(const Tunnel& tunnel, const Legacy& legacy);
     void outgrow_adopted(const Tunnel& tunnel);
@@ -349,7 +354,8 @@ struct Node::State {
 
     Phase phase = Phase::starting;
     bool snapshot_taken = false;
-    std::optional<ConfigChanged> next_config;                          // that came before the start was done
+    std::optional<Instant> registry_until;     // what an earlier process left waits for one so long
+    std::optional<ConfigChanged> next_config;  // that came before the start was done
     std::vector<std::variant<RegistryChanged, ConfigChanged>> trials;  // that came before the start was done
     std::map<RequestId, std::vector<std::string>> awaiting_registry;  // and the keys that were changed before
     std::set<RequestId> awaiting_stop;

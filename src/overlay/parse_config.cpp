@@ -10,6 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::uint32_t kDefaultTable = 253, kLocalTable = 255;
 constexpr const char* kCannotCarry = "needs a \"network\", and another mode than \"none\"";
 constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
 
@@ -161,6 +162,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     read_number(daemon.member("route_table"), 1, 0xfffffffe, config.route_table);
     const Value host_table = daemon.member("host_table");
     read_number(host_table, 1, 0xfffffffe, config.host_table);
+    if (config.host_table == kDefaultTable || config.host_table == kLocalTable)
+        host_table.error("is a table of the kernel's own: expected another, or 254");
     if (config.mode == Mode::vrf && config.host_table == config.route_table)
         host_table.error("is the VRF's table: packets would not find the way into it");
     config.fwmark = read_mark(daemon.member("fwmark")).value_or(config.fwmark);

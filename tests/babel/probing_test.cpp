@@ -116,6 +116,20 @@ TEST_CASE("on a link that is no tunnel nobody is waited for, whatever a host ans
     CHECK_FALSE(desk.forwarding.reaches(kD, kB));
 }
 
+TEST_CASE("who is back after all that it had promised ran out is given the time to say it again, and no more"
+) {
+    Busy desk(LinkType::tunnel);
+    desk.say(2, kB, Announce{"fd03::/64", 50, 0xaa, 1, 4s});
+    desk.carry(3s, 100, 0);
+    vacate(desk, 50s);  // the update was good for 14 s
+    desk.befriend(2, kB);
+    desk.pass(16s);
+    CHECK(desk.forwarding.reaches(to("fd03::/64"), kB));
+    desk.pass(8s);
+    CHECK_FALSE(desk.forwarding.reaches(to("fd03::/64"), kB));
+    CHECK(desk.forwarding.reaches(to("fd01::/64"), kB));
+}
+
 TEST_CASE("a host that stops answering for its daemon is given up as any other") {
     Busy desk(LinkType::tunnel);
     desk.carry(3s, 100, 0);

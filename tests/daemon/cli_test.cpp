@@ -1,6 +1,7 @@
 // The commands as a user runs them: the real binary, its output and its exit statuses (docs/control.md).
 
 #include "daemon/exit_status.hpp"
+#include "folder.hpp"
 #include "has.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,6 +15,7 @@
 #include <fstream>
 
 namespace status = aronet::daemon::exit_status;
+using aronet::test::Folder;
 
 namespace {
 
@@ -31,23 +33,6 @@ Ran run(const std::string& arguments) {
     while (const std::size_t size = fread(buffer, 1, sizeof buffer, pipe)) out.append(buffer, size);
     return {WEXITSTATUS(pclose(pipe)), out};
 }
-
-class Folder {
-public:
-    Folder() : path_(std::filesystem::temp_directory_path() / ("aronet-cli-" + std::to_string(getpid()))) {
-        std::filesystem::remove_all(path_);
-        std::filesystem::create_directories(path_);
-    }
-    ~Folder() { std::filesystem::remove_all(path_); }
-    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-    std::string write(const std::string& name, const std::string& text) const {
-        std::ofstream(*this / name) << text;
-        return *this / name;
-    }
-
-private:
-    std::filesystem::path path_;
-};
 
 std::string config_text(const Folder& folder) {
     return R"({ # comments are welcome

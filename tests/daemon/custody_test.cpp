@@ -2,6 +2,8 @@
 
 #include "daemon/custody.hpp"
 
+#include "manager.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <fcntl.h>
@@ -12,9 +14,11 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 using namespace aronet::daemon;
+using aronet::test::Manager;
 
 namespace {
 
@@ -48,12 +52,13 @@ struct Holder {
         }
         unlink(path.c_str());
     }
-    bool ended() {
+    bool ended() { return exited() && !std::filesystem::exists(path); }
+    bool exited() {
         int status = 0;
         for (int i = 0; i < 100; ++i) {
             if (waitpid(pid, &status, WNOHANG) == pid) {
                 pid = -1;
-                return WIFEXITED(status) && WEXITSTATUS(status) == 0 && !std::filesystem::exists(path);
+                return WIFEXITED(status) && WEXITSTATUS(status) == 0;
             }
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
@@ -106,4 +111,39 @@ TEST_CASE("where nothing is wanted and nothing was left nobody is started") {
     Custody custody(path, {}, false);
     CHECK(custody.why().empty());
     CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a holder that nobody can find any more holds nothing, and leaves what took its place") {
+    for (const bool is_replaced : {false, true}) {
+        Holder holder;
+        { Custody(holder.path, {}, true).keep("a", file_of("of a").get()); }
+        std::filesystem::remove(holder.path);
+        if (is_replaced) std::ofstream(holder.path) << "somebody else's";
+        CHECK(holder.exited());
+        CHECK(std::filesystem::exists(holder.path) == is_replaced);
+    }
+}
+
+TEST_CASE("row 15: under a manager it has all that is kept, also what a daemon left with a holder") {
+    Holder holder;
+    {
+        Custody by_hand(holder.path, {}, true);
+        by_hand.keep("a", file_of("of a").get());
+        by_hand.keep("b", file_of("of b").get());
+    }
+    Manager manager;
+    {
+        std::vector<Handed> handed;
+        handed.push_back({"b", file_of("newer")});
+        handed.push_back({"c", file_of("of c")});
+        Custody managed(holder.path, std::move(handed), true);
+        CHECK(managed.why().empty());
+        CHECK(holder.ended());
+        CHECK(text_of(managed.take("a")) == "of a");
+        CHECK(text_of(managed.take("b")) == "newer");
+        managed.keep("d", file_of("of d").get());
+        managed.drop_others();
+    }
+    manager.end();
+    CHECK(manager.kept == std::multimap<std::string, std::string>{{"a", "of a"}, {"d", "of d"}});
 }

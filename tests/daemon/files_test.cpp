@@ -1,5 +1,6 @@
 #include "daemon/files.hpp"
 
+#include "folder.hpp"
 #include "has.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,27 +13,10 @@
 #include <fstream>
 
 using namespace aronet::daemon;
+using aronet::test::Folder;
 namespace fs = std::filesystem;
 
 namespace {
-
-class Folder {
-public:
-    Folder() : path_(fs::temp_directory_path() / ("aronet-files-" + std::to_string(getpid()))) {
-        fs::remove_all(path_);
-        fs::create_directories(path_);
-    }
-    ~Folder() { fs::remove_all(path_); }
-    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-    std::size_t size() const {
-        return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator())
-        );
-    }
-    const fs::path& path() const { return path_; }
-
-private:
-    fs::path path_;
-};
 
 std::string text_of(const std::string& path) {
     std::ifstream in(path);

@@ -3,6 +3,7 @@
 #include "daemon/safekeeping.hpp"
 
 #include "base/vault.hpp"
+#include "daemon/datapath.hpp"
 #include "esp/association.hpp"
 #include "ike/dialogue.hpp"
 #include "memory.hpp"
@@ -11,6 +12,7 @@
 #include <openssl/evp.h>
 
 #include <filesystem>
+#include <thread>
 
 using namespace aronet;
 using namespace std::chrono_literals;
@@ -92,6 +94,31 @@ TEST_CASE("ciphers of the data plane keep their keys in the vault, and leave not
     CHECK(search.look().empty());
 }
 
+TEST_CASE("an SA that was removed leaves no key, though nothing else changes", "[.alone]") {
+    daemon::Safekeeping safekeeping;
+    test::Search search;
+    daemon::Datapath plane;
+    base::Sa sa;
+    sa.spi = 0x1000;
+    sa.if_id = sa.reqid = 1;
+    sa.source = {*base::Address::parse("192.0.2.1"), 4500};
+    sa.destination = {*base::Address::parse("192.0.2.2"), 4500};
+    const base::SaId id = sa.id();
+    sa.key = base::Secret(base::key_size(sa.suite));
+    auto random = base::Random::from_number(9);
+    random.fill(sa.key.mutable_view());
+    search.remember(sa.key.view());
+    REQUIRE(plane.add_sa(sa) == 0);
+    sa.key = {};
+    CHECK_FALSE(search.look().empty());
+    plane.remove_sa(id);
+    for (int i = 0; i < 100 && !search.look().empty(); ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        plane.let_go();
+    }
+    CHECK(search.look().empty());
+}
+
 // Of the compiler's, of OpenSSL's, in this very process.
 TEST_CASE("what the process frees is wiped, OpenSSL's memory comes from the vault", "[.alone]") {
     daemon::Safekeeping safekeeping;
@@ -119,7 +146,8 @@ TEST_CASE("what the process frees is wiped, OpenSSL's memory comes from the vaul
 
 TEST_CASE("what has to be the first thing in a process holds in one of its own") {
     const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
-    for (const char* name : {"ciphers of the data plane*", "what the process frees*"}) {
+    for (const char* name :
+         {"ciphers of the data plane*", "an SA that was removed*", "what the process frees*"}) {
         INFO(name);
         CHECK(std::system((self + " -w NoTests '" + name + "' >&2").c_str()) == 0);
     }

@@ -2,27 +2,24 @@
 
 #include "daemon/state_file.hpp"
 
+#include "folder.hpp"
+
 #include <catch2/catch.hpp>
 
+#include <sched.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
+#include <thread>
 
 using namespace aronet;
 using namespace aronet::daemon;
+using aronet::test::Folder;
 
 namespace {
-
-struct Folder {
-    Folder() : path(std::filesystem::temp_directory_path() / ("state-" + std::to_string(getpid()))) {
-        std::filesystem::create_directories(path);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-    std::string file() const { return path / "aronet.state"; }
-    std::filesystem::path path;
-};
 
 std::string text_of(const std::string& path) {
     std::ifstream file(path);
@@ -31,6 +28,7 @@ std::string text_of(const std::string& path) {
     return text.str();
 }
 
+const std::string kFile = "aronet.state";
 using Contents = std::map<std::string, std::string>;
 
 }  // namespace
@@ -38,7 +36,7 @@ using Contents = std::map<std::string, std::string>;
 TEST_CASE("the next process reads what the last one kept, to the last change") {
     const Folder folder;
     {
-        StateFile state(folder.file());
+        StateFile state(folder / kFile);
         CHECK(state.contents().empty());
         for (int i = 0; i < 3; ++i) {
             state.keep({"hello aronet-1", std::to_string(i)});
@@ -50,34 +48,34 @@ TEST_CASE("the next process reads what the last one kept, to the last change") {
         state.keep({"lost", "not written"});  // killed before
     }
     struct stat status {};
-    REQUIRE(stat(folder.file().c_str(), &status) == 0);
+    REQUIRE(stat((folder / kFile).c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0600);
-    CHECK(StateFile(folder.file()).contents() == Contents{{"hello aronet-1", "2"}});
-    std::ofstream(folder.file(), std::ios::app) << "seqno\t5";  // cut off
-    CHECK(StateFile(folder.file()).contents() == Contents{{"hello aronet-1", "2"}});
-    StateFile last(folder.file());
+    CHECK(StateFile(folder / kFile).contents() == Contents{{"hello aronet-1", "2"}});
+    std::ofstream(folder / kFile, std::ios::app) << "seqno\t5";  // cut off
+    CHECK(StateFile(folder / kFile).contents() == Contents{{"hello aronet-1", "2"}});
+    StateFile last(folder / kFile);
     last.keep({"", ""});
     last.keep({"router-id", "1"});
     last.flush({});
-    CHECK(StateFile(folder.file()).contents() == Contents{{"router-id", "1"}});
+    CHECK(StateFile(folder / kFile).contents() == Contents{{"router-id", "1"}});
     last.remove();
-    CHECK(StateFile(folder.file()).contents().empty());
+    CHECK(StateFile(folder / kFile).contents().empty());
 }
 
 TEST_CASE("of another start of the machine, and where others can write, nothing is believed") {
     const Folder folder;
     {
-        StateFile state(folder.file());
+        StateFile state(folder / kFile);
         state.keep({"seqno", "1"});
         state.flush({});
     }
-    const std::string text = text_of(folder.file());
-    chmod(folder.file().c_str(), 0620);
-    CHECK(StateFile(folder.file()).contents().empty());
+    const std::string text = text_of(folder / kFile);
+    chmod((folder / kFile).c_str(), 0620);
+    CHECK(StateFile(folder / kFile).contents().empty());
     const auto with = [&](const std::string& changed) {
-        std::ofstream(folder.file(), std::ios::trunc) << changed;
-        chmod(folder.file().c_str(), 0600);
-        return StateFile(folder.file()).contents();
+        std::ofstream(folder / kFile, std::ios::trunc) << changed;
+        chmod((folder / kFile).c_str(), 0600);
+        return StateFile(folder / kFile).contents();
     };
     CHECK(with(text).size() == 1);
     std::string other = text;
@@ -85,28 +83,43 @@ TEST_CASE("of another start of the machine, and where others can write, nothing 
     CHECK(with(other).empty());
 }
 
+TEST_CASE("what another network namespace's kernel has is nothing to go on from") {
+    const Folder folder;
+    {
+        StateFile state(folder / kFile);
+        state.keep({"seqno", "1"});
+        state.flush({});
+    }
+    std::optional<Contents> elsewhere;
+    std::thread([&] {
+        if (unshare(CLONE_NEWNET) == 0) elsewhere = StateFile(folder / kFile).contents();
+    }).join();
+    REQUIRE(elsewhere);
+    CHECK(elsewhere->empty());
+}
+
 TEST_CASE("the file does not grow with what was changed a thousand times") {
     const Folder folder;
-    StateFile state(folder.file());
+    StateFile state(folder / kFile);
     for (int i = 0; i < 20'000; ++i) {
         state.keep({"hello aronet-1", std::to_string(i)});
         state.flush({});
     }
-    CHECK(std::filesystem::file_size(folder.file()) < (66u << 10));
-    CHECK(StateFile(folder.file()).contents().at("hello aronet-1") == "19999");
+    CHECK(std::filesystem::file_size(folder / kFile) < (66u << 10));
+    CHECK(StateFile(folder / kFile).contents().at("hello aronet-1") == "19999");
 }
 
 TEST_CASE("row 20: where nothing can be written it is said, and goes on without") {
     const Folder folder;
-    StateFile state(folder.path / "no" / "such");
+    StateFile state(folder / "no/such");
     CHECK_FALSE(state.why().empty());
     state.keep({"seqno", "1"});
     state.flush({});
     CHECK_FALSE(state.why().empty());
     CHECK(state.contents().at("seqno") == "1");
-    std::filesystem::create_directories(folder.path / "no");
+    std::filesystem::create_directories(folder / "no");
     state.keep({"seqno", "2"});
     state.flush(aronet::base::Instant() + std::chrono::minutes(1));
     CHECK(state.why().empty());
-    CHECK(StateFile(folder.path / "no" / "such").contents().at("seqno") == "2");
+    CHECK(StateFile(folder / "no/such").contents().at("seqno") == "2");
 }

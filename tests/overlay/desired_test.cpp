@@ -1,3 +1,4 @@
+#include "overlay/host_side.hpp"
 #include "overlay/keeper.hpp"
 #include "overlay/legacy.hpp"
 
@@ -259,9 +260,16 @@ TEST_CASE("a prefix with segments passes the nodes that are named, once the regi
     const auto before = words(desired(steering, registry(1), {}));
     CHECK_FALSE(says(before, "encap seg6 "));
     CHECK(says(before, "fd62::/64 via"));
+    CHECK(lists_out_of_force(steering, registry(2)).empty());
+    CHECK(lists_out_of_force(steering, registry(1)) == std::vector{part, whole});
     // What is in no prefix of the registry would leave in the clear.
     steering.segments = {{part, {*Address::parse("fd99::5")}}};
     CHECK_FALSE(says(words(desired(steering, registry(2), {})), "encap seg6 "));
+    // A segment that is carried by the list that it is on would never arrive.
+    const Prefix sid = *Prefix::parse("fd62::ffff:0:0:c/128");
+    steering.segments = {{sid, {NodeName{"acme", "n3"}}}};
+    CHECK_FALSE(says(words(desired(steering, registry(2), {})), "encap seg6 "));
+    CHECK(lists_out_of_force(steering, registry(2)) == std::vector{sid});
     // Nor does one list carry what another one's packets are for.
     steering.segments = {
         {*Prefix::parse("fd62::/64"), {NodeName{"acme", "n3"}}},

@@ -49,9 +49,10 @@ inline Registry registry() {
 // A node whose kernel does what it is asked, at once, and can be made to wait with its answers.
 class Desk {
 public:
-    explicit Desk(const std::string& source = "", bool kernel_datapath = true)
-        : random_(base::Random::from_number(1)),
-          node_(config(), Host{kernel_datapath, {}, "test", 1, source}, random_) {}
+    explicit Desk(const std::string& source = "", bool kernel_datapath = true, bool is_managed = false)
+        : Desk(config(), Host{kernel_datapath, {}, "test", 1, source, false, is_managed}) {}
+    Desk(Config config, Host host)
+        : random_(base::Random::from_number(1)), node_(std::move(config), std::move(host), random_) {}
 
     void start() {
         turn([&](Actions& out) { node_.start(now_, out); });
@@ -139,6 +140,15 @@ inline Desk& running(Desk& desk) {
     desk.tell(RegistryChanged{registry()});
     desk.answer_all();
     return desk;
+}
+
+inline void running_from_file(Desk& desk) {
+    desk.start();
+    RegistryLooked looked;
+    looked.registry = registry();
+    looked.edition = {"tag", "", "version"};
+    desk.tell(looked);
+    desk.answer_all();
 }
 
 // What was asked of the kernel but questions.

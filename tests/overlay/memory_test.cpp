@@ -37,7 +37,11 @@ TEST_CASE("what was remembered is recalled") {
     keep(kept, remember(distance("10.0.0.0/8", 5)));
     keep(kept, forget_distance(distance("10.0.0.0/8", 5).destination, 0xabcdef));
     keep(kept, remember_sysctl(netlink::Space::underlay, "net.ipv4.ip_forward", "0"));
+    keep(kept, remember_tunnel(0xffff, "ends key"));
+    keep(kept, remember_tunnel(7, "ends key"));
+    keep(kept, forget_tunnel(7));
     const Memory memory = recall(kept);
+    CHECK(memory.tunnels == std::map<std::uint32_t, std::string>{{0xffff, "ends key"}});
     CHECK(memory.router_id == babel::RouterId(0xfeed));
     CHECK(memory.seqno == 65535);
     CHECK(memory.hellos == std::map<std::string, babel::SeqNo>{{"aronet-1", 12}});

@@ -10,19 +10,6 @@ using namespace aronet::overlay;
 using namespace aronet::overlay::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-void running_from_file(Desk& desk) {
-    desk.start();
-    RegistryLooked looked;
-    looked.registry = registry();
-    looked.edition = {"tag", "", "version"};
-    desk.tell(looked);
-    desk.answer_all();
-}
-
-}  // namespace
-
 TEST_CASE("a node that is stopped before it has begun makes nothing") {
     Desk desk;
     desk.start();
@@ -205,6 +192,54 @@ TEST_CASE("row 15: who is to keep all asks the kernel for nothing; where the ESP
         CHECK(desk.stopped == kernel_datapath);
         CHECK(desk.wishes.empty());
     }
+}
+
+TEST_CASE("row 15: nothing is kept for another node, nor where a service manager lets go of it") {
+    const auto renamed = [] {
+        Config out = config();
+        out.ifname = "other";
+        return out;
+    };
+    Config other = config();
+    other.seccomp = SeccompChoice::off;  // takes a restart, and the same node goes on
+    {
+        Desk desk;
+        running(desk);
+        desk.tell(Request{1, "stop", R"({"keep": true})", renamed()});
+        CHECK(desk.answers.back().status == 409);
+        CHECK_FALSE(desk.stopped);
+        desk.forget();
+        desk.tell(Request{2, "stop", R"({"keep": true})", std::move(other)});
+        CHECK(desk.answers.back().status == 200);
+        CHECK(desk.stopped);
+        CHECK(desk.wishes.empty());
+    }
+    {
+        Desk desk("", true, true);
+        running(desk);
+        desk.tell(Request{1, "stop", R"({"keep": true})"});
+        CHECK(desk.answers.back().status == 409);
+        CHECK_FALSE(desk.stopped);
+        desk.tell(Stop{true, renamed()});  // by the manager's signal
+        desk.answer_all();
+        CHECK(desk.asked("link del"));
+    }
+}
+
+TEST_CASE("packets with a mark of their own that would enter the overlay are warned of") {
+    Config marked = config();
+    marked.endpoints.front().fwmark = 7;
+    const auto warned = [](Desk& desk) {
+        desk.tell(Request{1, "status", ""});
+        return desk.answers.back().body.find("a mark of their own") != std::string::npos;
+    };
+    Desk desk(std::move(marked), Host{true, {}, "test", 1, ""});
+    running(desk);
+    CHECK_FALSE(warned(desk));
+    Registry wide = registry();
+    wide.nodes.front().prefixes.push_back(*Prefix::parse("192.0.2.0/24"));
+    desk.tell(RegistryChanged{wide});
+    CHECK(warned(desk));
 }
 
 // ---- another configuration, another registry

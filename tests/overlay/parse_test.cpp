@@ -176,6 +176,8 @@ TEST_CASE("an error names file, line, column, key, what was expected and what wa
         bad(config_text(R"("network": 7)", kEndpoint)) ==
         "config.json:4:23: daemon.network: expected a string, found 7"
     );
+    CHECK(bad(config_text(kDaemon + R"(, "host_table": 255)", kEndpoint))
+              .ends_with("host_table: is a table of the kernel's own: expected another, or 254"));
     CHECK(bad("{}") == "config.json:1:1: organization: is missing");
     CHECK(bad("{\"private_key\": }").starts_with("config.json:1:17: not JSON: "));
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");

@@ -116,6 +116,55 @@ TEST_CASE("row 15: who is told to leave everything and started again loses no pa
     for (std::uint64_t seed = 1; seed <= 3; ++seed) goes_on(seed, seed % 3, End::asked_to_keep, 3s);
 }
 
+TEST_CASE("row 15: who has no registry at first leaves all as it is until one is loaded, for a minute") {
+    Line line(8);
+    World& world = line.world;
+    const std::set<base::SaId> before = line.sas(1);
+    line.end(1, End::killed);
+    line.flow(1s);
+    world.start(1, false);
+    line.flow(40s);
+    CHECK(line.sas(1) == before);
+    world.load_registry(1, {0, 1, 2});
+    line.flow(60s);
+    INFO(line.first_lost);
+    CHECK(line.lost == 0);
+    line.end(1, End::killed);
+    world.start(1, false);
+    world.run_for(59s);
+    CHECK_FALSE(line.sas(1).empty());
+    world.run_for(2s);
+    CHECK(line.sas(1).empty());
+    CHECK(world.violations().empty());
+}
+
+TEST_CASE("who is told to stop before it has begun leaves nothing of an earlier run") {
+    for (const bool has_registry : {true, false}) {
+        for (const Duration later : std::initializer_list<Duration>{0ms, 10s}) {
+            Line line(9);
+            World& world = line.world;
+            line.end(1, End::killed);
+            world.start(1, has_registry);
+            if (!has_registry) world.run_for(later);
+            world.stop(1);
+            world.run_for(6s);
+            CHECK(world.is_stopped(1));
+            CHECK(world.kernel(1).is_empty());
+            CHECK(world.violations().empty());
+        }
+    }
+}
+
+TEST_CASE("SAs that were made with a key which was taken back since are not taken over") {
+    Line line(10);
+    World& world = line.world;
+    world.kill(1);
+    world.change_key(0);
+    world.start(1);
+    world.run_for(10ms);
+    CHECK(line.sas(1).size() == 2);  // with the third
+}
+
 TEST_CASE("who does not come back is waited for, but not for long") {
     Line line(6);
     line.world.kill(1);

@@ -33,6 +33,21 @@ bool is_far_end(const netlink::Link& link) {
 
 bool is_babels(const netlink::Route& route) { return route.key.metric == overlay::kBabelMetric; }
 
+std::string way(const std::string& to, const std::string& over, const std::string& by) {
+    return "to " + to + " over " + over + " by " + by;
+}
+
+std::string sending(
+    const std::string& interface, const std::string& spi, const std::string& from, const std::string& to
+) {
+    return interface + " sends on " + spi + " from " + from + " to " + to;
+}
+
+std::string address_of(const nlohmann::json& endpoint) {  // of IPv4, as everybody has here
+    const std::string text = endpoint.is_string() ? endpoint.get<std::string>() : "nowhere";
+    return text.substr(0, text.rfind(':'));
+}
+
 // SAs and policies by the tunnels that are up.
 Words keys_of(const nlohmann::json& tunnels, Words& up) {
     Words words;
@@ -42,7 +57,9 @@ Words keys_of(const nlohmann::json& tunnels, Words& up) {
         up.insert(interface);
         words.insert(interface + " in " + tunnel.at("spi_in").get<std::string>());
         words.insert(interface + " out " + tunnel.at("spi_out").get<std::string>());
-        words.insert(interface + " sends on " + tunnel.at("spi_out").get<std::string>());
+        words.insert(sending(
+            interface, tunnel.at("spi_out"), address_of(tunnel.at("local")), address_of(tunnel.at("remote"))
+        ));
     }
     return words;
 }
@@ -58,7 +75,12 @@ Words keys_in(const Kernel& kernel) {
             names[sa.if_id] + (sa.direction == base::Direction::in ? " in " : " out ") + base::to_hex(id.spi)
         );
     for (const auto& [if_id, policies] : kernel.policies())
-        words.insert(names[if_id] + " sends on " + base::to_hex(policies.spi_out));
+        words.insert(sending(
+            names[if_id],
+            base::to_hex(policies.spi_out),
+            policies.local.to_string(),
+            policies.remote.to_string()
+        ));
     return words;
 }
 
@@ -86,12 +108,13 @@ Words World::inexact(Host& host) {
         const bool held = route.kind == netlink::RouteKind::unreachable;  // for a while, where there was one
         if (!is_babels(route)) there.insert(netlink::describe(netlink::AddRoute{route}));
         if (is_babels(route) && !held)
-            there.insert("to " + key.destination.to_string() + " over " + route.link);
+            there.insert(way(key.destination.to_string(), route.link, route.via ? route.via->to_string() : "")
+            );
     }
     const auto routes = nlohmann::json::parse(ask(host.number, "routes"));
     for (const auto& route : routes.at("routes")) {
-        const std::string to = route.at("destination"), over = route.at("interface");
-        if (route.at("selected")) expected.insert("to " + to + " over " + over);
+        if (route.at("selected"))
+            expected.insert(way(route.at("destination"), route.at("interface"), route.at("next_hop")));
     }
     const auto tunnels = nlohmann::json::parse(ask(host.number, "tunnels"));
     expected.merge(keys_of(tunnels, up));

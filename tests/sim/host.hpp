@@ -18,6 +18,7 @@ struct World::Host {
     std::uint32_t table = 0;
     std::uint64_t life = 0;  // counts starts: what was on its way to an earlier life is lost
     bool alive = false, stopped = false, asleep = false;
+    bool listens = false;  // to Babel
     bool is_awake() const { return alive && !asleep; }
     std::vector<netlink::Notice> untold;  // while it is asleep
     bool registry_waits = false;          // likewise

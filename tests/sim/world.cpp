@@ -80,7 +80,7 @@ void World::schedule(Instant at, std::size_t host, std::function<void(Host&)> ha
     events_.emplace(std::pair(at, order_++), Event{host, std::move(happens)});
 }
 
-void World::start(std::size_t number) {
+void World::start(std::size_t number, bool has_registry) {
     Host& host = *hosts_[number];
     host.unsettled_until = now_ + kTwoOrigins;
     disturb();
@@ -99,7 +99,8 @@ void World::start(std::size_t number) {
     host.node->start(now_, host.actions);
     netlink::Notice own = netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address};
     host.node->handle(overlay::Event(own), now_, host.actions);
-    host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
+    host.listens = false;
+    if (has_registry) host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
     settle(host);
 }
 
@@ -185,6 +186,12 @@ void World::roam(std::size_t number) {
     }
 }
 
+void World::change_key(std::size_t number) {
+    Host& host = *hosts_[number];
+    host.key = base::Secret(base::ByteView(random_.bytes(32)));
+    host.public_key = ike::public_key_of(host.key);
+}
+
 void World::load_registry(std::size_t number, const std::set<std::size_t>& members) {
     Host& host = *hosts_[number];
     host.members = members;
@@ -192,6 +199,14 @@ void World::load_registry(std::size_t number, const std::set<std::size_t>& membe
     host.registry_waits = host.asleep;
     if (!host.is_awake()) return;
     host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
+    settle(host);
+}
+
+void World::reconfigure(std::size_t number, std::function<void(overlay::Config&)> configure) {
+    Host& host = *hosts_[number];
+    host.plan.configure = std::move(configure);
+    if (!host.is_awake()) return;
+    host.node->handle(overlay::ConfigChanged{host.config()}, now_, host.actions);
     settle(host);
 }
 
@@ -290,6 +305,8 @@ void World::perform(Host& host, overlay::Action& action) {
         } else {
             host.remembered[kept->key] = kept->value;
         }
+    } else if (std::holds_alternative<overlay::ListenBabel>(action)) {
+        host.listens = true;
     } else if (const auto* stopped = std::get_if<overlay::Stopped>(&action)) {
         host.stopped = true;
         host.alive = false;
@@ -355,7 +372,8 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
                 const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
                 if (!link || arrived.asleep) return;
                 const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen);
-                if (!arrived.alive) return to.is_multicast() ? void() : refuse(arrived, *link, to);
+                if (!arrived.alive || !arrived.listens)
+                    return to.is_multicast() ? void() : refuse(arrived, *link, to);
                 if (news) arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
                 arrived.node->handle(
                     overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions

@@ -51,10 +51,10 @@ public:
     ~World();
 
     Weather weather;
-    void start(std::size_t host);
+    void start(std::size_t host, bool has_registry = true);
     void start_all();
     void stop(std::size_t host, bool keep = false);  // says goodbye, or leaves its kernel as it is
-    void kill(std::size_t host);     // its kernel keeps what it has
+    void kill(std::size_t host);                     // its kernel keeps what it has
     void suspend(std::size_t host);  // time passes without it: no packet, no tick, no forwarding
     void resume(std::size_t host);
     bool is_awake(std::size_t host) const;   // lives, and is not suspended
@@ -63,9 +63,12 @@ public:
     void cut_one_way(std::size_t from, std::size_t to);
     void mend_one_way(std::size_t from, std::size_t to);
     bool is_cut(std::size_t from, std::size_t to) const { return cuts_.contains({from, to}); }
-    void rebind(std::size_t host);  // its NAT forgets and maps anew
-    void roam(std::size_t host);    // another network: another address of its own, another NAT
+    void rebind(std::size_t host);      // its NAT forgets and maps anew
+    void roam(std::size_t host);        // another network: another address of its own, another NAT
+    void change_key(std::size_t host);  // in the registries that are loaded from now on
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
+    // Another configuration, from now on.
+    void reconfigure(std::size_t host, std::function<void(overlay::Config&)> configure);
     void load_registries();                               // each the members it has, where they are now
     void tell(std::size_t host, netlink::Notice notice);  // as if its kernel had
     void suffer(std::size_t host, netlink::Wish wish);    // somebody else does that to its kernel
@@ -79,7 +82,7 @@ public:
     // Runs until every living node reaches every prefix of every other, or the time is over.
     bool converge(Duration limit);
     bool reaches(std::size_t from, std::size_t to) const;  // whether or not they live
-    std::vector<std::string> unreached() const;  // "a cannot reach b", for living nodes
+    std::vector<std::string> unreached() const;            // "a cannot reach b", for living nodes
     // Each kernel has what its node thinks and wants, no more and no less, and each pair that can talk has
     // exactly one pair of SAs: what of this is wrong, at each look for so long. Keys may just be changing.
     std::set<std::string> inexact_for(Duration duration);
