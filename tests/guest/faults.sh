@@ -35,8 +35,8 @@ begin_late() {
 }
 
 check_weather() {
+    weather delay 30ms 20ms reorder 25% duplicate 10%  # first: what is just being sent then is lost
     begin_stream late athens cairo
-    weather delay 30ms 20ms reorder 25% duplicate 10%
     sleep 5
     check 'row 29: of packets late, twice and in another order none is lost' end_stream late
     told late
