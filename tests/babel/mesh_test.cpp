@@ -175,6 +175,8 @@ TEST_CASE("row 57: metrics of 0, seqnos that jump and router-ids of others make 
         CAPTURE(seed);
         RandomGraph graph(seed, 104729);
         auto& [random, mesh, count] = graph;
+        // Of two origins, and a lie makes another one, there may be a loop for a moment (RFC 8966 2.7).
+        mesh.excuse = [](const std::set<RouterId>& routers) { return routers.size() > 1; };
         const std::size_t end = mesh.open_end(random.below(count));
         mesh.run(10s);
         for (int i = 0; i < 100; ++i) {
@@ -182,10 +184,13 @@ TEST_CASE("row 57: metrics of 0, seqnos that jump and router-ids of others make 
             REQUIRE(writer.add(Hello{.seqno = static_cast<SeqNo>(i), .interval = Interval::of(4s)}));
             REQUIRE(writer.add(Ihu{.rxcost = 1, .interval = Interval::of(12s)}));
             for (int lies = 0; lies < 4; ++lies) {
+                const Speaker& victim = mesh.speaker(random.below(count));
                 const Announcement lie{
                     .about = Mesh::own(random.below(count)),
-                    .router_id = mesh.speaker(random.below(count)).router_id(),
-                    .seqno = static_cast<SeqNo>(random.u32()),
+                    .router_id = victim.router_id(),
+                    // Less than half of the circle: beyond it no seqno is newer than all others, whoever says
+                    // so.
+                    .seqno = static_cast<SeqNo>(victim.seqno() + random.below(32000) - 16000),
                     .interval = Interval::of(4s),
                     .metric = static_cast<Metric>(random.below(4) == 0 ? random.below(65536) : 0)};
                 REQUIRE(writer.add(lie, Encoding::v4_via_v6));
