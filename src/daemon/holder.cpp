@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace aronet::daemon {
@@ -29,14 +30,23 @@ public:
     explicit Place(const char* path) : path_(path) { is_known_ = stat(path, &first_) == 0; }
     bool is_ours() const {
         struct stat present {};
-        return is_known_ && stat(path_, &present) == 0 && present.st_dev == first_.st_dev &&
-               present.st_ino == first_.st_ino;
+        return is_known_ && stat(path_, &present) == 0 && is_first(present);
+    }
+    // What we may not look at any more others may still find.
+    bool is_lost() const {
+        struct stat present {};
+        if (!is_known_) return false;
+        return stat(path_, &present) == 0 ? !is_first(present) : errno == ENOENT || errno == ENOTDIR;
     }
     void leave() const {
         if (is_ours()) unlink(path_);
     }
 
 private:
+    bool is_first(const struct stat& file) const {
+        return file.st_dev == first_.st_dev && file.st_ino == first_.st_ino;
+    }
+
     const char* path_;
     struct stat first_ {};
     bool is_known_;
@@ -52,7 +62,7 @@ public:
         while (!is_told_to_end_) {
             pollfd all[] = {{listener_.get(), POLLIN, 0}, {user_.get(), POLLIN, 0}};
             const int ready = poll(all, user_ ? 2 : 1, user_ ? -1 : int(kGlance.count()));
-            if (ready == 0 && (is_over() || !place_.is_ours())) return;
+            if (ready == 0 && (is_over() || place_.is_lost())) return;
             const bool left = user_ && all[1].revents != 0 && !listen_to_user();
             if (all[0].revents != 0) {
                 hear_user_out();
@@ -121,8 +131,9 @@ int hold(int listener) {
     if (!is_socket || address.sun_family != AF_UNIX) return exit_status::usage;
     const Place place(address.sun_path);
     if (!give_up_everything().empty()) return exit_status::failure;
-    Holder(listener, place).work();
-    place.leave();
+    Holder holder(listener, place);
+    holder.work();
+    place.leave();  // before it goes, by which the daemon knows that it is over
     return exit_status::ok;
 }
 

@@ -89,10 +89,8 @@ boost::asio::awaitable<void> Kernel::watch_name(std::function<void()> woken) {
     co_await overlay_named_.async_receive(boost::asio::use_awaitable);
     std::vector<std::string> paths{path_of_namespace(overlay_name_)};
     PathWatch watch(io_, std::move(paths));
-    bool was_there = true;
     while (watch.works()) {
-        const bool is_there = leads_to(overlay_name_, overlay_.descriptor());
-        if (std::exchange(was_there, is_there) && !is_there) {
+        if (!leads_to(overlay_name_, overlay_.descriptor())) {
             notices_.push_back(netlink::NamespaceLost{});
             woken();
         }

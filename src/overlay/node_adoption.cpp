@@ -11,10 +11,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kOverlap = 3s;      // the peer may still send on them behind the change
-constexpr Duration kUnattended = 50s;  // without any IKE
-constexpr Duration kRegistryPatience = 60s;
-constexpr Duration kInheritanceMin = 20s;  // until routes have to be Babel's again
+constexpr Duration kOverlap = 3s;            // the peer may still send on them behind the change
+constexpr Duration kUnattended = 50s;        // without any IKE
+constexpr Duration kRegistryPatience = 50s;  // within that of the neighbours, and of who asks by a command
+constexpr Duration kInheritanceMin = 20s;    // until routes have to be Babel's again
 
 // Behind all that the engine ever uses.
 constexpr ike::ChildId kFirstAdopted = ~ike::ChildId(0) - 1000;
@@ -31,13 +31,27 @@ void Node::State::look_at_start() {
 
 // Whose the tunnels are the registry says: to begin without one would be their end. Until then it is as if
 // nobody were here.
-bool Node::State::wait_for_registry() {
-    if (registry_since || memory.tunnels.empty() || (registry_until && *registry_until <= now)) return false;
+bool Node::State::wait_for_registry(const netlink::Snapshot& snapshot) {
+    const bool carries =
+        host.kernel_datapath && std::ranges::any_of(snapshot.policies, [&](const auto& each) {
+            return memory.tunnels.contains(each.if_id);
+        });
+    if (registry_since || !carries || (registry_until && *registry_until <= now)) return false;
     if (registry_until) return true;
     registry_until = now + kRegistryPatience;
     say(base::Level::warning,
-        "there is no registry yet: what an earlier run left stays as it is, for a minute at most");
+        "there is no registry yet: what an earlier run left stays as it is, for 50 s at most");
     return true;
+}
+
+// Whose keys the SAs are of that a later process may go on with.
+void Node::State::remember_keys(const Tunnel& tunnel) {
+    if (!host.remembers || !tunnel.carries || !tunnel.current || is_adopted(*tunnel.current)) return;
+    std::string whose = whose_sas(tunnel.pairing);
+    std::string& told = told_tunnels[tunnel.pairing.if_id];
+    if (told == whose) return;
+    told = std::move(whose);
+    out->push_back(remember_tunnel(tunnel.pairing.if_id, told));
 }
 
 void Node::State::resume() {

@@ -52,11 +52,13 @@ void Node::State::handle(ConfigChanged& event) {
     if (!takes_registries()) return refuse(event.answer_to, 503, "stopping");
     if (phase == Phase::starting && event.is_trial) {  // what is to change is not known yet
         trials.emplace_back(std::move(event));
+        if (awaits_registry()) source.ask(now);
         return;
     }
     if (phase == Phase::starting) {  // it goes on from where that leads
         if (next_config) refuse(next_config->answer_to, 409, "another configuration came before its turn");
         next_config.emplace(std::move(event));
+        if (awaits_registry()) source.ask(now);
         return;
     }
     const std::vector<std::string> lines = refused_changes(config, event.config);

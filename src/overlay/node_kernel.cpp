@@ -166,9 +166,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
     }
     tunnel.policy_refusals = 0;
     outgrow_adopted(tunnel);
-    if (host.remembers && !is_adopted(purpose.child))
-        out->push_back(remember_tunnel(purpose.if_id, whose_sas(tunnel.pairing)));
     const bool is_new = !std::exchange(tunnel.carries, true);
+    remember_keys(tunnel);
     if (is_new) {
         ++tunnel.came_up;
         tunnel.since = now;
@@ -219,7 +218,7 @@ void Node::State::notice(const netlink::RuleLost& lost) {
 }
 
 void Node::State::notice(const netlink::NamespaceLost&) {
-    if (phase != Phase::running || space_due) return;
+    if ((phase != Phase::starting && phase != Phase::running) || space_due) return;
     say(base::Level::warning,
         "the namespace " + config.netns_name + " was deleted by somebody: its name is put back");
     space_due = now + space_losses.pause(now);
@@ -314,7 +313,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     }
     if (std::exchange(snapshot_taken, true)) return;
     if (phase != Phase::starting) return remove_left(snapshot);
-    if (wait_for_registry()) return;
+    if (wait_for_registry(snapshot)) return;
     resume();
     std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     if (host.kernel_datapath) left = legacies(snapshot, planned);
@@ -345,6 +344,9 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     follow_all();
     speaker.accept_only(holders, now, babel_actions);
     apply(std::exchange(registry, {}), std::move(planned));
+    for (const auto& [if_id, whose] : memory.tunnels) {
+        if (host.remembers && !tunnels.contains(if_id)) out->push_back(forget_tunnel(if_id));
+    }
     left.clear();
     if (auto next = std::exchange(next_config, {})) handle(*next);
     for (auto& trial : std::exchange(trials, {})) std::visit([&](auto& asked) { handle(asked); }, trial);

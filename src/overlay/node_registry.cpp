@@ -147,6 +147,8 @@ void Node::State::apply(Registry next, std::vector<Pairing> planned) {
     for (Pairing& pairing : planned) pair(tunnels[pairing.if_id], std::move(pairing));
     resolve_names();
     drain();
+    for (const auto& [if_id, tunnel] : tunnels)
+        remember_keys(tunnel);  // the engine trusts those that are left
 }
 
 // Only what is another is touched.
@@ -163,6 +165,10 @@ void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
     if (legacy != left.end()) take_over(tunnel, legacy->second);
     const auto peer = [](const Pairing& p) { return std::tie(p.peer, p.hostname, p.remote_port); };
     if (peer(before) != peer(pairing)) engine.connect(peer_of(pairing), now, ike_actions);
+    const auto then = memory.tunnels.find(pairing.if_id);
+    const bool is_believed = then != memory.tunnels.end() && may_go_on(then->second, pairing) &&
+                             before.peer.psk == pairing.peer.psk;
+    if (!is_new && adopted_until.at(pairing.if_id) && !is_believed) drop_adopted(tunnel);
     if (legacy != left.end()) find_again(tunnel, legacy->second);
     if (!is_new && tunnel.carries && before.updown != pairing.updown) change_updown(tunnel, before.updown);
     if (is_new || !tunnel.on_babel || before.link_local == pairing.link_local) return;
@@ -194,8 +200,11 @@ void Node::State::forget(std::uint32_t if_id) {
         if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
             out->push_back(forget_sysctl(space, sysctl.key));
     }
+    told_tunnels.erase(if_id);
     if (host.remembers) out->push_back(forget_tunnel(if_id));
     by_interface.erase(tunnel.pairing.interface);
+    sysctl_losses.erase(tunnel.pairing.interface);
+    touched_links.erase(tunnel.pairing.interface);
     policies_due.stop(if_id);
     keys_due.stop(if_id);
     tunnels.erase(if_id);

@@ -222,7 +222,8 @@ struct Node::State {
     // --- what an earlier process left (node_adoption.cpp)
     void look_at_start();
     bool awaits_registry() const { return phase == Phase::starting && snapshot_taken && registry_until; }
-    bool wait_for_registry();
+    bool wait_for_registry(const netlink::Snapshot& snapshot);
+    void remember_keys(const Tunnel& tunnel);
     void resume();
     void remove_left(const netlink::Snapshot& snapshot);
     void take_over(Tunnel& tunnel, const Legacy& legacy);
@@ -344,9 +345,10 @@ struct Node::State {
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
     std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
-    std::set<std::string> touched_links;  // whose sysctls are looked at the next time, too
-    Losses sysctl_losses;
-    std::optional<Instant> clamp_due;  // TCP could not be clamped
+    std::set<std::string> touched_links;                // whose sysctls are looked at the next time, too
+    std::map<std::uint32_t, std::string> told_tunnels;  // whose SAs, to whoever goes on, by if_id
+    std::map<std::string, Losses> sysctl_losses;        // by link; empty: of all
+    std::optional<Instant> clamp_due;                   // TCP could not be clamped
     unsigned clamp_refusals = 0;
 
     std::map<std::uint32_t, Legacy> left;       // by an earlier process, until the tunnels are made

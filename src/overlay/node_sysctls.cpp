@@ -9,7 +9,11 @@ void Node::State::look_at_sysctls() {
     const Duration interval = std::chrono::seconds(config.exits.empty() ? 10 : 2);
     if (phase != Phase::running) return sysctls_due.reset();
     want_sysctls(sysctls(config));
-    for (const std::string& link : std::exchange(touched_links, {})) want_sysctls(link_sysctls(config, link));
+    for (const std::string& link : std::exchange(touched_links, {})) {
+        const Tunnel* tunnel = find(link);  // one that is away has them when it is back
+        if (tunnel != nullptr ? tunnel->link_up : link == config.ifname)
+            want_sysctls(link_sysctls(config, link));
+    }
     sysctls_due = now + interval;
 }
 
@@ -29,7 +33,7 @@ void Node::State::notice(const netlink::SysctlTouched& touched) {
     if (is_ours) touched_links.insert(touched.link);
     constexpr Duration kSoon = std::chrono::milliseconds(20);
     if (sysctls_due && *sysctls_due <= now + kSoon) return;
-    const Instant soon = now + sysctl_losses.pause(now);
+    const Instant soon = now + sysctl_losses[touched.link].pause(now);
     if (!sysctls_due || soon < *sysctls_due) sysctls_due = soon;
 }
 

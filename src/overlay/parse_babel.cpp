@@ -5,6 +5,7 @@
 #include "overlay/parse.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace aronet::overlay {
 namespace {
@@ -233,9 +234,11 @@ void refuse_taken_metrics(const Value& list, const Config& config) {
     for (std::size_t i = 0; i < rules.size(); ++i) {
         const Installation& how = rules[i].verdict;
         const std::uint32_t table = how.table.value_or(own);
-        const bool is_taken =
-            how.metric && std::ranges::find(kTakenMetrics, *how.metric) != std::end(kTakenMetrics);
-        const bool is_ours = table == own || (config.mode != Mode::none && table == config.host_table);
+        // Without a main interface there are the guards alone; into a namespace no route of the host's goes.
+        const std::span<const std::uint32_t> all(kTakenMetrics);
+        const auto taken = config.mode == Mode::none ? all.last(1) : all;
+        const bool is_taken = how.metric && std::ranges::find(taken, *how.metric) != taken.end();
+        const bool is_ours = table == own || (config.mode == Mode::vrf && table == config.host_table);
         if (is_taken && is_ours)
             list.elements().at(i).member("metric").error(
                 "is that of other routes of ours in table " + std::to_string(table)

@@ -10,6 +10,25 @@ using namespace aronet::overlay;
 using namespace aronet::overlay::test;
 using namespace std::chrono_literals;
 
+TEST_CASE("row 8: a name of the namespace that is lost before the start is done is asked for again") {
+    Desk desk;
+    desk.start();
+    desk.tell(netlink::Notice{netlink::NamespaceLost{}});
+    desk.forget();
+    desk.wait();
+    CHECK(desk.asked("ip netns add"));
+}
+
+TEST_CASE("who has nothing in the kernel to go on with waits for no registry") {
+    Host host{true, {}, "test", 1, ""};
+    host.remembers = true;
+    host.remembered = {{"router-id", "1"}, {"tunnel 7", "a b"}};
+    Desk desk(config(), std::move(host));
+    desk.start();
+    desk.answer_all();
+    CHECK(desk.asked("link add"));
+}
+
 TEST_CASE("a node that is stopped before it has begun makes nothing") {
     Desk desk;
     desk.start();

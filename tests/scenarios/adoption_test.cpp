@@ -131,7 +131,7 @@ TEST_CASE("row 15: who has no registry at first leaves all as it is until one is
     CHECK(line.lost == 0);
     line.end(1, End::killed);
     world.start(1, false);
-    world.run_for(59s);
+    world.run_for(49s);
     CHECK_FALSE(line.sas(1).empty());
     world.run_for(2s);
     CHECK(line.sas(1).empty());
@@ -163,6 +163,22 @@ TEST_CASE("SAs that were made with a key which was taken back since are not take
     world.start(1);
     world.run_for(10ms);
     CHECK(line.sas(1).size() == 2);  // with the third
+}
+
+TEST_CASE("SAs that were taken over go when their key is taken back") {
+    Line line(11);
+    World& world = line.world;
+    world.kill(1);
+    world.start(1);
+    world.run_for(10ms);
+    const std::set<base::SaId> before = line.sas(1);
+    CHECK(before.size() == 4);
+    world.change_key(0);
+    world.load_registry(1, {0, 1, 2});
+    world.run_for(1ms);
+    std::size_t left = 0;
+    for (const base::SaId& id : line.sas(1)) left += before.count(id);
+    CHECK(left == 2);  // with the third
 }
 
 TEST_CASE("who does not come back is waited for, but not for long") {
