@@ -165,6 +165,7 @@ void Custody::end() {
         tell("end");
         receive_message(holder_.get());  // that it is over
         holder_.close();
+        unlink(path_.c_str());  // in somebody else's directory it may not
     }
 }
 

@@ -11,9 +11,12 @@ nodes=(athens cairo dakar)
 underlay4() { case $1 in athens) echo 192.0.2.1 ;; cairo) echo 192.0.2.3 ;; router) echo 192.0.2.4 ;; dakar) echo %any ;; esac; }
 
 says() { grep -q -- "$1" "$work/cairo-env.log"; }
+# Without those that strongSwan deletes: of what an earlier process of ours had the next one has no keys, and cannot answer;
+# it says no INITIAL_CONTACT, as that process's SAs carry on until others do.
+living() { ask_strongswan cairo --list-sas | awk '/^[^ ]/ { skip = /DELETING/ } !skip'; }
 one_each() {
     local peer
-    ask_strongswan cairo --list-sas >"$work/sas"
+    living >"$work/sas"
     cat "$work/sas"
     for peer in athens dakar; do
         [ "$(grep -c "^$peer:.*ESTABLISHED" "$work/sas")" = 1 ] || return 1
@@ -105,7 +108,8 @@ for node in athens dakar; do
 done
 check 'still one of each' wait_for 20 one_each
 for node in athens dakar; do check "$node stops with exit status 0" stop $node; done
-check 'strongSwan was told that the tunnels are gone' wait_for 5 no_sas cairo
+told_of_the_end() { ! living | grep -E 'ESTABLISHED|REKEYED|REKEYING|INSTALLED'; }
+check 'strongSwan was told that the tunnels are gone' wait_for 5 told_of_the_end
 kill_foreign cairo babeld
 kill_foreign cairo env
 [ "$failures" = 0 ] || { show_logs 60; exit 1; }
