@@ -73,13 +73,21 @@ void Custody::move_to_manager() {
     left_.resize(before);
     for (Handed& each : held) {
         if (std::ranges::find(left_, each.name, &Handed::name) != left_.end()) continue;
-        if (std::string why = keep_with_manager(each.name, each.descriptor.get()); !why.empty())
-            why_ = std::move(why);
+        give_to_manager(each.name, each.descriptor.get());
         left_.push_back(std::move(each));
     }
+    end_holder();
+}
+
+void Custody::give_to_manager(const std::string& name, int descriptor) {
+    if (std::string why = keep_with_manager(name, descriptor); !why.empty()) why_ = std::move(why);
+}
+
+void Custody::end_holder() {
     tell("end");
     receive_message(holder_.get());  // that it is over
     holder_.close();
+    unlink(path_.c_str());  // in somebody else's directory it may not
 }
 
 bool Custody::ask_holder() {
@@ -138,7 +146,7 @@ void Custody::keep(const std::string& name, int descriptor) {
     if (std::ranges::find(kept_, name) != kept_.end()) return;
     kept_.push_back(name);
     if (managed_) {
-        if (std::string why = keep_with_manager(name, descriptor); !why.empty()) why_ = std::move(why);
+        give_to_manager(name, descriptor);
     } else {
         tell("keep " + name, descriptor);
     }
@@ -162,10 +170,7 @@ void Custody::end() {
     if (managed_) {
         for (const std::string& name : kept_) drop_from_manager(name);
     } else if (holder_) {
-        tell("end");
-        receive_message(holder_.get());  // that it is over
-        holder_.close();
-        unlink(path_.c_str());  // in somebody else's directory it may not
+        end_holder();
     }
 }
 

@@ -30,6 +30,8 @@ public:
 
 private:
     void move_to_manager();
+    void give_to_manager(const std::string& name, int descriptor);
+    void end_holder();
     bool ask_holder();
     bool start_holder();
     void tell(const std::string& what, int descriptor = -1);

@@ -10,7 +10,6 @@
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
-#include <sodium.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -74,8 +73,7 @@ private:
             if (poll(&ready, 1, 10) <= 0) continue;
             const ssize_t size = recv(ready.fd, buffer_.data(), buffer_.size(), 0);
             if (size > 0) session_.handle(channel, {buffer_.data(), std::size_t(size)}, now(), output_);
-            if (channel == Channel::xfrm)
-                sodium_memzero(buffer_.data(), buffer_.size());  // SAs show their keys
+            if (channel == Channel::xfrm) base::wipe(buffer_);  // SAs show their keys
         }
     }
 

@@ -263,7 +263,6 @@ void Session::ask(Asked what, ExchangeType exchange, const std::vector<Payload>&
     say_request(turn);
 }
 
-// One request at a time: the most pressing wish that is left.
 // What the initiator asks first shows the peer that it has the SAs (agreed()): not before that is so.
 bool Session::keeps_quiet() const {
     if (!initiator_ || agreed_) return false;
@@ -272,6 +271,7 @@ bool Session::keeps_quiet() const {
     });
 }
 
+// One request at a time: the most pressing wish that is left.
 void Session::next_wish(Turn& turn) {
     if (requester_.in_flight()) return;
     if (requester_.exhausted()) return forget("the message IDs are used up", turn);

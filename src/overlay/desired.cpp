@@ -18,10 +18,7 @@ using netlink::Space;
 using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
-constexpr std::uint32_t kWayOutMetric = 1024;     // behind Babel's, and the networks of addresses
-constexpr std::uint32_t kCarriedMetric = 16;      // before what Babel finds
-constexpr std::uint32_t kGuardMetric = 4278198272;               // behind everything else
-constexpr std::uint64_t kMain = 1, kPeer = 2;                    // in the reserved range
+constexpr std::uint64_t kMain = 1, kPeer = 2;     // in the reserved range
 constexpr std::uint64_t kEnd = 0xa, kEndV4 = 0xb, kEndV6 = 0xc;  // SIDs, also in there
 const Address kV4OfNamespace = *Address::parse("192.168.168.168");
 
@@ -159,9 +156,6 @@ void add_guard(Space space, std::uint32_t table, const Prefix& prefix, Objects& 
     guard.key.metric = kGuardMetric;
     out.routes.push_back(guard);
 }
-
-// What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
-std::uint32_t headroom(std::size_t segments) { return static_cast<std::uint32_t>(40 + 8 + 16 * segments); }
 
 Address sid_of(const Prefix& network, std::uint64_t host) {
     return reserved_range(network).address().plus(host);

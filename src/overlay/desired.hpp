@@ -24,7 +24,14 @@ std::uint32_t overlay_table(const Config& config);
 inline constexpr const char* kLoopback = "lo";  // carries our addresses where there is no main interface
 // Priority of the rules for the host's table: before "main".
 inline constexpr std::uint32_t kHostRule = 32000;
-inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
+inline constexpr std::uint32_t kBabelMetric = 32;          // what the original's routing daemon uses
+inline constexpr std::uint32_t kCarriedMetric = 16;        // before what Babel finds
+inline constexpr std::uint32_t kWayOutMetric = 1024;       // behind Babel's, and the networks of addresses
+inline constexpr std::uint32_t kGuardMetric = 4278198272;  // behind everything else
+// What the kernel leaves free for a packet that carries another: a header of IPv6, and one with all segments.
+constexpr std::uint32_t headroom(std::size_t segments) {
+    return static_cast<std::uint32_t>(40 + 8 + 16 * segments);
+}
 
 inline constexpr const char* kStrictVrf = "net.vrf.strict_mode";
 // `strict`: a table has one VRF at most (net.vrf.strict_mode), without which there is no End.DT46.

@@ -136,11 +136,13 @@ void Node::tick(Instant now, Actions& out) {
     s.tell_routes_again(now);
     s.look_at_source();
     while (const auto name = s.names.expired(now)) {
-        const bool is_wanted = s.is_wanted(*name);
-        if (!is_wanted) s.resolved.erase(*name);
-        if (!is_wanted) continue;
-        s.resolved[*name].answered.reset();
-        s.resolved[*name].is_awaited = true;
+        if (!s.is_wanted(*name)) {
+            s.resolved.erase(*name);
+            continue;
+        }
+        Resolution& known = s.resolved[*name];
+        known.answered.reset();
+        known.is_awaited = true;
         out.push_back(Resolve{name->first, name->second});
     }
     s.drain();

@@ -62,13 +62,17 @@ void Node::State::resume() {
     inherits_until = now + patience;
 }
 
-// Asked to stop before it began.
-void Node::State::remove_left(const netlink::Snapshot& snapshot) {
-    const std::vector<Pairing> known = pairings(config, registry, host.local_addresses);
-    for (const netlink::Wish& wish : clean_up(snapshot, config, known, {})) {
+void Node::State::remove_all(const std::vector<netlink::Wish>& left_over) {
+    for (const netlink::Wish& wish : left_over) {
         if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
         if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
     }
+}
+
+// Asked to stop before it began.
+void Node::State::remove_left(const netlink::Snapshot& snapshot) {
+    const std::vector<Pairing> known = pairings(config, registry, host.local_addresses);
+    remove_all(clean_up(snapshot, config, known, {}));
     keeper.found(found(snapshot, config), looked_as, now, true);
 }
 

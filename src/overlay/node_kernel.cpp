@@ -321,10 +321,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
         const auto then = memory.tunnels.find(pairing.if_id);
         if (then == memory.tunnels.end() || !may_go_on(then->second, pairing)) left.erase(pairing.if_id);
     }
-    for (const netlink::Wish& wish : clean_up(snapshot, config, planned, left)) {
-        if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) remove(*sa);
-        if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish)) remove(*policies);
-    }
+    remove_all(clean_up(snapshot, config, planned, left));
     // Of an earlier run's: such a SID is only where VRFs are strict.
     strict_vrf = std::ranges::any_of(snapshot.routes, [](const netlink::Route& route) {
         return std::holds_alternative<netlink::Seg6LocalEndDt46>(route.encap);

@@ -144,18 +144,22 @@ void Node::State::apply(Registry next, std::vector<Pairing> planned) {
         speaker.accept_only(holders, now, babel_actions);
     }
     if (!claims_due) look_at_claims();
-    for (Pairing& pairing : planned) pair(tunnels[pairing.if_id], std::move(pairing));
+    std::vector<std::uint32_t> changed;
+    for (Pairing& pairing : planned) {
+        const std::uint32_t if_id = pairing.if_id;
+        if (pair(tunnels[if_id], std::move(pairing))) changed.push_back(if_id);
+    }
     resolve_names();
     drain();
-    for (const auto& [if_id, tunnel] : tunnels)
-        remember_keys(tunnel);  // the engine trusts those that are left
+    for (const std::uint32_t if_id : changed)
+        remember_keys(tunnels.at(if_id));  // the engine trusts those that are left
 }
 
-// Only what is another is touched.
-void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
+// Only what is another is touched. False: nothing is.
+bool Node::State::pair(Tunnel& tunnel, Pairing wanted) {
     const Pairing before = std::exchange(tunnel.pairing, std::move(wanted));
     const Pairing& pairing = tunnel.pairing;
-    if (before == pairing) return;
+    if (before == pairing) return false;
     const bool is_new = before.interface.empty();
     const auto legacy = is_new ? left.find(pairing.if_id) : left.end();
     if (is_new) {
@@ -171,9 +175,10 @@ void Node::State::pair(Tunnel& tunnel, Pairing wanted) {
     if (!is_new && adopted_until.at(pairing.if_id) && !is_believed) drop_adopted(tunnel);
     if (legacy != left.end()) find_again(tunnel, legacy->second);
     if (!is_new && tunnel.carries && before.updown != pairing.updown) change_updown(tunnel, before.updown);
-    if (is_new || !tunnel.on_babel || before.link_local == pairing.link_local) return;
+    if (is_new || !tunnel.on_babel || before.link_local == pairing.link_local) return true;
     leave_link(pairing.if_id, pairing.interface);
     speaker.add_interface(pairing.if_id, babel_config(tunnel), now, babel_actions);
+    return true;
 }
 
 // What the one has set up only that one can undo.

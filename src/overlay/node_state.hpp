@@ -225,6 +225,7 @@ struct Node::State {
     bool wait_for_registry(const netlink::Snapshot& snapshot);
     void remember_keys(const Tunnel& tunnel);
     void resume();
+    void remove_all(const std::vector<netlink::Wish>& left_over);
     void remove_left(const netlink::Snapshot& snapshot);
     void take_over(Tunnel& tunnel, const Legacy& legacy);
     void find_again(const Tunnel& tunnel, const Legacy& legacy);
@@ -237,7 +238,7 @@ struct Node::State {
     void look_at_source();
     std::string change_registry(Registry next, const char* from);
     void apply(Registry next, std::vector<Pairing> planned);
-    void pair(Tunnel& tunnel, Pairing wanted);
+    bool pair(Tunnel& tunnel, Pairing wanted);
     void change_updown(const Tunnel& tunnel, const std::string& before);
     void forget(std::uint32_t if_id);
     ike::Peer peer_of(const Pairing& pairing) const;

@@ -2,6 +2,7 @@
 // routes are installed.
 
 #include "netlink/kernel.hpp"
+#include "overlay/desired.hpp"
 #include "overlay/parse.hpp"
 
 #include <algorithm>
@@ -226,7 +227,7 @@ void read_rules(const Value& list, const Keys& keys, Read read, babel::Rules<Ver
 }
 
 // Of the routes of ours that Babel has no say about (desired.cpp), in the tables that they are in.
-constexpr std::uint32_t kTakenMetrics[] = {16, 1024, 4278198272};
+constexpr std::uint32_t kTakenMetrics[] = {kCarriedMetric, kWayOutMetric, kGuardMetric};
 
 void refuse_taken_metrics(const Value& list, const Config& config) {
     const auto& rules = config.babel.install;

@@ -1,5 +1,6 @@
 // What a node is to the others: whom it has tunnels with, at what cost, and whether it is an exit.
 
+#include "overlay/desired.hpp"
 #include "overlay/parse.hpp"
 
 #include <algorithm>
@@ -62,9 +63,9 @@ void read_segment(const Value& value, SegmentList& list) {
 
 // What is carried is IPv6 as well, and wants room for it: headers of IPv6 and of routing, with all segments.
 bool has_room(const SegmentList& list, std::uint32_t mtu) {
-    constexpr std::size_t kIpv6Min = 1280;
+    constexpr std::uint32_t kIpv6Min = 1280;
     const std::size_t segments = list.via.size() + 1;
-    return list.prefix.family() == Family::v4 || mtu >= kIpv6Min + 40 + 8 + 16 * segments;
+    return list.prefix.family() == Family::v4 || mtu >= kIpv6Min + headroom(segments);
 }
 
 void read_segment_list(const Value& value, std::uint32_t mtu, std::vector<SegmentList>& lists) {
