@@ -3,6 +3,8 @@
 # the IPv6 alone, dakar nothing. Beyond athens is the internet, which knows no way to any of them but the one IPv6 comes
 # back by. Nobody else has a default route. To be sourced after peers.sh and four_nodes.sh.
 
+. "$root/tests/healing.sh"
+
 nodes=(athens berlin cairo)
 internet4=203.0.113.9
 internet6=2001:db8:9::9
@@ -95,7 +97,7 @@ check_guards() {
 }
 
 check_exit() {  # MODE DATAPATH
-    local node src4 src6
+    local node src4 src6 inside table
     daemon_keys[athens]='"sysctl": "check",'
     write_keys
     prefixes_of[cairo]=', "192.0.2.0/28"'
@@ -157,6 +159,10 @@ check_exit() {  # MODE DATAPATH
     in_host athens ip -6 addr add 2001:db8:1::1/64 dev wan nodad 2>/dev/null
     open_wan
     check 'and given again when it is back' wait_for 10 reaches berlin-host $internet4
+    inside_of athens
+    watch_kernel athens
+    healed 1 'row 1: the way out of an exit that is deleted' athens "${inside[@]}" route del default table $table proto 140 metric 1024
+    check 'and the internet is reached as before' wait_for 5 reaches berlin-host $internet4
     close_wan
     check_guards
     for node in berlin cairo; do out_of_overlay $node; done

@@ -77,6 +77,7 @@ check_families() {  # MOST
     echo "# $(packets_lost "$work/ping") of 240 packets, one each 50 ms, were lost"
     check "row 40: that costs at most $1 packets" lost_at_most "$1" "$work/ping"
     find_again athens && find_again berlin
+    check 'row 40: the kernels have what the nodes tell of' agree athens berlin
 }
 
 # What athens hears of cairo is as before; what it sends is lost.

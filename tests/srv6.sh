@@ -2,6 +2,8 @@
 # IPv4 inside IPv6 between athens and berlin; from athens to cairo by way of berlin, though there is a tunnel; cairo sends
 # IPv4 by IPv6 next hops. To be sourced after peers.sh and four_nodes.sh.
 
+. "$root/tests/healing.sh"
+
 nodes=(athens berlin cairo)
 
 # How many packets came to NODE through its tunnels.
@@ -39,6 +41,18 @@ every_hop_answers() {
     for hops in 1 2 3 4; do
         in_host "$1" ping -c1 -W2 -t "$hops" "$2" | grep -i -E "from [1-9]" || { echo "hop $hops is silent"; return 1; }
     done
+}
+
+# What carries, what comes out of it, and what stands behind it.
+check_removals() {
+    local inside table
+    inside_of berlin
+    watch_kernel berlin
+    healed 1 'row 1: a SID that is deleted' berlin "${inside[@]}" -6 route del fd10:2::ffff:0:0:b table $table proto 140
+    inside_of athens
+    watch_kernel athens
+    healed 1 'row 1: a way by segments that is deleted' athens "${inside[@]}" route del 10.10.3.0/24 table $table proto 140 metric 16
+    healed 1 'row 1: a guard that is deleted' athens ip route del 10.10.3.0/24 table 12025 proto 140 metric 4278198272
 }
 
 check_srv6() {  # MODE DATAPATH ACTION
@@ -82,6 +96,7 @@ check_srv6() {  # MODE DATAPATH ACTION
     check 'a host that sends more than fits is told, and fragments pass' too_large athens-host "${host_v4_of[berlin]}"
     check 'on the way with two segments, too' too_large athens-host "${host_v4_of[cairo]}"
     check 'every hop of IPv4 answers when its time is up' every_hop_answers cairo-host "${host_v4_of[athens]}"
+    check_removals
     check_clean_stop
     [ "$failures" = 0 ] || { show_logs 20; exit 1; }
 }

@@ -1,7 +1,6 @@
 #include "daemon/netlink_socket.hpp"
 
 #include "base/secret.hpp"
-#include "netlink/kernel.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
@@ -31,16 +30,23 @@ void attach(int fd, std::span<sock_filter> program) {
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
+std::uint32_t port_of(int fd) {
+    sockaddr_nl name{};
+    socklen_t size = sizeof name;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
+    return name.nl_pid;
+}
+
 // Nobody needs to hear what they have said: with ten thousand routes that is ten thousand datagrams, and room
-// for them. Dumps come through, whole.
+// for them. Dumps come through, whole, and what others do to our routes.
 void be_deaf_to_own_routes(int fd) {
     std::array<sock_filter, 8> program{{
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_type)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 4),
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_flags)),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htons(NLM_F_MULTI), 2, 0),
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, sizeof(nlmsghdr) + offsetof(rtmsg, rtm_protocol)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, netlink::kProtocol, 1, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(nlmsghdr, nlmsg_pid)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port_of(fd)), 1, 0),
         BPF_STMT(BPF_RET | BPF_K, kAll),
         BPF_STMT(BPF_RET | BPF_K, 0),
     }};
@@ -55,12 +61,12 @@ base::Result<Descriptor> open_netlink(Netns& space, int protocol, std::span<cons
     set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kKernelBuffer);
     set(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, 1);
     set(fd.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
-    if (protocol == NETLINK_ROUTE) be_deaf_to_own_routes(fd.get());
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;
     if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
         return base::Error{std::string("netlink: bind: ") + std::strerror(errno)};
     }
+    if (protocol == NETLINK_ROUTE) be_deaf_to_own_routes(fd.get());
     for (const int group : groups) set(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     return fd;
 }
@@ -87,12 +93,7 @@ std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
     }
 }
 
-std::uint32_t NetlinkSocket::port() {
-    sockaddr_nl name{};
-    socklen_t size = sizeof name;
-    getsockname(socket_.native_handle(), reinterpret_cast<sockaddr*>(&name), &size);
-    return name.nl_pid;
-}
+std::uint32_t NetlinkSocket::port() { return port_of(socket_.native_handle()); }
 
 void NetlinkSocket::ignore_changes_of(std::uint32_t port) {
     std::array<sock_filter, 4> program{{

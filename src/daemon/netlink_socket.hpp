@@ -1,7 +1,7 @@
 #pragma once
 
 // A netlink socket: datagrams in and out, nothing understood. What the kernel tells everybody of routes that
-// we made does not come in.
+// were made by this socket does not come in.
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"

@@ -184,7 +184,7 @@ struct SysctlTouched {
 struct NamespaceLost {};  // the overlay's has lost its name: all that is in it goes on
 struct SaLost {
     std::optional<base::SaId> id;
-};  // somebody else removed it; none: all of them
+};  // somebody else removed or altered it; none: removed all of them
 struct PoliciesLost {
     std::optional<std::uint32_t> if_id;
 };  // somebody else removed or altered one of them; none: all were removed

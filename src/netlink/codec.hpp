@@ -98,7 +98,7 @@ std::optional<Counters::Sa> read_counters(const nlmsghdr* message);
 std::optional<std::uint32_t> read_policy_if_id(const nlmsghdr* message);
 std::optional<Policies> read_policy(const nlmsghdr* message);  // the SPI only of one that is outbound
 void join(const Policies& one, std::vector<Policies>& all);    // one entry for each if_id
-std::optional<SaLost> read_lost_sa(const nlmsghdr* message);   // DELSA, FLUSHSA
+std::optional<SaLost> read_lost_sa(const nlmsghdr* message);   // DELSA, FLUSHSA, UPDSA
 std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message
 );  // DELPOLICY, FLUSHPOLICY, a changed one
 std::optional<SaExpiring> read_expire(const nlmsghdr* message);

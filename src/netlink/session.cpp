@@ -429,9 +429,9 @@ void Session::State::learn_route(Channel channel, const nlmsghdr* message, bool 
     const auto header = fixed_header<rtmsg>(message);
     const bool ours = header && header->rtm_protocol == kProtocol;
     const bool gone = message->nlmsg_type == RTM_DELROUTE;
-    // Of a route that another one replaces nothing else is told.
+    // Of a route that another one replaces nothing else is told; one under our number may be ours, altered.
     const bool in_place = !gone && !in_dump && (message->nlmsg_flags & NLM_F_REPLACE) != 0;
-    if (ours ? !gone || is_own(channel, message) : watched_tables.empty() && !in_place) return;
+    if (ours ? in_dump || is_own(channel, message) : watched_tables.empty() && !in_place) return;
     auto found = read_route(message);
     if (!found) return;
     RouteKey& key = found->route.key;

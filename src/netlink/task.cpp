@@ -42,6 +42,14 @@ Errno taken(const LinkState& by) {
     return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
+// The kernel has one tunnel interface of a number; of VRFs with one table neither would be by itself.
+Errno taken(const LinkState& by, const Link& link) {
+    const auto* tunnel = std::get_if<Tunnel>(&link.kind);
+    const std::string number = tunnel != nullptr ? "if_id 0x" + base::to_hex(tunnel->if_id)
+                                                 : "table " + std::to_string(std::get<Vrf>(link.kind).table);
+    return {EEXIST, number + " is that of " + by.link.name + ", which is not ours"};
+}
+
 // The SAs of a tunnel live where the interface was created, and whoever reads a TUN device is in the
 // underlay: made there, then moved.
 bool moves(const Link& link) {
@@ -82,6 +90,7 @@ Requests make_link(const Link& link, const Surroundings& around) {
         requests.push_back(on(Space::underlay, delete_link(link.name), {ENODEV}));
     }
     const Space made_in = moves(link) ? Space::underlay : link.space;
+    if (const auto* rival = around.links.find_rival(made_in, link)) return taken(*rival, link);
     requests.push_back(on(made_in, create_link(link, peer_elsewhere ? around.overlay_fd : -1)));
     if (moves(link)) requests.push_back(on(Space::underlay, move_link(link.name, around.overlay_fd)));
     return requests;
@@ -361,6 +370,15 @@ std::vector<Notice> KnownLinks::learn(Space space, const LinkState& state, bool 
 const LinkState* KnownLinks::find_marked(Space space, const std::string& mark) const {
     for (auto it = links_.lower_bound({space, 0}); it != links_.end() && it->first.first == space; ++it) {
         if (it->second.mark == mark) return &it->second;
+    }
+    return nullptr;
+}
+
+const LinkState* KnownLinks::find_rival(Space space, const Link& link) const {
+    if (!std::holds_alternative<Tunnel>(link.kind) && !std::holds_alternative<Vrf>(link.kind)) return nullptr;
+    for (auto it = links_.lower_bound({space, 0}); it != links_.end() && it->first.first == space; ++it) {
+        const LinkState& other = it->second;
+        if (other.kind_known && other.link.kind == link.kind && !other.is_ours()) return &other;
     }
     return nullptr;
 }

@@ -23,6 +23,8 @@ public:
     const LinkState* find(Space space, std::uint32_t index) const;
     // Under whatever name.
     const LinkState* find_marked(Space space, const std::string& mark) const;
+    // Somebody else's with the very number, of a tunnel or of a VRF's table.
+    const LinkState* find_rival(Space space, const Link& link) const;
     void clear();
 
 private:

@@ -414,10 +414,15 @@ std::optional<SaLost> read_lost_sa(const nlmsghdr* message) {
         const bool of_esp = flush && (flush->proto == kEsp || flush->proto == 0);
         return of_esp ? std::optional(SaLost{}) : std::nullopt;
     }
-    const auto id = fixed_header<xfrm_usersa_id>(message);
-    if (message->nlmsg_type != XFRM_MSG_DELSA || !id || id->proto != kEsp) return std::nullopt;
-    if (id->family != AF_INET && id->family != AF_INET6) return std::nullopt;
-    return SaLost{base::SaId{address_of(id->daddr, id->family), ntohl(id->spi)}};
+    xfrm_usersa_id id{};
+    if (message->nlmsg_type == XFRM_MSG_DELSA) {
+        id = fixed_header<xfrm_usersa_id>(message).value_or(id);
+    } else if (const auto info = fixed_header<xfrm_usersa_info>(message);
+               info && message->nlmsg_type == XFRM_MSG_UPDSA) {
+        id = {info->id.daddr, info->id.spi, info->family, info->id.proto};
+    }
+    if (id.proto != kEsp || (id.family != AF_INET && id.family != AF_INET6)) return std::nullopt;
+    return SaLost{base::SaId{address_of(id.daddr, id.family), ntohl(id.spi)}};
 }
 
 std::optional<PoliciesLost> read_lost_policy(const nlmsghdr* message) {

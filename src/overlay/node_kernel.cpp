@@ -225,13 +225,13 @@ void Node::State::notice(const netlink::NamespaceLost&) {
 }
 
 // Its numbers went with it: the same keys may never be used again (RFC 4106 section 3.1), so there have to be
-// others.
+// others. What one was that somebody altered, nobody knows.
 void Node::State::lost_sa(Tunnel& tunnel, Child& child) {
     child.lost = true;
     if (keys_due.at(tunnel.pairing.if_id)) return;
-    if (meddling.count("SAs removed", now))
+    if (meddling.count("SAs removed or altered", now))
         say(base::Level::warning,
-            tunnel.pairing.interface + ": an SA was removed by somebody: others are made");
+            tunnel.pairing.interface + ": an SA was removed or altered by somebody: others are made");
     keys_due.set(tunnel.pairing.if_id, now + tunnel.sa_losses.pause(now));
 }
 

@@ -4,4 +4,5 @@
 . "$root/tests/four_nodes.sh"
 . "$root/tests/exit.sh"
 load_modules
+slack=1000  # of the emulated machine
 check_exit vrf kernel

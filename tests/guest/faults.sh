@@ -119,9 +119,11 @@ check_reload() {
     sleep 1
     ask athens load -r "$work/smaller.json" --dry-run >"$work/changes"
     check 'row 64: a trial says what would go, in the words of ip' grep -q 'ip .*route del 10.10.3.0/24\|ip link del' "$work/changes"
+    registry_of[athens]=$work/smaller.json
     ask athens load -r "$work/smaller.json" >/dev/null
     check 'row 64: who has left the registry has no tunnel' eval '[ -z "$(tunnel_to athens maple/cairo)" ]'
     settled 'row 64' athens
+    registry_of[athens]=$work/registry.json
     ask athens load -r "$work/registry.json" >/dev/null
     check 'row 64: who is in it again has one' wait_for 20 tunnel_is athens maple/cairo '.state == "routed"'
     check 'row 64: not one packet to others is lost' end_stream others

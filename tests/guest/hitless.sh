@@ -41,6 +41,7 @@ goes_on() {
     check "$4: not one packet to $2 is lost" end_stream "$1"
     told "$1"
     check "$4: the others have not noticed" unnoticed
+    check "$4: the kernel of berlin has what it tells of" agree berlin
 }
 
 load_modules

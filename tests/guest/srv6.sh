@@ -4,4 +4,5 @@
 . "$root/tests/four_nodes.sh"
 . "$root/tests/srv6.sh"
 load_modules
+slack=1000  # of the emulated machine
 check_srv6 vrf kernel End.DT46

@@ -54,4 +54,5 @@ check 'its log stays short' less_than $(($(wc -l <"$work/athens.log") - lines)) 
 sleep 12  # longer than dead peer detection takes to begin
 check 'A11: the tunnels are the same afterwards' tunnel cairo olive/athens 1
 check 'those of the peer that came in the flood too' tunnel berlin olive/athens 2
+check 'row 45: the kernels have what the nodes tell of' agree athens berlin cairo
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }

@@ -225,5 +225,7 @@ check_endpoints
 check_own_entry
 check_storm
 check_large
+registry_of[athens]=$work/three.json
+check 'row 64, 66, 67, 70: the kernel has what the node tells of' agree athens
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }

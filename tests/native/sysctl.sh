@@ -39,6 +39,7 @@ in_host athens sysctl -qw net.ipv4.ip_forward=0
 check 'row 9: forwarding that somebody switches off is on again at once, for the kernel tells' wait_for 2 are athens '1 1'
 in_host athens ip netns exec aronet sysctl -qw net.ipv6.conf.all.seg6_enabled=0
 check 'row 9: what the kernel does not tell of is on again within ten seconds' wait_for 12 inside_is net.ipv6.conf.all.seg6_enabled 1
+check 'row 9: the kernel has what the node tells of' agree athens
 check 'athens stops' stop athens
 check 'what it had set is as before' are athens '0 0'
 start athens

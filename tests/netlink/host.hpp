@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <functional>
@@ -69,6 +70,13 @@ public:
         }
         FAIL("no such notice within three seconds");
         return T{};
+    }
+
+    template <class T>
+    bool has_heard() const {
+        return std::ranges::any_of(notices_, [](const Notice& each) {
+            return std::holds_alternative<T>(each);
+        });
     }
 
     Snapshot snapshot(const std::string& link_prefix) {

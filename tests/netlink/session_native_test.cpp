@@ -238,12 +238,15 @@ TEST_CASE("a route of ours that somebody replaces is reported as lost", "[native
         Route route = route_to(destination, "ov");
         route.key.metric = 77;
         REQUIRE(host.perform(AddRoute{route}).error == 0);
-        host.run(
-            Space::underlay, std::string("ip route replace ") + destination + " dev ov metric 77 mtu 1300"
-        );
-        CHECK(host.wait_for<RouteLost>().key.destination == prefix(destination));
-        REQUIRE(host.perform(AddRoute{route}).error == 0);
+        for (const char* number : {"boot", "140"}) {  // under ours, too
+            const std::string how = std::string(destination) + " dev ov metric 77 mtu 1300 proto " + number;
+            host.run(Space::underlay, "ip route replace " + how);
+            CHECK(host.wait_for<RouteLost>().key.destination == prefix(destination));
+            REQUIRE(host.perform(AddRoute{route}).error == 0);
+        }
     }
+    CHECK(host.snapshot("ov").routes.size() == 2);
+    CHECK(!host.has_heard<RouteLost>());  // of what we do ourselves nothing is told
 }
 
 TEST_CASE("a TUN device is fetched from where it was made, once", "[native]") {

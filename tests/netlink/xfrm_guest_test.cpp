@@ -62,6 +62,26 @@ TEST_CASE("a VRF with an enslaved tunnel interface is made, adopted and remade w
     CHECK(has(host.run(Space::underlay, "ip -d link show ov-2a"), "if_id 0x2b"));
 }
 
+TEST_CASE("row 13: an if_id or a table that somebody else's link has is told with its name", "[.guest]") {
+    Host host;
+    host.run(
+        Space::underlay, "ip link add theirs type xfrm dev lo if_id 0x2a; ip link add blue type vrf table 128"
+    );
+    Link vrf;
+    vrf.name = "ov";
+    vrf.kind = Vrf{128};
+    const Done no_vrf = host.perform(AddLink{vrf}),
+               no_tunnel = host.perform(AddLink{tunnel_link(Space::overlay, "")});
+    CHECK(no_vrf.error == EEXIST);
+    CHECK(no_vrf.text == "table 128 is that of blue, which is not ours");
+    CHECK(no_tunnel.error == EEXIST);
+    CHECK(no_tunnel.text == "if_id 0x0000002a is that of theirs, which is not ours");
+    CHECK(has(host.run(Space::underlay, "ip -d link show theirs"), "if_id 0x2a"));
+    host.run(Space::underlay, "ip link del theirs; ip link del blue");
+    CHECK(host.perform(AddLink{vrf}).error == 0);
+    CHECK(host.perform(AddLink{tunnel_link(Space::overlay, "")}).error == 0);
+}
+
 TEST_CASE("a tunnel interface of the overlay keeps its SAs in the underlay", "[.guest]") {
     Host host;
     REQUIRE(host.perform(AddLink{tunnel_link(Space::overlay, "")}).error == 0);
