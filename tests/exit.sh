@@ -61,10 +61,18 @@ lacks_defaults() { ! has_default4 "$1" && ! has_default6 "$1" fd10:2::/64; }
 exit_is() { ask athens status --json | jq -e ".exits | map(.announced) == [$1, $1]" >/dev/null; }
 tells() { ask athens status | grep -q "$1"; }
 
+# What was counted on the underlay alone.
+has_stayed_outside() {
+    in_host berlin nft list table inet own | tee "$work/own"
+    [ "$(grep -c 'packets 0 ' "$work/own")" = 1 ] && grep 'packets 0 ' "$work/own" | grep -q aronet && in_host berlin nft delete table inet own
+}
 # All of berlin goes into the overlay, whose default route, and a prefix of cairo, hold the addresses of its peers.
 check_own_packets() {  # MODE
     local family table=128 goes_astray
     [ "$1" = vrf ] || table=77
+    in_host berlin nft 'add table inet own; add chain inet own out { type filter hook output priority 0; };
+        add rule inet own out oifname { "aronet", "aronet-*" } udp dport 12025 counter;
+        add rule inet own out oifname "eth0" udp dport 12025 counter comment "watched"'
     goes_astray() { in_host berlin ip route get "$@" | grep -q 'dev aronet'; }
     for family in -4 -6; do in_host berlin ip $family rule add not fwmark 0x20a0 lookup $table priority 31000; done
     check "a peer's address lies in the overlay's default route of IPv6" goes_astray 2001:db8::1 from fd10:2::ffff:0:0:1
@@ -77,21 +85,94 @@ check_own_packets() {  # MODE
     for family in -4 -6; do in_host berlin ip $family rule del priority 31000; done
     check "a peer's address lies in a prefix of cairo" goes_astray 192.0.2.1
     check "which the tunnels' own packets do not look at" eval '! goes_astray 192.0.2.1 mark 0x20a0'
+    check 'not one of theirs has gone into the overlay' has_stayed_outside
 }
 
-# What is the others' does not leave by the host's default route while there is no main interface.
+# What comes to athens from berlin's underlay as it is: of the registry's destinations, and of another, which goes that way.
+watch_berlin() {
+    in_host athens nft 'add table inet seen; add chain inet seen in { type filter hook prerouting priority -300; };
+        add rule inet seen in iifname "eth0" ip daddr 10.10.0.0/16 counter comment "plain";
+        add rule inet seen in iifname "eth0" ip6 daddr fd10::/16 counter comment "plain6";
+        add rule inet seen in iifname "eth0" ip daddr 10.99.0.1 counter comment "watched"'
+}
+seen() {
+    in_host athens nft -j list table inet seen | jq -r --arg of "$1" \
+        '[.nftables[].rule | select(. != null and .comment == $of) | .expr[].counter | select(. != null) | .packets] | add'
+}
+# From berlin and from the host behind it to both others and what is behind them.
+knocks() {
+    local from to pids=()
+    for from in berlin berlin-host; do
+        for to in "${v4_of[athens]}" "${host_v4_of[cairo]}" "${v6_of[athens]}" "${host_v6_of[cairo]}" 10.99.0.1; do
+            in_host $from ping -q -c"${1:-5}" -i0.05 -W1 "$to" >/dev/null 2>&1 &
+            pids+=($!)
+        done
+    done
+    wait "${pids[@]}"
+    true
+}
+nothing_leaks() {
+    local watched
+    watched=$(seen watched)
+    knocks
+    echo "plain $(seen plain), of IPv6 $(seen plain6), watched $(seen watched)"
+    [ "$(seen plain) $(seen plain6)" = '0 0' ] && [ "$(seen watched)" -gt "$watched" ]
+}
+# What leaks before the rule of berlin is back, of 20 packets a second to each of eight.
+leaks_without_rule() {
+    local knocking
+    knocks 40 &
+    knocking=$!
+    sleep 0.5
+    in_host berlin ip rule del pref 32000
+    in_host berlin ip -6 rule del pref 32000
+    wait $knocking
+    echo "plain $(seen plain), of IPv6 $(seen plain6)"
+    [ $(($(seen plain) + $(seen plain6))) -le 160 ] || return 1
+    watch_anew
+}
+watch_anew() { in_host athens nft delete table inet seen && watch_berlin; }
+silence() {  # add|delete
+    local node
+    for node in athens cairo; do
+        if [ "$1" = add ]; then
+            in_host $node nft 'add table inet silent; add chain inet silent in { type filter hook prerouting priority -300; };
+                add rule inet silent in iifname "eth0" udp dport 12025 drop'
+        else in_host $node nft delete table inet silent; fi
+    done
+}
+knows_nobody() {
+    ask berlin routes --json | jq -e 'all(.routes[]; (.selected and (.destination | test("^(10[.]10[.][13]|fd10:[13]:)"))) | not)'
+}
+
+# What is the others' does not leave by the host's default route while there is no main interface, no daemon, no peer.
 check_guards() {
     local to
     in_host berlin ip route add default via 192.0.2.1
     in_host berlin ip -6 route add default via 2001:db8::1
+    watch_berlin
     kill -STOP "${daemon_pid[berlin]}"
     in_host berlin ip link del aronet
     for to in "${v4_of[athens]}" "${host_v4_of[cairo]}" "${v6_of[athens]}" "${host_v6_of[cairo]}"; do
         check "without an overlay $to is unreachable from berlin" eval \
             '! in_host berlin ip route get $to 2>"$work/why" && grep -q -i -e "no route to host" -e unreachable "$work/why"'
     done
+    check 'without an overlay not one packet leaves in the clear, own or forwarded' nothing_leaks
     kill -CONT "${daemon_pid[berlin]}"
     check 'and is reached again when that is back' wait_for 30 all_reach 4 6
+    kill_hard berlin
+    in_host berlin ip link del aronet
+    check 'nor after a kill -9, with the overlay gone' nothing_leaks
+    start berlin
+    check 'and is reached again when there is a daemon' wait_for 30 all_reach 4 6
+    silence add
+    check 'nobody answers any more' wait_for 60 knows_nobody
+    check 'nor while no peer answers' nothing_leaks
+    silence delete
+    check 'and is reached again when they do' wait_for 60 all_reach 4 6
+    check 'without its rule packets leave for a second at most' leaks_without_rule
+    check 'then none does again' nothing_leaks
+    in_host athens nft delete table inet seen
     in_host berlin ip route del default
     in_host berlin ip -6 route del default
 }

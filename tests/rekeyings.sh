@@ -7,19 +7,22 @@ processor=''                   # where senders are to stay: packets that two tak
 declare -A rate_of=()          # of a stream: packets a second, each way; else
 rate=${ARONET_RATE:-1000}      # there
 rate_back=${ARONET_RATE_BACK:-}  # and back; else as many
+declare -A family_of=()        # of a stream: 4, or else 6
 
 # begin_stream NAME NODE NODE: each sends to the other, the second one `rate_back`, until end_stream.
 begin_stream() {
     local port=$((6000 + ${#stream_of[@]}))
-    send_from "$2" "$3" $port "${rate_of[$1]:-$rate}" >"$work/stream.$1.1" 2>&1 &
+    send_from "$2" "$3" $port "${rate_of[$1]:-$rate}" "${family_of[$1]:-6}" >"$work/stream.$1.1" 2>&1 &
     stream_of[$1]=$!
-    send_from "$3" "$2" $port "${rate_of[$1]:-${rate_back:-$rate}}" >"$work/stream.$1.2" 2>&1 &
+    send_from "$3" "$2" $port "${rate_of[$1]:-${rate_back:-$rate}}" "${family_of[$1]:-6}" >"$work/stream.$1.2" 2>&1 &
     stream_of[$1]+=" $!"
 }
 # In place of the shell, so that who ends the process ends it.
 send_from() {
+    local to=${v6_of[$2]}
+    [ "$5" = 6 ] || to=${v4_of[$2]}
     exec ${processor:+taskset -c "$processor"} nsenter -t "${holder[$1]}" -n -m -- \
-        "${aronet%/*}/tests/aronet-stream" "${v6_of[$2]}" "$3" "$4"
+        "${aronet%/*}/tests/aronet-stream" "$to" "$3" "$4"
 }
 declare -A stream_of=()
 

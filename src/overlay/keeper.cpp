@@ -20,6 +20,7 @@ using Name = Keeper::Name;
 using Object = Keeper::Object;
 
 constexpr std::size_t kTroublesShown = 20;
+constexpr base::Duration kLeakMax = std::chrono::seconds(1);
 
 Name name_of(const Object& object) {
     return std::visit(
@@ -229,7 +230,10 @@ void Keeper::lose(Entries::iterator it, Instant now, bool with_its_link) {
     entry.with_its_link = with_its_link;
     if (entry.state == State::asked) return;  // perhaps before it was done, perhaps after
     entry.state = State::missing;
-    due_.set(it->first, now + entry.losses.pause(now));
+    base::Duration pause = entry.losses.pause(now);
+    // Behind a rule are the guards, too: what is meant for others leaves as it is until that is back.
+    if (std::holds_alternative<Rule>(entry.object)) pause = std::min(pause, kLeakMax);
+    due_.set(it->first, now + pause);
 }
 
 void Keeper::lost(const netlink::RouteKey& route, Instant now) {

@@ -15,6 +15,13 @@ settled() { check "$1: the kernel has what the node tells of" agree "${@:2}"; }
 as_one() {  # NAME: nobody's tunnel has gone down since the beginning
     check "$1: no tunnel was down" eval 'never_down athens maple/cairo && never_down athens maple/dakar && never_down cairo maple/dakar'
 }
+# What the kernels of NODE... have dropped, for a tag or a checksum that is wrong.
+refused_by() {
+    local node
+    for node; do in_host "$node" cat /proc/net/xfrm_stat /proc/net/snmp; done |
+        awk '/XfrmInStateProtoError|XfrmInError/ { n += $2 }
+            /^Udp:/ && !/[a-z]+ *$/ { n += $8 } END { print n + 0 }'
+}
 weather() { in_host athens tc qdisc replace dev eth0 root netem "$@"; }
 calm() { in_host athens tc qdisc del dev eth0 root; }
 none_twice() { [ "$(cat "$work/stream.$1".[12] | grep -c ' 0 twice')" = 2 ]; }
@@ -43,10 +50,12 @@ check_weather() {
     check 'row 29: and none is taken twice' none_twice late
     calm
     lines_of athens >"$work/lines"
+    refused_by athens cairo >"$work/refused.before"
     weather corrupt 5%
     check 'row 30: while bits flip 200 kB arrive as they were sent' transfer cairo athens "${v6_of[athens]}" 200000
     check 'row 30: and back' transfer athens cairo "${v6_of[cairo]}" 200000
     calm
+    check 'row 30: what was not is counted by the kernel' eval '[ "$(refused_by athens cairo)" -gt "$(cat "$work/refused.before")" ]'
     check 'row 30: the log is not flooded' test $(($(lines_of athens) - $(<"$work/lines"))) -le 5
     weather loss 30%
     check 'row 27: keys are changed while a third is lost' eval \
@@ -132,6 +141,49 @@ check_reload() {
     settled 'row 64' athens
 }
 
+# What an administrator writes into the configuration, with the kernel's ESP.
+alter() { jq "$2" "${config_of[$1]}" >"$work/altered" && cp "$work/altered" "${config_of[$1]}"; }
+looks_so() { in_host athens ip -o link | grep 'aronet-' | grep -vq "mtu $1 " && return 1; in_host athens ip addr show dev aronet | grep -q 10.10.1.9; }
+windows_are() { [ "$(in_host athens ip xfrm state | grep -c "replay_window $1\|replay-window $1\|bitmap-length $(($1 / 32))")" -gt 0 ]; }
+refuses_name() {
+    local status=0
+    ask athens reload >"$work/refused" 2>&1 || status=$?
+    cat "$work/refused"
+    [ $status = 5 ] && grep -q 'daemon.ifname: cannot be another' "$work/refused"
+}
+kernel_now() {
+    in_host athens sh -c 'ip -o addr; ip -o link | cut -d" " -f2-; ip route show table all; ip -6 route show table all; ip rule; ip xfrm policy; ip xfrm state | grep -e ^src -e spi' |
+        sed 's/ expires [0-9]*sec//'
+}
+check_configuration() {
+    local before
+    cp "${config_of[athens]}" "$work/athens.good"
+    before=$(sas_of athens)
+    begin_stream configured athens dakar
+    sleep 1
+    alter athens '.daemon.extra_ip += ["10.10.1.9"] | .babel.rxcost = 500 | .daemon.mtu = 1380'
+    check 'another configuration is taken over' ask athens reload
+    check 'its links and addresses are so' wait_for 5 looks_so 1380
+    check 'row 64: the SAs are not others' test "$before" = "$(sas_of athens)"
+    settled 'after a reload' athens
+    alter athens '.ike.replay_window = 2048'
+    check 'another window is taken over' ask athens reload
+    check 'the SAs are others, with that window' wait_for 20 eval '[ "$before" != "$(sas_of athens)" ] && windows_are 2048'
+    sleep 3
+    settled 'after a reload that takes other SAs' athens
+    alter athens '.daemon.ifname = "mesh"'
+    kernel_now >"$work/kernel.before"
+    check 'a key that lasts is refused by name' refuses_name
+    kernel_now >"$work/kernel.after"
+    check 'and nothing is changed in the kernel' diff "$work/kernel.before" "$work/kernel.after"
+    cp "$work/athens.good" "${config_of[athens]}"
+    check 'the configuration of before is taken over again' ask athens reload
+    check 'row 64: not one packet is lost while configurations change' end_stream configured
+    told configured
+    as_one 'reload'
+    settled 'after all of that' athens
+}
+
 lacks_way() { ! ask "$1" routes --json | jq -e ".routes | any(.selected and .destination == \"$2\")" >/dev/null; }
 check_silence() {
     kill -STOP "${daemon_pid[cairo]}"
@@ -173,6 +225,7 @@ check_forwarding
 check_flaps
 check_clock
 check_reload
+check_configuration
 check_silence
 check_forgotten
 check_clean_stop

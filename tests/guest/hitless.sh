@@ -1,70 +1,13 @@
 #!/bin/bash
-# Restarts that nobody's traffic notices, with the kernel's own ESP: athens, berlin and cairo are in a line, and it is
-# berlin's daemon that ends, without a word or as asked, under streams of numbered packets to it and through it.
+# Restarts that nobody's traffic notices, out of VRFs.
 # Alone: it sends as many packets as the machine can.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/rekeyings.sh"
-nodes=(athens berlin cairo)
-rate_back=${ARONET_RATE_BACK:-100}  # the emulated machine has no power for a thousand both ways
-
-sas_of() { in_host "$1" ip xfrm state | sed -n 's/.*spi \(0x[0-9a-f]*\) .*/\1/p' | sort; }
-sas_are_new() {
-    sas_of berlin >"$work/sas.after"
-    wc -l <"$work/sas.after"
-    [ -z "$(comm -12 "$work/sas.before" "$work/sas.after")" ] && [ "$(wc -l <"$work/sas.after")" = "$(wc -l <"$work/sas.before")" ]
-}
-knows_peers() { [ "$(ask berlin tunnels --json | jq '[.tunnels[] | select(.state == "routed")] | length')" = 3 ]; }
-# What the others know of berlin has not changed: nobody told them to forget anything (INITIAL_CONTACT).
-unnoticed() { never_down athens olive/berlin && never_down cairo olive/berlin && ! grep -h 'started anew' "$work"/{athens,cairo}.log; }
-ends() {
-    case $1 in
-        kill) kill_hard berlin ;;
-        keep) ask berlin daemon stop --keep && wait "${daemon_pid[berlin]}" ;;
-    esac
-}
-stays_whole() { picture_of berlin | cmp "$work/berlin.picture"; }
-picture_of() { in_host "$1" sh -c 'ip -o link | grep aronet; ip -6 route show table all proto 140; ip xfrm policy; ip xfrm state | grep spi'; }
-
-# goes_on HOW NODE SECONDS NAME: under a stream from athens to NODE berlin's daemon ends, and so much later another one starts.
-goes_on() {
-    sas_of berlin >"$work/sas.before"
-    begin_stream "$1" athens "$2"
-    sleep 3
-    picture_of berlin >"$work/berlin.picture"
-    check "$4: it ends" ends "$1"
-    check "$4: what its kernel has stays" stays_whole
-    sleep "$3"
-    start berlin
-    check "$4: IKE knows its peers again" wait_for 20 eval 'knows_peers && sas_of berlin >"$work/sas.after" && [ -n "$(comm -13 "$work/sas.before" "$work/sas.after")" ]'
-    check "$4: every SA is replaced, and nothing is there twice" wait_for 60 sas_are_new
-    check "$4: not one packet to $2 is lost" end_stream "$1"
-    told "$1"
-    check "$4: the others have not noticed" unnoticed
-    check "$4: the kernel of berlin has what it tells of" agree berlin
-}
-
-load_modules
-write_keys
-for node in "${nodes[@]}"; do write_config $node vrf kernel; done
-write_registry "$work/registry.json" "${nodes[@]}"
-build_hosts
-in_host athens ip route add blackhole 192.0.2.3/32
-in_host cairo ip route add blackhole 192.0.2.1/32
-sleep 1
-kernel_of berlin >"$work/berlin.clean"
-for node in "${nodes[@]}"; do start $node; done
-check 'everybody reaches everybody' wait_for 60 all_reach 4 6 || { show_logs 40; exit 1; }
-check 'berlin has all its tunnels' wait_for 20 knows_peers
-sleep 8
-
+. "$root/tests/hitless.sh"
+prepare_hitless vrf
 goes_on kill berlin 2 'row 14: kill -9'
 goes_on kill cairo 2 'row 14: kill -9, in transit'
 goes_on keep cairo 3 'row 15: stop --keep'
 goes_on keep berlin 3 'row 15: stop --keep, at its end'
-check 'the holder is there while berlin runs' in_host berlin test -S /run/aronet/aronet.held
-check 'berlin stops with exit status 0' stop berlin
-kernel_of berlin >"$work/berlin.left"
-check 'row 16: berlin leaves its kernel as it was, whichever of its processes changed it' diff "$work/berlin.clean" "$work/berlin.left"
-for node in athens cairo; do check "$node stops with exit status 0" stop $node; done
-[ "$failures" = 0 ] || { show_logs 60; exit 1; }
+end_hitless

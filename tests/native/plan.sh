@@ -1,33 +1,10 @@
 #!/bin/bash
-# What `aronet daemon plan` prints is what a start does: one host runs its lines, another the daemon, and both have the same
-# links, addresses, routes and rules. What an earlier run left is shown as well.
+# What `aronet daemon plan` prints is what a start does, of a namespace with our own ESP; and who may ask for it.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
+. "$root/tests/plan.sh"
 needs_namespaces
-nodes=(athens berlin)
 
-plan_of() { in_host "$1" "$aronet" daemon plan -c "${config_of[athens]}" -r "$work/$2.json"; }
-run_lines() { in_host "$1" bash -e <(sed -n 's/^[+-] //p' "$2"); }
-# What a host has of ours, in a form that compares: no indexes, no states of cables.
-of_ours() {
-    local inside
-    for inside in '' '-n aronet'; do
-        # shellcheck disable=SC2086
-        in_host "$1" ip $inside -j -d link show | jq -S '[.[] | select(.ifname | startswith("aronet")) | {ifname, mtu, ifalias, master,
-            kind: .linkinfo.info_kind, inet6_addr_gen_mode, up: (.flags | contains(["UP"])), multicast: (.flags | contains(["MULTICAST"]))}]
-            | sort_by(.ifname)'
-        # shellcheck disable=SC2086
-        in_host "$1" ip $inside -j addr show | jq -S '[.[] | select(.ifname | startswith("aronet")) | .ifname as $on | .addr_info[]
-            | select(.scope != "link" or .local != null) | {on: $on, local, prefixlen, address}]
-            | map(select((.local | startswith("fe80")) and (.on == "aronet") | not)) | sort'
-        [ -n "$inside" ] || in_host "$1" nft list table inet aronet_aronet | grep -E 'type filter|maxseg'
-        for family in -4 -6; do
-            # shellcheck disable=SC2086
-            in_host "$1" ip $inside $family -j route show table all proto 140 | jq -S 'map(del(.flags)) | sort'
-        done
-    done
-}
-made_alike() { diff <(of_ours athens) <(of_ours berlin); }
 refused_inside() {
     local status=0
     in_host athens setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$aronet" daemon plan -c "${config_of[athens]}" \
@@ -35,7 +12,6 @@ refused_inside() {
     cat "$work/refused"
     [ $status = 4 ] && grep -q "needs root" "$work/refused"
 }
-prints_nothing() { "$@" >"$work/lines" 2>&1 && [ ! -s "$work/lines" ] || { head -n 5 "$work/lines"; return 1; }; }
 
 # Of a VRF without root: the kernel's ESP could only be tried with a link among the host's.
 plan_unprivileged() { in_host athens setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$aronet" daemon plan -c "$work/vrf.json" \
@@ -73,16 +49,5 @@ sed 's/"netns",/"vrf",/; s/"datapath": "user"/"datapath": "auto"/' "${config_of[
 check 'who may not try the kernel in a namespace is told' refused_trial
 check 'and makes no link to try it' tries_nothing
 check 'nothing was done' test "$(in_host athens ip netns list)" = ''
-check 'the lines can be run' run_lines athens "$work/plan"
-start berlin
-has_links() { [ "$(of_ours berlin 2>/dev/null | grep -c '"kind": "tun"')" = "$(grep -c 'tuntap add' "$work/plan")" ]; }
-check 'the daemon makes its links' wait_for 20 has_links
-check 'both have made the same' wait_for 5 made_alike
-check 'then there is nothing left to do' prints_nothing plan_of athens registry
-
-kill_hard berlin
-plan_of berlin alone >"$work/plan"
-check 'what a run that was killed left is shown' grep -q '^- ip -6 route del fd10:3::/64' "$work/plan"
-check 'and goes by those lines' run_lines berlin "$work/plan"
-check 'nothing of it is left' prints_nothing plan_of berlin alone
+check_plan 'tuntap add'
 [ "$failures" = 0 ] || { show_logs 10; exit 1; }
