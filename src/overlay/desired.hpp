@@ -26,6 +26,11 @@ inline constexpr const char* kLoopback = "lo";  // carries our addresses where t
 inline constexpr std::uint32_t kHostRule = 32000;
 inline constexpr std::uint32_t kBabelMetric = 32;  // what the original's routing daemon uses
 
+// The link of all tunnels without one of their own.
+std::string shared_link(const Config& config);
+// What one tunnel adds to it all.
+Objects objects_of(const Config& config, const Pairing& pairing);
+
 inline constexpr const char* kStrictVrf = "net.vrf.strict_mode";
 // `strict`: a table has one VRF at most (net.vrf.strict_mode), without which there is no End.DT46.
 Objects desired(
