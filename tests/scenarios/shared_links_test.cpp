@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <sstream>
+
 using namespace aronet;
 using namespace aronet::sim;
 using namespace std::chrono_literals;
@@ -111,9 +113,15 @@ TEST_CASE("a node whose kernel will not have such a link has one for each peer, 
     other.kind = netlink::External{};
     world.kernel(0).perform({0, netlink::AddLink{other}});
     world.errors_allowed = true;
+    std::ostringstream said;
+    world.log = &said;
     world.start_all();
     REQUIRE(world.converge(30s));
-    world.run_for(20s);
+    world.run_for(40s);
+    const std::string text = said.str(), refusal = "ip link add aronet-x";
+    const auto first = text.find(refusal);
+    REQUIRE(first != text.npos);
+    CHECK(text.find(refusal, first + 1) == text.npos);
     for (const auto& tunnel : tunnels(world, 0)) CHECK(tunnel.at("link") == tunnel.at("interface"));
     CHECK(world.unreached().empty());
 }
@@ -133,6 +141,44 @@ TEST_CASE(
     mesh.world.run_for(90s);
     CHECK(mesh.world.kernel(0).audit() == before);
     for (const auto& tunnel : tunnels(mesh.world, 1)) CHECK(tunnel.at("came_up") == 1);
+    CHECK(mesh.world.violations().empty());
+    mesh.world.kill(0);
+    mesh.world.run_for(1s);
+    mesh.world.reconfigure(0, [](overlay::Config& config) { config.links = overlay::Links::per_peer; });
+    mesh.world.start(0);
+    REQUIRE(mesh.world.converge(20s));
+    mesh.world.run_for(90s);
+    CHECK(mesh.carriers(0) == std::multiset<std::string>{"own", "own", "own"});
+    CHECK(mesh.links(0, true) == 0);
+    CHECK(mesh.carriers(1) == std::multiset<std::string>{"own", "own", "shared"});
+    CHECK(mesh.world.unreached().empty());
+    CHECK(mesh.world.inexact_for(4s) == std::set<std::string>{});
+}
+
+TEST_CASE("a node that is started anew with another wish is met over another link") {
+    Mixed mesh;
+    const auto restart_with = [&](overlay::Links links) {
+        mesh.world.stop(3);
+        mesh.world.run_for(3s);
+        mesh.world.reconfigure(3, [links](overlay::Config& config) { config.links = links; });
+        mesh.world.start(3);
+        REQUIRE(mesh.world.converge(20s));
+        mesh.world.run_for(20s);
+        CHECK(mesh.world.unreached().empty());
+        CHECK(mesh.world.inexact_for(4s) == std::set<std::string>{});
+    };
+    const std::multiset<std::string> all{"shared", "shared", "shared"}, some{"own", "shared", "shared"};
+    restart_with(overlay::Links::shared);
+    for (std::size_t host = 0; host < 4; ++host) {
+        CHECK(mesh.carriers(host) == all);
+        CHECK(mesh.links(host, false) == 0);
+    }
+    restart_with(overlay::Links::per_peer);
+    for (std::size_t host = 0; host < 3; ++host) {
+        CHECK(mesh.carriers(host) == some);
+        CHECK(mesh.links(host, false) == 1);
+    }
+    CHECK(mesh.links(3, true) == 0);
     CHECK(mesh.world.violations().empty());
 }
 
