@@ -16,7 +16,6 @@ shares() { ask "$1" tunnels --json | jq -e --arg peer "$2" --argjson shared "$3"
     '[.tunnels[] | select(.peer == $peer)] | length > 0 and all((.link == "aronet-x") == $shared)' >/dev/null; }
 blocked() { in_host "$1" awk '/XfrmInPolBlock/ { print $2 }' /proc/net/xfrm_stat; }
 neighbours() { ask "$1" neighbours --json | jq -c '[.neighbours[] | [.peer, .address]] | sort'; }
-local_of() { in_host "$1" ip -6 -o addr show dev aronet-x | awk '{ print $4 }' | cut -d/ -f1 | head -n 1; }
 
 # cairo says that it is berlin: its packet comes over cairo's tunnel, with berlin's address, or with that of nobody.
 spoofs() {
@@ -103,5 +102,6 @@ done
 inside_of athens
 in_host athens ip -6 route flush table 128 dev aronet-x
 check 'row 2: athens gets back what somebody flushed' wait_for 30 whole athens
+check 'what each node tells of is what its kernel has' agree "${nodes[@]}"
 check_clean_stop
 [ "$failures" = 0 ] || { show_logs 60; exit 1; }
