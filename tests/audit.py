@@ -34,6 +34,11 @@ def address_of(endpoint):
     return str(ipaddress.ip_address(endpoint.rpartition(":")[0].strip("[]")))
 
 
+def name_of(if_id):
+    """The tunnels' names are their numbers."""
+    return f"aronet-{int(str(if_id), 0):08x}"
+
+
 def prefix(text, family):
     return str(ipaddress.ip_network({"default": "::/0" if family == "-6" else "0.0.0.0/0"}.get(text, text)))
 
@@ -44,9 +49,13 @@ class Told:
         self.tunnels = ask(path, "tunnels")["tunnels"]
         self.selected = [route for route in ask(path, "routes")["routes"] if route["selected"]]
         self.names = {tunnel["interface"] for tunnel in self.tunnels}
+        # Of tunnels that share a link: by what address their peer is known on it.
+        self.sharing = {tunnel["interface"] for tunnel in self.tunnels if tunnel["link"] not in (None, tunnel["interface"])}
+        self.neighbours = {each["interface"]: each["address"] for each in ask(path, "neighbours")["neighbours"]}
 
     def things(self):
-        yield from (("link", name, "up") for name in self.names)
+        yield from (("link", name, "up") for name in {tunnel["link"] for tunnel in self.tunnels} - {None})
+        yield from (("way", name, self.neighbours.get(name)) for name in self.sharing)
         for route in self.selected:
             if route["interface"] in self.names:
                 yield ("route", route["destination"], prefix(route["source"], "-6" if ":" in route["source"] else "-4"),
@@ -69,6 +78,9 @@ class Told:
                 yield ("policy", name, any_address, "out", here, there, tunnel["spi_out"])
                 for direction in ("in", "fwd"):
                     yield ("policy", name, any_address, direction, there, here, "")
+            if name in self.sharing:
+                yield ("policy", name, "fe80::/10", "in", "refused")
+                yield ("policy", name, f"{self.neighbours.get(name)}/128", "in", there, here, "")
 
 
 class Kernel:
@@ -78,7 +90,7 @@ class Kernel:
         self.inside = ["-n", told.status["ifname"]] if mode == "netns" else []
         self.table = "128" if mode == "vrf" else "main"
         self.links = {link["ifname"]: link for link in ip_json(*self.inside, "-d", "link", "show")
-                      if re.fullmatch("aronet-[0-9a-f]+", link["ifname"])}
+                      if re.fullmatch("aronet-([0-9a-f]+|x)", link["ifname"])}
 
     def things(self):
         yield from (("link", name, "up" if "UP" in link["flags"] else "down") for name, link in self.links.items())
@@ -94,30 +106,34 @@ class Kernel:
 
     def routes(self, family):
         for route in ip_json(*self.inside, family, "route", "show", "table", self.table, "proto", "140"):
-            if route.get("dev") not in self.links or route.get("encap"):
+            if route.get("dev") not in self.links or route.get("encap") not in (None, "xfrm"):
                 continue
+            over = name_of(route["if_id"]) if route.get("encap") else route["dev"]
             next_hop = route.get("gateway") or route.get("via", {}).get("host")
-            yield ("route", prefix(route["dst"], family), prefix(route.get("from", "default"), family), route["dev"], next_hop)
+            if next_hop is None:
+                yield ("way", over, route["dst"])
+            else:
+                yield ("route", prefix(route["dst"], family), prefix(route.get("from", "default"), family), over, next_hop)
 
     def associations(self):
-        names = {int(str(link["linkinfo"]["info_data"]["if_id"]), 0): name for name, link in self.links.items()}
-
-        def name_of(text):
-            number = int(re.search("if_id (0x[0-9a-f]+)", text)[1], 16)
-            return names.get(number, f"if_id {number:#x}")
+        def tunnel_of(text):
+            return name_of(re.search("if_id (0x[0-9a-f]+)", text)[1])
 
         outbound = 0
         for state in re.split("^(?=src )", ip("xfrm", "state"), flags=re.M)[1:]:
             source, destination, spi = re.search(r"src (\S+) dst (\S+)\s+proto esp spi 0x([0-9a-f]+)", state).groups()
-            yield ("SA", name_of(state), source, destination, spi)
+            yield ("SA", tunnel_of(state), source, destination, spi)
         for policy in re.split("^(?=src )", ip("xfrm", "policy"), flags=re.M)[1:]:
             if "if_id" not in policy:
                 continue  # of sockets
             selector, direction = re.search(r"src (\S+) dst \S+\s+dir (\w+)", policy).groups()
+            if "action block" in policy:
+                yield ("policy", tunnel_of(policy), selector, direction, "refused")
+                continue
             here, there = re.search(r"tmpl src (\S+) dst (\S+)", policy).groups()
             spi = re.search(r"proto esp spi 0x([0-9a-f]+)", policy)
             outbound += direction == "out" and selector == "::/0"
-            yield ("policy", name_of(policy), selector, direction, here, there, spi[1] if spi else "")
+            yield ("policy", tunnel_of(policy), selector, direction, here, there, spi[1] if spi else "")
         yield ("tunnels that are up", outbound)
 
 

@@ -82,6 +82,15 @@ private:
     bool held_ = false;
 };
 
+void choose_links(overlay::Config& config, const overlay::Host& host) {
+    const bool was_shared = config.links == overlay::Links::shared;
+    overlay::settle_links(config, host);
+    if (was_shared && config.links != overlay::Links::shared)
+        write_log(
+            {base::Level::warning, "tunnels cannot share a link without the kernel's ESP: each has its own"}
+        );
+}
+
 // The kernel's ESP where it is wanted and there. A wish that cannot be met is an error, in words.
 base::Result<bool> choose_datapath(const overlay::Config& config) {
     if (config.endpoints.empty()) return true;  // there is nothing to carry
@@ -264,7 +273,7 @@ void raise_descriptor_limit() {
 
 int plan(const std::string& config_path, const std::string& registry_path) {
     overlay::Problems problems, registry_problems;
-    const auto config = load_config(config_path, problems);
+    auto config = load_config(config_path, problems);
     if (!config) return exit_status::bad_config;
     const auto registry = load_registry(registry_path, registry_problems);
     if (!registry) return exit_status::bad_registry;
@@ -296,6 +305,7 @@ int plan(const std::string& config_path, const std::string& registry_path) {
         return value ? std::optional(*value) : std::nullopt;
     };
     const overlay::Host host{*kernel_datapath, local_addresses(), "", 0};
+    choose_links(*config, host);
     const auto lines = overlay::plan_start(*config, *registry, host, present);
     for (const std::string& line : lines) std::cout << line << "\n";
     return exit_status::ok;
@@ -353,6 +363,7 @@ int run(const RunOptions& options) {
     if (!kernel_datapath) return complain(exit_status::failure, kernel_datapath.error().text);
     if (!*kernel_datapath) provide_tun();
     overlay::Host host{*kernel_datapath, local_addresses(), options.version, getpid(), place.source};
+    choose_links(*config, host);
     Ports ports = ports_of(*config, options, *kernel_datapath, std::move(space));
     ports.registry = std::move(place);
     if (*kernel_datapath)

@@ -3,6 +3,14 @@
 #include <algorithm>
 
 namespace aronet::ike {
+namespace {
+
+base::Bytes ours() {
+    const base::ByteView name = base::as_bytes("aronet");
+    return {name.begin(), name.end()};
+}
+
+}  // namespace
 
 bool can_ed25519(const Message& message) {
     const auto* algorithms = message.find_notify(notify::signature_hash_algorithms);
@@ -12,6 +20,13 @@ bool can_ed25519(const Message& message) {
         if (in.u16() == kHashIdentity) return true;
     }
     return false;
+}
+
+NotifyPayload offer_shared_link() { return make_notify(notify::shared_link, ours()); }
+
+bool offers_shared_link(const Message& message) {
+    const auto* said = message.find_notify(notify::shared_link);
+    return said != nullptr && said->data == ours();
 }
 
 bool offers_group(const SaPayload& offer, std::uint16_t group) {

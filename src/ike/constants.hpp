@@ -81,6 +81,8 @@ inline constexpr std::uint16_t initial_contact = 16384, set_window_size = 16385,
                                childless_supported = 16418, fragmentation_supported = 16430,
                                signature_hash_algorithms = 16431, use_ppk = 16435, ppk_identity = 16436,
                                no_ppk_auth = 16437, intermediate_supported = 16438;
+// For private use (RFC 7296 3.10.1), with our name as its data: ChildUp::shares_link (docs/ike.md).
+inline constexpr std::uint16_t shared_link = 41120;
 }  // namespace notify
 
 namespace id_type {

@@ -48,7 +48,8 @@ struct EngineConfig {
     std::uint32_t ike_requests = 1u << 31;  // or after so many requests of ours: IDs are not unlimited
     // Of IP datagrams: messages that make larger ones go in fragments where the peer can. At least 256.
     std::size_t fragment_size = 1280;
-    bool tells_keys = false;  // KeysMade for every IKE SA: to see through it, never in earnest
+    bool has_shared_link = false;  // for the peers that may have it, see ChildUp
+    bool tells_keys = false;       // KeysMade for every IKE SA: to see through it, never in earnest
 };
 
 // What the CHILD SA with a peer is to be.
@@ -77,6 +78,7 @@ struct Peer {
         false;  // the other side knows no address of ours: what it forgets only we can mend
     std::uint32_t if_id = 0, reqid = 0;
     std::optional<std::uint32_t> mark;
+    bool may_share_link = false;
     ChildTerms child;
     bool operator==(const Peer&) const = default;
 };
@@ -97,6 +99,7 @@ struct ChildUp {
     base::Sa in, out;
     bool replaces = false;
     std::vector<TrafficSelector> local, remote;  // what both sides agreed on (RFC 7296 2.9)
+    bool shares_link = false;  // both said in IKE_AUTH that it goes over one link with those of other peers
 };
 // A responder's Switch follows installed(); with `replaces` it may come much later.
 struct Switch {

@@ -306,7 +306,8 @@ private:
     // Of answers to our IKE_SA_INIT beside the one that was first to prove itself. Whoever speaks on them
     // holds those SAs, perhaps in place of this one.
     std::vector<std::uint64_t> passed_over_;
-    bool ppk_ = false;  // SK_d has a postquantum preshared key in it
+    bool ppk_ = false;          // SK_d has a postquantum preshared key in it
+    bool shares_link_ = false;  // both sides want it
 
     Requester requester_;
     Asked asked_ = Asked::nothing;

@@ -31,6 +31,10 @@ Bytes ppk_identity(const Ppk& ppk) {
     return data;
 }
 
+bool shares_links(const Peer& peer, const Turn& turn) {
+    return peer.may_share_link && turn.ground.config.has_shared_link;
+}
+
 }  // namespace
 
 // --- Both ---
@@ -96,6 +100,7 @@ void Session::send_auth(Turn& turn) {
         hs.esp_offer};
     if (!hs.beside) payloads.insert(payloads.begin() + 1, make_notify(notify::initial_contact));
     add_terms(payloads, peer.child);
+    if (shares_links(peer, turn)) payloads.push_back(offer_shared_link());
     if (hs.ppk_keys) {
         payloads.push_back(make_notify(notify::ppk_identity, ppk_identity(*peer.ppk)));
         if (!peer.ppk->required)
@@ -131,6 +136,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
         return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     for (const InitAnswer& other : hs->others) passed_over_.push_back(other.spi_r);
+    shares_link_ = shares_links(*peer, turn) && offers_shared_link(message);
     become_established(turn);
     const auto agreed = accepted(hs->esp_offer, peer->child, message);
     if (!agreed) return no_child(message, hs->esp_spi, turn);
@@ -223,6 +229,8 @@ void Session::answer_auth(const Message& message, const Peer& peer, Turn& turn) 
     const IdPayload own{true, echoed == nullptr ? id_body(peer.local) : echoed->body};
     std::vector<Payload> payloads{own, prove(peer, keys_->pr, own.body, turn)};
     if (ppk_) payloads.push_back(make_notify(notify::ppk_identity));
+    shares_link_ = shares_links(peer, turn) && offers_shared_link(message);
+    if (shares_link_) payloads.push_back(offer_shared_link());
     const auto finish = [&](std::optional<std::uint16_t> error) {
         if (error) payloads.push_back(make_notify(*error));
         answer(ExchangeType::ike_auth, payloads, turn);

@@ -124,7 +124,8 @@ ChildId Session::raise_child(const Accepted& accepted, Turn& turn) {
         std::move(out),
         accepted.replaces != 0,
         accepted.agreed.local,
-        accepted.agreed.remote});
+        accepted.agreed.remote,
+        shares_link_});
     return id;
 }
 

@@ -185,6 +185,7 @@ std::unique_ptr<Session> Session::make_spare(
     spare->moved_at_ = moved_at_;
     spare->proven_key_ = proven_key_;
     spare->ppk_ = ppk_;
+    spare->shares_link_ = shares_link_;
     spare->round_trip_ = round_trip_;
     spare->in_vain_ = in_vain_;
     spare->child_group_ = child_group_;

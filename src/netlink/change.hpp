@@ -67,6 +67,7 @@ struct SetPolicies {
 };  // in, fwd and out of both families at once; switches an existing `out`
 struct RemovePolicies {
     std::uint32_t if_id;
+    std::optional<Pin> pin = {};  // that they have
 };
 struct SetSysctl {
     Space space;

@@ -40,7 +40,7 @@ Bytes get_sa(const base::SaId& id);
 std::vector<Bytes> move_sa(const nlmsghdr* shown, const MoveSa& wish);
 // in, fwd and out of both families; a policy that is there is replaced.
 std::vector<Bytes> set_policies(const Policies& policies);
-std::vector<Bytes> remove_policies(std::uint32_t if_id);
+std::vector<Bytes> remove_policies(std::uint32_t if_id, const std::optional<Pin>& pin = {});
 
 // --- dumps; `type` is a RTM_GET* or XFRM_MSG_GET*
 Bytes dump(std::uint16_t type, std::uint8_t family = 0);

@@ -21,6 +21,7 @@ std::string link_words(const Link& link) {
             [&](const Tunnel& tunnel) { words += " type xfrm if_id " + hex(tunnel.if_id); },
             [&](const Tun&) { words += " type tun"; },
             [&](const Veth& veth) { words += " type veth peer name " + veth.peer; },
+            [&](const External&) { words += " type xfrm external"; },
         },
         link.kind
     );
@@ -50,6 +51,7 @@ std::string encap_words(const Encap& encap) {
             [](const Seg6LocalEndDt46& dt) {
                 return " encap seg6local action End.DT46 vrftable " + std::to_string(dt.vrf_table);
             },
+            [](const XfrmEncap& xfrm) { return " encap xfrm if_id " + hex(xfrm.if_id); },
             [](const Seg6Encap& seg6) {
                 std::string words =
                     std::string(" encap seg6 mode ") + (seg6.reduced ? "encap.red" : "encap") + " segs ";
@@ -80,7 +82,9 @@ std::string route_words(const Route& route) {
                         : route.kind == RouteKind::blackhole ? "blackhole "
                         : route.kind == RouteKind::skip      ? "throw "
                                                              : "";
-    words += key_words(route.key) + encap_words(route.encap);
+    // iproute2 loses the word behind this one.
+    const bool is_last = std::holds_alternative<XfrmEncap>(route.encap);
+    words += key_words(route.key) + (is_last ? "" : encap_words(route.encap));
     if (route.via) {
         const bool other_family = route.via->family() != route.key.destination.family();
         words += std::string(" via ") + (other_family ? "inet6 " : "") + route.via->to_string();
@@ -89,7 +93,7 @@ std::string route_words(const Route& route) {
     if (route.onlink) words += " onlink";
     if (route.mtu != 0) words += " mtu " + std::to_string(route.mtu);
     if (route.pref_src) words += " src " + route.pref_src->to_string();
-    return words + key_tail(route.key);
+    return words + key_tail(route.key) + (is_last ? encap_words(route.encap) : "");
 }
 
 std::string rule_words(const Rule& rule) {
@@ -171,15 +175,32 @@ private:
 
 constexpr const char* kDirections[] = {"in", "fwd", "out"};
 
+std::string policy_words(
+    const char* verb,
+    const std::string& from,
+    const std::string& to,
+    const char* direction,
+    std::uint32_t if_id
+) {
+    return std::string("ip xfrm policy ") + verb + " src " + from + " dst " + to + " dir " + direction +
+           " if_id " + hex(if_id);
+}
+
 template <class Each>
-Lines for_all_policies(std::uint32_t if_id, const char* verb, const Each& rest) {
+Lines for_all_policies(
+    std::uint32_t if_id, const std::optional<Pin>& pin, const char* verb, const Each& rest
+) {
     Lines lines;
+    if (pin) {
+        const std::string peer = pin->peer.to_string() + "/128", own = pin->own.to_string() + "/128";
+        lines.push_back(policy_words(verb, "fe80::/10", "::/0", "in", if_id) + rest("in", kUnpinnedPriority));
+        lines.push_back(policy_words(verb, peer, own, "in", if_id) + rest("in", kPinPriority));
+    }
     for (const char* everything : {"0.0.0.0/0", "::/0"}) {
-        for (const std::string direction : kDirections) {
-            const std::string selector = std::string(" src ") + everything + " dst " + everything;
+        for (const char* direction : kDirections) {
             lines.push_back(
-                std::string("ip xfrm policy ") + verb + selector + " dir " + direction + " if_id " +
-                hex(if_id) + rest(direction == "out")
+                policy_words(verb, everything, everything, direction, if_id) +
+                rest(direction, kPolicyPriority)
             );
         }
     }
@@ -189,8 +210,10 @@ Lines for_all_policies(std::uint32_t if_id, const char* verb, const Each& rest) 
 // SAs of a tunnel live where its link was made.
 Lines Commands::operator()(const AddLink& w) const {
     const Link& link = w.link;
-    const bool moves = link.space == Space::overlay &&
-                       (std::holds_alternative<Tunnel>(link.kind) || std::holds_alternative<Tun>(link.kind));
+    const bool has_sas = std::holds_alternative<Tunnel>(link.kind) ||
+                         std::holds_alternative<Tun>(link.kind) ||
+                         std::holds_alternative<External>(link.kind);
+    const bool moves = link.space == Space::overlay && has_sas;
     const Space made_in = moves ? Space::underlay : link.space;
     const auto* veth = std::get_if<Veth>(&link.kind);
     Lines lines;
@@ -249,17 +272,27 @@ Lines Commands::operator()(const ClampSegments& w) const {
 
 Lines Commands::operator()(const SetPolicies& w) const {
     const Policies& p = w.policies;
-    return for_all_policies(p.if_id, "update", [&](bool out) {
-        const Address& from = out ? p.local : p.remote;
-        const Address& to = out ? p.remote : p.local;
-        return " priority " + std::to_string(kPolicyPriority) + " tmpl src " + from.to_string() + " dst " +
-               to.to_string() + " proto esp" + (out ? " spi " + hex(p.spi_out) : "") + " reqid " +
-               std::to_string(p.reqid) + " mode tunnel";
-    });
+    return for_all_policies(
+        p.if_id,
+        p.pin,
+        "update",
+        [&](const std::string& direction, std::uint32_t priority) {
+            const bool out = direction == "out";
+            const Address& from = out ? p.local : p.remote;
+            const Address& to = out ? p.remote : p.local;
+            const std::string first = " priority " + std::to_string(priority);
+            if (priority == kUnpinnedPriority) return first + " action block";
+            return first + " tmpl src " + from.to_string() + " dst " + to.to_string() + " proto esp" +
+                   (out ? " spi " + hex(p.spi_out) : "") + " reqid " + std::to_string(p.reqid) +
+                   " mode tunnel";
+        }
+    );
 }
 
 Lines Commands::operator()(const RemovePolicies& w) const {
-    return for_all_policies(w.if_id, "delete", [](bool) { return std::string(); });
+    return for_all_policies(w.if_id, w.pin, "delete", [](const auto&, std::uint32_t) {
+        return std::string();
+    });
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ inline constexpr std::uint8_t kProtocol = 140;
 inline constexpr std::uint32_t kMainTable = 254;
 // What others on the same host use for policies of everything: any constant would do.
 inline constexpr std::uint32_t kPolicyPriority = 399999;
+// Before them: what of the link-local a tunnel may bring, and that it may not bring the rest.
+inline constexpr std::uint32_t kPinPriority = 399997, kUnpinnedPriority = 399998;
 // The alias (IFLA_IFALIAS) of a link of ours: under a name that we want, others may have one of theirs. It
 // stays with the link when somebody gives that another name.
 std::string mark_of(const std::string& link);
@@ -42,6 +44,11 @@ struct Tunnel {
     std::uint32_t if_id = 0;
     bool operator==(const Tunnel&) const = default;
 };
+// One interface for many tunnels ("external", collect_md): which one a packet takes its route says
+// (XfrmEncap).
+struct External {
+    bool operator==(const External&) const = default;
+};
 // A TUN device that somebody else makes and removes under this name: adding it only gives it its properties.
 struct Tun {
     bool operator==(const Tun&) const = default;
@@ -55,7 +62,7 @@ struct Veth {
 struct Link {
     Space space = Space::underlay;
     std::string name;  // at most 15 characters
-    std::variant<Vrf, Tunnel, Tun, Veth> kind;
+    std::variant<Vrf, Tunnel, Tun, Veth, External> kind;
     std::uint32_t mtu = 0;        // 0: the kernel's choice
     bool multicast = false;       // set IFF_MULTICAST (XFRM interfaces come without it)
     bool keep_link_local = true;  // false: no address of the kernel's own (addrgenmode none)
@@ -93,8 +100,19 @@ struct Seg6Encap {
     bool reduced = true;            // encap.red: no SRH for a single segment
     auto operator<=>(const Seg6Encap&) const = default;
 };
-using Encap =
-    std::variant<std::monostate, Seg6LocalEnd, Seg6LocalEndDx4, Seg6LocalEndDx6, Seg6LocalEndDt46, Seg6Encap>;
+// Over an external interface: by the tunnel of this number.
+struct XfrmEncap {
+    std::uint32_t if_id = 0;
+    auto operator<=>(const XfrmEncap&) const = default;
+};
+using Encap = std::variant<
+    std::monostate,
+    Seg6LocalEnd,
+    Seg6LocalEndDx4,
+    Seg6LocalEndDx6,
+    Seg6LocalEndDt46,
+    Seg6Encap,
+    XfrmEncap>;
 
 // skip ("throw"): as if this table had nothing for it; the next rule decides.
 enum class RouteKind : std::uint8_t { unicast, unreachable, blackhole, skip };
@@ -132,6 +150,13 @@ struct Rule {
     auto operator<=>(const Rule&) const = default;
 };
 
+// Where a tunnel has no interface of its own, only its policies tell whose packet it is that comes in: of
+// what is link-local it may bring this peer's to us, and nothing else.
+struct Pin {
+    Address own, peer;
+    auto operator<=>(const Pin&) const = default;
+};
+
 // A policy pair of one tunnel: 0.0.0.0/0 and ::/0, bound to the interface by if_id. `out` names the outbound
 // SA.
 struct Policies {
@@ -139,6 +164,7 @@ struct Policies {
     std::uint32_t reqid = 0;
     Address local, remote;  // outer addresses
     std::uint32_t spi_out = 0;
+    std::optional<Pin> pin = {};
     auto operator<=>(const Policies&) const = default;
 };
 

@@ -24,6 +24,7 @@ struct Kind {
     const char* operator()(const Tunnel&) const { return "xfrm"; }
     const char* operator()(const Tun&) const { return "tun"; }
     const char* operator()(const Veth&) const { return "veth"; }
+    const char* operator()(const External&) const { return "xfrm"; }
 };
 
 void put_kind_data(Builder& out, const Link& link, int peer_namespace_fd) {
@@ -31,6 +32,8 @@ void put_kind_data(Builder& out, const Link& link, int peer_namespace_fd) {
         out.put_u32(IFLA_VRF_TABLE, vrf->table);
     } else if (const auto* tunnel = std::get_if<Tunnel>(&link.kind)) {
         out.put_u32(IFLA_XFRM_IF_ID, tunnel->if_id);
+    } else if (std::holds_alternative<External>(link.kind)) {
+        out.put(IFLA_XFRM_COLLECT_METADATA, {});
     } else if (const auto* veth = std::get_if<Veth>(&link.kind)) {
         out.nest(VETH_INFO_PEER, [&] {
             out.embedded<ifinfomsg>();
@@ -53,6 +56,8 @@ bool read_kind(const Attributes& info, Link& link) {
     const Attributes data = info.nested(IFLA_INFO_DATA);
     if (kind == "vrf") {
         link.kind = Vrf{data.u32(IFLA_VRF_TABLE).value_or(0)};
+    } else if (kind == "xfrm" && data.find(IFLA_XFRM_COLLECT_METADATA)) {
+        link.kind = External{};
     } else if (kind == "xfrm") {
         link.kind = Tunnel{data.u32(IFLA_XFRM_IF_ID).value_or(0)};
     } else if (kind == "tun") {

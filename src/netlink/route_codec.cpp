@@ -68,6 +68,10 @@ struct PutEncap {
         out.nest(RTA_ENCAP, [&] { out.put(SEG6_IPTUNNEL_SRH, value); });
         out.put_u16(RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_SEG6);
     }
+    void operator()(const XfrmEncap& encap) const {
+        out.nest(RTA_ENCAP, [&] { out.put_u32(LWT_XFRM_IF_ID, encap.if_id); });
+        out.put_u16(RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_XFRM);
+    }
     void local(const std::function<void()>& inside) const {
         out.nest(RTA_ENCAP, inside);
         out.put_u16(RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_SEG6_LOCAL);
@@ -160,6 +164,7 @@ Encap read_encap(const Attributes& attributes) {
         if (is_dx4 && next_hop) return Seg6LocalEndDx4{*next_hop};
         if (is_dx6 && next_hop) return Seg6LocalEndDx6{*next_hop};
     }
+    if (type == LWTUNNEL_ENCAP_XFRM) return XfrmEncap{encap.u32(LWT_XFRM_IF_ID).value_or(0)};
     if (type != LWTUNNEL_ENCAP_SEG6) return std::monostate();
     base::Reader in(encap.find(SEG6_IPTUNNEL_SRH).value_or(ByteView()));
     std::int32_t mode = 0;

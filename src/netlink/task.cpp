@@ -54,7 +54,8 @@ Errno taken(const LinkState& by, const Link& link) {
 // underlay: made there, then moved.
 bool moves(const Link& link) {
     const auto& kind = link.kind;
-    const bool made_below = std::holds_alternative<Tunnel>(kind) || std::holds_alternative<Tun>(kind);
+    const bool made_below = std::holds_alternative<Tunnel>(kind) || std::holds_alternative<Tun>(kind) ||
+                            std::holds_alternative<External>(kind);
     return made_below && link.space == Space::overlay;
 }
 
@@ -225,7 +226,7 @@ void plan(Task& task, SetPolicies wish) {
 }
 
 void plan(Task& task, RemovePolicies wish) {
-    for (Bytes& message : remove_policies(wish.if_id))
+    for (Bytes& message : remove_policies(wish.if_id, wish.pin))
         task.requests.push_back(xfrm(std::move(message), {ENOENT}));
 }
 

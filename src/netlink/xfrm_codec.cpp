@@ -4,13 +4,11 @@
 
 #include <arpa/inet.h>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/udp.h>
 #include <linux/xfrm.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <limits>
 
 namespace aronet::netlink {
@@ -220,38 +218,60 @@ xfrm_user_tmpl make_template(const Policies& policies, bool outbound) {
 constexpr std::array<std::uint8_t, 3> kDirections{XFRM_POLICY_IN, XFRM_POLICY_FWD, XFRM_POLICY_OUT};
 constexpr std::array<Family, 2> kFamilies{Family::v4, Family::v6};
 
-Bytes set_policy(const Policies& policies, std::uint8_t direction, Family family) {
+// What packets one policy is for, and what it says of them.
+struct Selection {
+    std::uint8_t direction;
+    Prefix source, destination;
+    std::uint32_t priority = kPolicyPriority;
+    bool refuses = false;
+};
+
+// Inbound first: the peer may send as soon as it can. What it may not bring before what it may.
+std::vector<Selection> selections(const std::optional<Pin>& pin) {
+    std::vector<Selection> all;
+    if (pin) {
+        const Prefix link_local = *Prefix::parse("fe80::/10");
+        all.push_back({XFRM_POLICY_IN, link_local, Prefix::any(Family::v6), kUnpinnedPriority, true});
+        all.push_back({XFRM_POLICY_IN, Prefix::host(pin->peer), Prefix::host(pin->own), kPinPriority});
+    }
+    for (const std::uint8_t direction : kDirections) {
+        for (const Family family : kFamilies)
+            all.push_back({direction, Prefix::any(family), Prefix::any(family)});
+    }
+    return all;
+}
+
+void set(xfrm_selector& out, const Selection& selection) {
+    out.family = af(selection.source.family());
+    set(out.saddr, selection.source.address());
+    set(out.daddr, selection.destination.address());
+    out.prefixlen_s = static_cast<__u8>(selection.source.length());
+    out.prefixlen_d = static_cast<__u8>(selection.destination.length());
+}
+
+Bytes set_policy(const Policies& policies, const Selection& selection) {
     // Creates it or replaces it in one step: traffic switches from one outbound SA to the next without a gap.
     Builder out(XFRM_MSG_UPDPOLICY, NLM_F_ACK);
     auto& info = out.header<xfrm_userpolicy_info>();
-    info.sel.family = af(family);
+    set(info.sel, selection);
     set_no_limits(info.lft);
-    info.priority = kPolicyPriority;
-    info.dir = direction;
-    info.action = XFRM_POLICY_ALLOW;
+    info.priority = selection.priority;
+    info.dir = selection.direction;
+    info.action = selection.refuses ? XFRM_POLICY_BLOCK : XFRM_POLICY_ALLOW;
     info.share = XFRM_SHARE_ANY;
-    out.put_struct(XFRMA_TMPL, make_template(policies, direction == XFRM_POLICY_OUT));
+    if (!selection.refuses)
+        out.put_struct(XFRMA_TMPL, make_template(policies, selection.direction == XFRM_POLICY_OUT));
     out.put_u32(XFRMA_IF_ID, policies.if_id);
     return out.take();
 }
 
-Bytes remove_policy(std::uint32_t if_id, std::uint8_t direction, Family family) {
+Bytes remove_policy(std::uint32_t if_id, const Selection& selection) {
     Builder out(XFRM_MSG_DELPOLICY, NLM_F_ACK);
     auto& id = out.header<xfrm_userpolicy_id>();
-    id.sel.family = af(family);
-    id.dir = direction;
+    set(id.sel, selection);
+    id.dir = selection.direction;
     out.put_u32(XFRMA_IF_ID, if_id);
     return out.take();
-}
-
-template <class Each>
-std::vector<Bytes> for_all_policies(const Each& each) {
-    std::vector<Bytes> messages;
-    // Inbound first: the peer may send as soon as it can.
-    for (const std::uint8_t direction : kDirections) {
-        for (const Family family : kFamilies) messages.push_back(each(direction, family));
-    }
-    return messages;
 }
 
 }  // namespace
@@ -333,15 +353,17 @@ Bytes remove_sa(const base::SaId& id, const Address& source) {
 }
 
 std::vector<Bytes> set_policies(const Policies& policies) {
-    return for_all_policies([&](std::uint8_t direction, Family family) {
-        return set_policy(policies, direction, family);
-    });
+    std::vector<Bytes> messages;
+    for (const Selection& each : selections(policies.pin)) messages.push_back(set_policy(policies, each));
+    return messages;
 }
 
-std::vector<Bytes> remove_policies(std::uint32_t if_id) {
-    return for_all_policies([&](std::uint8_t direction, Family family) {
-        return remove_policy(if_id, direction, family);
-    });
+// What keeps packets out goes last.
+std::vector<Bytes> remove_policies(std::uint32_t if_id, const std::optional<Pin>& pin) {
+    std::vector<Bytes> messages;
+    for (const Selection& each : selections(pin)) messages.push_back(remove_policy(if_id, each));
+    std::ranges::reverse(messages);
+    return messages;
 }
 
 std::optional<Snapshot::KnownSa> read_sa(const nlmsghdr* message) {
@@ -391,6 +413,8 @@ std::optional<Policies> read_policy(const nlmsghdr* message) {
     policies.reqid = tmpl.reqid;
     policies.local = address_of(tmpl.saddr, tmpl.family);
     policies.remote = address_of(tmpl.id.daddr, tmpl.family);
+    if (info->priority == kPinPriority && info->sel.family == AF_INET6)
+        policies.pin = {address_of(info->sel.daddr, AF_INET6), address_of(info->sel.saddr, AF_INET6)};
     if (info->dir != XFRM_POLICY_OUT) {
         std::swap(policies.local, policies.remote);
     } else {
@@ -403,8 +427,10 @@ void join(const Policies& one, std::vector<Policies>& all) {
     const auto known = std::ranges::find(all, one.if_id, &Policies::if_id);
     if (known == all.end()) {
         all.push_back(one);
-    } else if (one.spi_out != 0) {
-        *known = one;
+    } else {
+        const auto pin = known->pin ? known->pin : one.pin;
+        if (one.spi_out != 0) *known = one;
+        known->pin = pin;
     }
 }
 
@@ -456,44 +482,6 @@ std::optional<Mapping> read_mapping(const nlmsghdr* message) {
     if (!mapping || (mapping->id.family != AF_INET && mapping->id.family != AF_INET6)) return std::nullopt;
     const base::SaId id{address_of(mapping->id.daddr, mapping->id.family), ntohl(mapping->id.spi)};
     return Mapping{id, {address_of(mapping->new_saddr, mapping->id.family), ntohs(mapping->new_sport)}};
-}
-
-Bytes dump(std::uint16_t type, std::uint8_t family) {
-    Builder out(type, NLM_F_DUMP);
-    // Strict checking wants the header of the message's own kind, with nothing but the family in it.
-    switch (type) {
-        case RTM_GETLINK:
-            out.header<ifinfomsg>().ifi_family = family;
-            break;
-        case RTM_GETADDR:
-            out.header<ifaddrmsg>().ifa_family = family;
-            break;
-        case RTM_GETROUTE:
-            out.header<rtmsg>().rtm_family = family;
-            break;
-        case RTM_GETRULE:
-            out.header<rtmsg>().rtm_family = family;
-            break;
-        default:
-            break;
-    }
-    return out.take();
-}
-
-std::optional<Acknowledgement> read_acknowledgement(const nlmsghdr* message) {
-    const auto error = fixed_header<nlmsgerr>(message);
-    if (!error) return std::nullopt;
-    // The kernel's errors are small negative numbers; anything else is none of them.
-    const bool sane = error->error <= 0 && error->error > -4096;
-    Acknowledgement answer{sane ? -error->error : EIO, {}};
-    if ((message->nlmsg_flags & NLM_F_ACK_TLVS) != 0) {
-        // Behind the error stands our own message, whole unless it was capped.
-        const bool capped = (message->nlmsg_flags & NLM_F_CAPPED) != 0;
-        const std::size_t echoed =
-            capped ? sizeof(nlmsghdr) : std::max<std::size_t>(error->msg.nlmsg_len, sizeof(nlmsghdr));
-        answer.text = Attributes(message, sizeof error->error + MNL_ALIGN(echoed)).text(NLMSGERR_ATTR_MSG);
-    }
-    return answer;
 }
 
 }  // namespace aronet::netlink

@@ -55,6 +55,7 @@ const Key kKeys[] = {
     {"daemon.runtime_dir", differs<&Config::runtime_dir>, kNames},
     {"daemon.state_dir", differs<&Config::state_dir>, kNames},
     {"daemon.datapath", differs<&Config::datapath>, kProcess},
+    {"daemon.links", differs<&Config::links>, "the peers were told how their tunnels go"},
     {"daemon.fwmark", differs<&Config::fwmark>, kProcess},
     {"daemon.clamp_mss", differs<&Config::clamp_mss>, kProcess},
     {"daemon.seccomp", differs<&Config::seccomp>, kProcess},

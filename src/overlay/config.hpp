@@ -28,6 +28,7 @@ inline constexpr std::size_t kIfNameMax = 15;
 
 enum class Mode : std::uint8_t { vrf, netns, none };  // none: in the present namespace
 enum class DatapathChoice : std::uint8_t { automatic, kernel, user };
+enum class Links : std::uint8_t { per_peer, shared };  // shared: with the peers that want it, too
 enum class SysctlChoice : std::uint8_t { apply, check };
 enum class SeccompChoice : std::uint8_t { enforce, log, off };
 enum class Ipv4Transport : std::uint8_t { via6, srv6 };  // IPv6 next hops all the way; or in IPv6
@@ -170,6 +171,7 @@ struct Config {
     std::uint32_t mtu = 1400;
     bool clamp_mss = true;  // of TCP that is forwarded
     DatapathChoice datapath = DatapathChoice::automatic;
+    Links links = Links::per_peer;
     SysctlChoice sysctl = SysctlChoice::apply;
     SeccompChoice seccomp = SeccompChoice::enforce;
     bool tells_keys = false;  // by no file: a debug build alone can be asked for it

@@ -10,12 +10,9 @@ namespace aronet::overlay {
 namespace {
 
 using netlink::Link;
-using netlink::LinkAddress;
 using netlink::Route;
 using netlink::RouteKind;
-using netlink::Snapshot;
 using netlink::Space;
-using netlink::Wish;
 
 constexpr std::uint32_t kDefaultMetricV6 = 1024;  // the kernel's, spelt out so that a snapshot compares equal
 constexpr std::uint64_t kMain = 1, kPeer = 2;     // in the reserved range
@@ -321,43 +318,47 @@ void add_destinations(const Config& config, const Registry& registry, Objects& o
         add_destination(config, only, prefix, steered.contains(prefix), out);
 }
 
-void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
+Link tunnel_link(const Config& config, const std::string& name) {
     Link link;
     link.space = overlay_space(config);
-    link.name = pairing.interface;
-    link.kind = netlink::Tunnel{pairing.if_id};
+    link.name = name;
     link.mtu = config.mtu;
-    link.multicast = true;
     link.keep_link_local = false;
     if (config.mode == Mode::vrf) link.master = config.ifname;
+    return link;
+}
+
+// With an address for each endpoint that has tunnels.
+void add_shared_link(const Config& config, const std::vector<Pairing>& pairings, Objects& out) {
+    Link link = tunnel_link(config, shared_link(config));
+    link.kind = netlink::External{};
+    std::set<Address> own;
+    for (const Pairing& pairing : pairings) own.insert(pairing.pin.own);
+    for (const Address& address : own)
+        out.addresses.push_back({link.space, link.name, address, 128, std::nullopt});
+    out.links.push_back(std::move(link));
+}
+
+void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
+    Link link = tunnel_link(config, pairing.interface);
+    link.kind = netlink::Tunnel{pairing.if_id};
+    link.multicast = true;
     out.links.push_back(link);
     out.addresses.push_back({link.space, link.name, pairing.link_local, 64, std::nullopt});
 }
 
-// In a table of ours, or out of a link of ours: other daemons of our kind may run on this host, too.
-bool is_ours(const Config& config, const Route& route) {
-    if (is_ours(config, route.link) || route.key.space == Space::overlay) return true;
-    std::set<std::uint32_t> tables{overlay_table(config)};
-    for (const auto& rule : config.babel.install) {
-        if (rule.verdict.table) tables.insert(*rule.verdict.table);
-    }
-    if (config.mode == Mode::netns || !tables.contains(route.key.table)) return false;
-    return route.link.empty() || std::ranges::any_of(config.babel.interfaces, [&](const InterfaceRule& rule) {
-               return babel::fits(rule.name, route.link);
-           });
+// Which tunnel a packet for the peer takes, its address says.
+void add_shared_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
+    const std::string link = shared_link(config);
+    const std::uint32_t table = config.mode == Mode::none ? netlink::kMainTable : overlay_table(config);
+    Route route = device_route(overlay_space(config), table, Prefix::host(pairing.pin.peer), link);
+    route.encap = netlink::XfrmEncap{pairing.if_id};
+    out.routes.push_back(std::move(route));
 }
 
-// Where the host looks before its own table: that of the configuration, and those of an earlier run, which
-// had routes out of our links in them.
-std::set<std::uint32_t> host_tables(const Snapshot& snapshot, const Config& config) {
-    std::set<std::uint32_t> tables;
-    for (const Route& route : snapshot.routes) {
-        if (route.key.space == Space::underlay && is_ours(config, route.link)) tables.insert(route.key.table);
-    }
-    tables.erase(netlink::kMainTable);
-    if (config.mode == Mode::vrf) tables.erase(config.route_table);
-    if (has_host_table(config)) tables.insert(config.host_table);
-    return tables;
+void add_pairing(const Config& config, const Pairing& pairing, Objects& out) {
+    if (pairing.carrier == Carrier::own) add_tunnel(config, pairing, out);
+    if (pairing.carrier == Carrier::shared) add_shared_tunnel(config, pairing, out);
 }
 
 // A dot in a name is no separator.
@@ -367,14 +368,6 @@ std::string in_sysctls(std::string link) {
 }
 
 }  // namespace
-
-// Tunnels have a hexadecimal number, the original's too. Another link that begins so is somebody else's.
-bool is_ours(const Config& config, const std::string& name) {
-    if (name == config.ifname) return true;
-    const std::string begin = config.ifname + "-";
-    const std::string_view rest = name.starts_with(begin) ? std::string_view(name).substr(begin.size()) : "";
-    return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
-}
 
 Space overlay_space(const Config& config) {
     return config.mode == Mode::netns ? Space::overlay : Space::underlay;
@@ -408,37 +401,17 @@ Objects desired(
     add_own_networks(config, out);
     add_destinations(config, registry, out);
     add_host_rules(config, out);
-    for (const Pairing& pairing : pairings) add_tunnel(config, pairing, out);
+    if (config.links == Links::shared) add_shared_link(config, pairings, out);
+    for (const Pairing& pairing : pairings) add_pairing(config, pairing, out);
     return out;
 }
 
-Objects found(const Snapshot& snapshot, const Config& config) {
+// No hexadecimal number, as the others have.
+std::string shared_link(const Config& config) { return config.ifname + "-x"; }
+
+Objects objects_of(const Config& config, const Pairing& pairing) {
     Objects out;
-    std::set<std::pair<Space, std::string>> ours;
-    for (const Link& link : snapshot.links) {
-        // The veth's end in the namespace comes and goes with the other one.
-        const bool is_veth = std::holds_alternative<netlink::Veth>(link.kind);
-        const bool is_far_end = is_veth && link.space == Space::overlay;
-        if (!is_ours(config, link.name) || is_far_end) continue;
-        out.links.push_back(link);
-        ours.emplace(link.space, link.name);
-        if (is_veth) ours.emplace(Space::overlay, link.name);
-    }
-    for (const LinkAddress& address : snapshot.addresses) {
-        const bool on_ours = ours.contains({address.space, address.link});
-        if (on_ours || address.link == kLoopback) out.addresses.push_back(address);
-    }
-    const std::set<std::uint32_t> of_host = host_tables(snapshot, config);
-    for (const Route& route : snapshot.routes) {
-        const bool in_host_table = route.key.space == Space::underlay && of_host.contains(route.key.table);
-        if (is_ours(config, route) || (in_host_table && route.link.empty())) out.routes.push_back(route);
-    }
-    for (const netlink::Rule& rule : snapshot.rules) {
-        // Others may have the number, and rules for our table.
-        const bool asks_for_all = !rule.from && !rule.to && rule.space == Space::underlay;
-        if (rule.priority == kHostRule && asks_for_all && of_host.contains(rule.table))
-            out.rules.push_back(rule);
-    }
+    add_pairing(config, pairing, out);
     return out;
 }
 

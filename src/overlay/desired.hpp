@@ -33,6 +33,11 @@ constexpr std::uint32_t headroom(std::size_t segments) {
     return static_cast<std::uint32_t>(40 + 8 + 16 * segments);
 }
 
+// The link of all tunnels without one of their own.
+std::string shared_link(const Config& config);
+// What one tunnel adds to it all.
+Objects objects_of(const Config& config, const Pairing& pairing);
+
 inline constexpr const char* kStrictVrf = "net.vrf.strict_mode";
 // `strict`: a table has one VRF at most (net.vrf.strict_mode), without which there is no End.DT46.
 Objects desired(

@@ -107,14 +107,29 @@ void Keeper::want(const Objects& wanted, Instant now) {
         names.insert(name_of(object));
         put(object, now);
     });
-    for (auto& [name, entry] : entries_) {
-        if (!entry.wanted || names.contains(name)) continue;
-        entry.wanted = false;
-        entry.was_lost = false;
-        entry.state = State::missing;
-        ++going_;
-        due_.set(name, now);
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        if (it->second.wanted && !names.contains(it->first)) let_go(it, now);
     }
+}
+
+void Keeper::want_also(const Objects& more, Instant now) {
+    for_each(more, [&](const Object& object) { put(object, now); });
+}
+
+void Keeper::want_no_more(const Objects& less, Instant now) {
+    for_each(less, [&](const Object& object) {
+        const auto it = entries_.find(name_of(object));
+        if (it != entries_.end() && it->second.wanted) let_go(it, now);
+    });
+}
+
+void Keeper::let_go(Entries::iterator it, Instant now) {
+    Entry& entry = it->second;
+    entry.wanted = false;
+    entry.was_lost = false;
+    entry.state = State::missing;
+    ++going_;
+    due_.set(it->first, now);
 }
 
 void Keeper::put(const Object& object, Instant now) {
@@ -193,8 +208,9 @@ void Keeper::found(const Objects& actual, netlink::ChangeId asked, Instant now, 
 // The kernel may have made an address, or, on a link that is not ours, anybody.
 bool Keeper::may_be_left(const Object& object) const {
     const auto* address = std::get_if<LinkAddress>(&object);
-    return address == nullptr ||
-           (!address->address.is_link_local() && link_at(address->space, address->link) != nullptr);
+    if (address == nullptr) return true;
+    const bool may_be_kernels = address->address.is_link_local() && address->prefix_length != 128;
+    return !may_be_kernels && link_at(address->space, address->link) != nullptr;
 }
 
 void Keeper::is_there(const Name& name, Entry& entry, Instant now) {

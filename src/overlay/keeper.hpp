@@ -25,6 +25,9 @@ public:
 
     // These and no others, from now on.
     void want(const Objects& wanted, base::Instant now);
+    // These as well, or no more; the rest as it is.
+    void want_also(const Objects& more, base::Instant now);
+    void want_no_more(const Objects& less, base::Instant now);
     // What there is, as of when the change `asked` was performed: later ones are not in it. Addresses that
     // are too much are removed only where they can be of an earlier run.
     void found(
@@ -83,6 +86,7 @@ private:
     void for_each_on(const Link& link, const Each& each);  // that hangs on it: each(iterator)
     void hang(const Name& name, const Object& object);
     void unhang(const Name& name, const Object& object);
+    void let_go(Entries::iterator it, base::Instant now);
     void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
     void is_there(const Name& name, Entry& entry, base::Instant now);
     Entries::iterator erase(Entries::iterator it);

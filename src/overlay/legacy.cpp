@@ -61,6 +61,18 @@ std::map<std::uint32_t, Legacy> legacies(
     return found;
 }
 
+void adopt_carriers(
+    const std::map<std::uint32_t, Legacy>& kept, const Config& config, std::vector<Pairing>& pairings
+) {
+    if (config.links == Links::per_peer) return;
+    for (Pairing& pairing : pairings) {
+        const auto legacy = kept.find(pairing.if_id);
+        if (legacy == kept.end()) continue;
+        const bool is_shared = legacy->second.policies.pin == pairing.pin;
+        pairing.carrier = is_shared ? Carrier::shared : Carrier::own;
+    }
+}
+
 std::vector<netlink::Wish> clean_up(
     const netlink::Snapshot& snapshot,
     const Config& config,
@@ -73,10 +85,14 @@ std::vector<netlink::Wish> clean_up(
         const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind);
         if (tunnel != nullptr && is_ours(config, link.name)) ours.insert(tunnel->if_id);
     }
+    for (const netlink::Route& route : snapshot.routes) {
+        const auto* tunnel = std::get_if<netlink::XfrmEncap>(&route.encap);
+        if (tunnel != nullptr && is_ours(config, route.link)) ours.insert(tunnel->if_id);
+    }
     std::vector<netlink::Wish> out;
     for (const netlink::Policies& policies : snapshot.policies) {
         if (ours.contains(policies.if_id) && !kept.contains(policies.if_id))
-            out.push_back(netlink::RemovePolicies{policies.if_id});
+            out.push_back(netlink::RemovePolicies{policies.if_id, policies.pin});
     }
     for (const netlink::Snapshot::KnownSa& sa : snapshot.sas) {
         const auto legacy = kept.find(sa.if_id);

@@ -19,6 +19,11 @@ std::map<std::uint32_t, Legacy> legacies(
     const netlink::Snapshot& snapshot, const std::vector<Pairing>& pairings
 );
 
+// What carries them: that their packets are pinned to addresses tells a shared link.
+void adopt_carriers(
+    const std::map<std::uint32_t, Legacy>& kept, const Config& config, std::vector<Pairing>& pairings
+);
+
 // With whom the SAs of a tunnel are made: the two ends, and the keys that are believed of the other one;
 // words for the next process. No secret is among them.
 std::string whose_sas(const Pairing& pairing);

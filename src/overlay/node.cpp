@@ -26,7 +26,7 @@ std::optional<bool> wants_keeping(const std::string& body) {
     return keep->is_boolean() ? std::optional(keep->get<bool>()) : std::nullopt;
 }
 
-ike::EngineConfig engine_config(const Config& config) {
+ike::EngineConfig engine_config(const Config& config, bool has_shared_link) {
     ike::EngineConfig out;
     out.private_key = config.private_key.copy();
     out.dpd_interval = config.ike.dpd_interval;
@@ -36,6 +36,7 @@ ike::EngineConfig engine_config(const Config& config) {
     out.child_lifetime = config.ike.child_lifetime;
     out.child_bytes = config.ike.child_bytes;
     out.child_packets = config.ike.child_packets;
+    out.has_shared_link = has_shared_link;
     out.tells_keys = config.tells_keys;
     return out;
 }
@@ -72,12 +73,16 @@ Node::State::State(Config config_, Host host_, base::Random& random_)
     : config(std::move(config_)),
       host(std::move(host_)),
       random(random_),
-      engine(engine_config(config), random),
+      engine(engine_config(config, false), random),
       memory(recall(host.remembered)),
       speaker(speaker_config(config, memory, host.remembers, random), random),
       source(host.registry_source, config.registry, random),
       sightings(overlay_space(config), config.babel.redistribute),
-      way_out(config) {}
+      way_out(config) {
+    settle_links(config, host);
+    shared.is_offered = config.links == Links::shared;
+    engine.configure(engine_config(config, shared.is_offered));
+}
 
 Node::Node(Config config, Host host, base::Random& random)
     : state_(std::make_unique<State>(std::move(config), std::move(host), random)) {}
@@ -202,14 +207,14 @@ void Node::State::handle(IkeDatagram& event) {
 }
 
 void Node::State::handle(BabelDatagram& event) {
-    const auto in = babel_interface(event.link);
+    const auto in = came_in_on(event.link, event.from);
     if (!in || phase != Phase::running) return;
     const babel::Packet packet{event.bytes, event.from, event.to, event.from_port, *in, event.received_at};
     speaker.handle(packet, now, babel_actions);
 }
 
 void Node::State::handle(NobodyListens& event) {
-    const auto in = babel_interface(event.link);
+    const auto in = came_in_on(event.link, event.there);
     if (!in || phase != Phase::running) return;
     const bool is_waited_for = speaker.vacant(*in, event.there, now, babel_actions);
     const auto tunnel = tunnels.find(*in);
@@ -297,7 +302,9 @@ void Node::State::handle(Stop& event) {
 
 const Tunnel* Node::State::find(const std::string& interface) const {
     const auto id = by_interface.find(interface);
-    return id == by_interface.end() ? nullptr : &tunnels.at(id->second);
+    if (id == by_interface.end()) return nullptr;
+    const Tunnel& tunnel = tunnels.at(id->second);
+    return tunnel.pairing.carrier == Carrier::own ? &tunnel : nullptr;
 }
 
 Tunnel* Node::State::find(const std::string& interface) {

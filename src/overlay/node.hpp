@@ -163,6 +163,9 @@ struct Host {
     bool operator==(const Host&) const = default;
 };
 
+// What this host cannot do is as if it were not asked for.
+void settle_links(Config& config, const Host& host);
+
 class Node {
 public:
     Node(Config config, Host host, base::Random& random);  // `random` outlives the node

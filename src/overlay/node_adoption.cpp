@@ -87,6 +87,7 @@ void Node::State::take_over(Tunnel& tunnel, const Legacy& legacy) {
     metering.begins(legacy.out, if_id, base::Direction::out);
     tunnel.current = kFirstAdopted;
     tunnel.carries = true;
+    tunnel.pinned = legacy.policies.pin;
     ++tunnel.came_up;
     adopted_until.set(if_id, now + kUnattended);
     say(base::Level::info, tunnel.pairing.interface + " is taken over with its SAs");

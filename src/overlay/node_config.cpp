@@ -61,6 +61,7 @@ void Node::State::handle(ConfigChanged& event) {
         if (awaits_registry()) source.ask(now);
         return;
     }
+    settle_links(event.config, host);
     const std::vector<std::string> lines = refused_changes(config, event.config);
     if (!lines.empty()) {
         for (const std::string& line : lines) say(base::Level::error, line);
@@ -87,7 +88,7 @@ void Node::State::apply(Config next) {
     next.tells_keys = config.tells_keys;
     std::set<babel::Destination> own = announced(config);
     const auto was_watched = watched(config);
-    std::vector<Pairing> planned = pairings(next, registry, host.local_addresses);
+    std::vector<Pairing> wanted = planned(next, registry);
     // What is closed for good says goodbye before its port is left.
     std::set<IkePort> ports = config.ike_ports();
     ports.merge(next.ike_ports());
@@ -97,10 +98,10 @@ void Node::State::apply(Config next) {
     config = std::move(next);
     out->push_back(Configured{config.log_level, config.log_format, std::move(ports)});
     source.configure(config.registry);
-    engine.configure(engine_config(config));
-    keeper.want(desired(config, registry, planned, strict_vrf), now);
+    engine.configure(engine_config(config, shared.is_offered));
+    keeper.want(desired(config, registry, wanted, strict_vrf), now);
     keep();
-    apply(std::exchange(registry, {}), std::move(planned));
+    apply(std::exchange(registry, {}), std::move(wanted));
     speaker.set_transit(config.babel.transit, now, babel_actions);
     for (const auto& [if_id, tunnel] : tunnels) {
         if (tunnel.on_babel) speaker.configure(if_id, babel_config(tunnel), now, babel_actions);
@@ -129,9 +130,9 @@ void Node::State::apply(Config next) {
 
 // What would be changed in the kernel. Babel's routes come and go with what the neighbours say.
 std::vector<std::string> Node::State::plan_for(const Config& wanted, const Registry& next) const {
-    const std::vector<Pairing> planned = pairings(wanted, next, host.local_addresses);
+    const std::vector<Pairing> pairs = planned(wanted, next);
     std::set<std::uint32_t> staying;  // and what carries their traffic
-    for (const Pairing& pairing : planned) {
+    for (const Pairing& pairing : pairs) {
         const auto tunnel = tunnels.find(pairing.if_id);
         if (tunnel != tunnels.end() && keeps_sas(tunnel->second.pairing.peer, pairing.peer))
             staying.insert(pairing.if_id);
@@ -139,19 +140,19 @@ std::vector<std::string> Node::State::plan_for(const Config& wanted, const Regis
     std::vector<netlink::Wish> wishes;
     for (const auto& [if_id, tunnel] : tunnels) {
         if (staying.contains(if_id) || tunnel.children.empty() || !host.kernel_datapath) continue;
-        wishes.push_back(netlink::RemovePolicies{if_id});
+        wishes.push_back(netlink::RemovePolicies{if_id, tunnel.pinned});
         for (const auto& [id, child] : tunnel.children) {
             wishes.push_back(netlink::RemoveSa{child.in, child.in_source});
             wishes.push_back(netlink::RemoveSa{child.out, child.out_source});
         }
     }
     const Objects before = keeper.wanted();
-    for (netlink::Wish& wish : transition(before, desired(wanted, next, planned, strict_vrf)))
+    for (netlink::Wish& wish : transition(before, desired(wanted, next, pairs, strict_vrf)))
         wishes.push_back(std::move(wish));
     plan_installed(wanted, wishes);
     if (const auto segments = clamp(wanted); segments && segments != clamp(config))
         wishes.push_back(*segments);
-    plan_sysctls(wanted, planned, wishes);
+    plan_sysctls(wanted, pairs, wishes);
     return in_words(std::move(wishes), before.links, wanted, host.kernel_datapath);
 }
 
@@ -171,7 +172,7 @@ void Node::State::plan_installed(const Config& wanted, std::vector<netlink::Wish
 
 // As far as they have been seen: what cannot be read cannot be set. A new tunnel's come with it.
 void Node::State::plan_sysctls(
-    const Config& wanted, const std::vector<Pairing>& planned, std::vector<netlink::Wish>& wishes
+    const Config& wanted, const std::vector<Pairing>& pairs, std::vector<netlink::Wish>& wishes
 ) const {
     if (wanted.sysctl != SysctlChoice::apply) return;
     const auto append = [&](const std::vector<Sysctl>& list, bool is_new) {
@@ -184,8 +185,10 @@ void Node::State::plan_sysctls(
     };
     append(sysctls(wanted), false);
     if (wanted.mode != Mode::none) append(link_sysctls(wanted, wanted.ifname), false);
-    for (const Pairing& pairing : planned)
-        append(link_sysctls(wanted, pairing.interface), !tunnels.contains(pairing.if_id));
+    for (const Pairing& pairing : pairs) {
+        if (pairing.carrier == Carrier::own)
+            append(link_sysctls(wanted, pairing.interface), !tunnels.contains(pairing.if_id));
+    }
 }
 
 // By the old rules the kernel was told of routes under keys that are others by the new ones.

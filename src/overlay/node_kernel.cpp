@@ -11,8 +11,10 @@ namespace aronet::overlay {
 netlink::ChangeId Node::State::give(netlink::Wish wish) {
     const auto* add = std::get_if<netlink::AddLink>(&wish);
     const bool is_main = add != nullptr && add->link.name == config.ifname;
+    const bool is_shared = add != nullptr && is_shared_link(add->link.space, add->link.name);
     out->push_back(netlink::Change{++last_change, std::move(wish)});
     if (is_main) main_link_asked = last_change;
+    if (is_shared) shared.asked = last_change;
     return last_change;
 }
 
@@ -84,6 +86,7 @@ void Node::State::answered(const netlink::Done& done) {
     const bool was_kept = keeper.answered(done, now, notes);
     say_all(notes);
     if (done.id == main_link_asked) main_link_answered(done);
+    if (done.id == shared.asked) shared_link_answered(done.error == 0);
     if (was_kept) return;
     const auto found = pending.find(done.id);
     if (found == pending.end()) return;
@@ -183,10 +186,13 @@ void Node::State::notice(const netlink::LinkUp& up) {
     seen(up);
     const bool is_back = lost_links.erase(up.name) > 0;
     Tunnel* tunnel = up.space == overlay_space(config) ? find(up.name) : nullptr;
-    const bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
+    const bool is_shared = is_shared_link(up.space, up.name);
+    bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
+    if (is_shared) is_new = !std::exchange(shared.up, true);
     // They come and go with it.
     if ((is_back || is_new || up.was_down) && phase == Phase::running)
         want_sysctls(link_sysctls(config, up.name));
+    if (is_shared) return shared_link_came(up.was_down);
     if (tunnel == nullptr) return;
     if (up.was_down) routes_lost(tunnel->pairing.if_id);
     update_routing(*tunnel);
@@ -200,6 +206,7 @@ void Node::State::notice(const netlink::LinkDown& down) {
         tunnel->link_up = false;
         update_routing(*tunnel);
     }
+    if (is_shared_link(down.space, down.name)) shared_link_went();
     if (!keeper.keeps(down.space, down.name)) return;
     lost_links.insert(down.name);
     keeper.lost_link(down.space, down.name, now);
@@ -315,19 +322,24 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     if (phase != Phase::starting) return remove_left(snapshot);
     if (wait_for_registry(snapshot)) return;
     resume();
-    std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
-    if (host.kernel_datapath) left = legacies(snapshot, planned);
-    for (const Pairing& pairing : planned) {  // who has the number now may be another one
+    std::vector<Pairing> wanted = planned(config, registry);
+    if (host.kernel_datapath) left = legacies(snapshot, wanted);
+    for (const Pairing& pairing : wanted) {  // who has the number now may be another one
         const auto then = memory.tunnels.find(pairing.if_id);
         if (then == memory.tunnels.end() || !may_go_on(then->second, pairing)) left.erase(pairing.if_id);
     }
-    remove_all(clean_up(snapshot, config, planned, left));
+    adopt_carriers(left, config, wanted);
+    if (config.links == Links::shared) share_out(wanted);
+    remove_all(clean_up(snapshot, config, wanted, left));
     // Of an earlier run's: such a SID is only where VRFs are strict.
     strict_vrf = std::ranges::any_of(snapshot.routes, [](const netlink::Route& route) {
         return std::holds_alternative<netlink::Seg6LocalEndDt46>(route.encap);
     });
-    keeper.want(desired(config, registry, planned, strict_vrf), now);
+    keeper.want(desired(config, registry, wanted, strict_vrf), now);
     Objects there = found(snapshot, config);
+    for (const netlink::LinkAddress& each : there.addresses) {
+        if (is_shared_link(each.space, each.link)) shared.addresses.insert(each.address);
+    }
     compare_routes(there);
     keeper.found(there, looked_as, now, true);
     keeper.ask_for_links(now);
@@ -340,7 +352,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     announce_own();
     follow_all();
     speaker.accept_only(holders, now, babel_actions);
-    apply(std::exchange(registry, {}), std::move(planned));
+    apply(std::exchange(registry, {}), std::move(wanted));
     for (const auto& [if_id, whose] : memory.tunnels) {
         if (host.remembers && !tunnels.contains(if_id)) out->push_back(forget_tunnel(if_id));
     }
@@ -356,9 +368,12 @@ void Node::State::compare(const netlink::Snapshot& snapshot) {
         if (link.up) up.insert(link.name);
     }
     for (auto& [if_id, tunnel] : tunnels) {  // of what went or was set down nothing may have been heard
-        if (up.contains(tunnel.pairing.interface) || !std::exchange(tunnel.link_up, false)) continue;
+        const bool has_own = tunnel.pairing.carrier != Carrier::shared;
+        if (!has_own || up.contains(tunnel.pairing.interface) || !std::exchange(tunnel.link_up, false))
+            continue;
         update_routing(tunnel);
     }
+    compare_shared(there);
     compare_routes(there);
     keeper.found(there, looked_as, now);
     if (host.kernel_datapath) compare_sas(snapshot);
@@ -378,7 +393,8 @@ void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
             if (child.changed_as < looked_as && !is_whole) lost_sa(tunnel, child);
         }
         if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);
-        if (!tunnel.current && policies.contains(if_id)) remove(netlink::RemovePolicies{if_id});
+        if (!tunnel.current && policies.contains(if_id))
+            remove(netlink::RemovePolicies{if_id, tunnel.pinned});
     }
     for (const auto& sa : snapshot.sas) {
         if (tunnels.contains(sa.if_id) && !known.contains(sa.id)) remove(netlink::RemoveSa{sa.id, sa.source});
@@ -396,7 +412,7 @@ void Node::State::begin_clean_up() {
     const Purpose quiet{Purpose::Kind::clean_up};
     for (auto& [if_id, tunnel] : tunnels) drop_adopted(tunnel);
     for (auto& [if_id, tunnel] : tunnels) {
-        if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id});
+        if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id, tunnel.pinned});
         for (const auto& [id, child] : tunnel.children) {
             remove(netlink::RemoveSa{child.in, child.in_source});
             remove(netlink::RemoveSa{child.out, child.out_source});

@@ -168,14 +168,18 @@ void Node::State::seen(const netlink::LinkDown& down) {
 
 void Node::State::notice(const netlink::AddressAppeared& appeared) {
     gained(appeared);
+    if (is_shared_link(appeared.space, appeared.link)) shared_address(appeared.address, true);
     if (seen(appeared)) follow(appeared.link);
 }
 
 // Nor does it tell of the IPv4 routes that went with the address.
 void Node::State::notice(const netlink::AddressVanished& vanished) {
     lost(vanished);
+    if (is_shared_link(vanished.space, vanished.link)) shared_address(vanished.address, false);
     if (phase == Phase::running) keeper.lost_address(vanished.space, vanished.link, vanished.address, now);
-    const bool may_take_routes = sightings.wants_routes() || babel_interface(vanished.link);
+    const bool carries_routes =
+        babel_interface(vanished.link) || is_shared_link(vanished.space, vanished.link);
+    const bool may_take_routes = sightings.wants_routes() || carries_routes;
     const bool of_exit = !config.exits.empty() && vanished.space == netlink::Space::underlay;
     if (vanished.address.is_v4() && (may_take_routes || of_exit)) look_again();
     if (seen(vanished)) follow(vanished.link);

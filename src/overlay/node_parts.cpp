@@ -29,6 +29,7 @@ void Node::State::translate(ike::ChildUp& action) {
     const auto tunnel = tunnels.find(action.peer);
     if (tunnel == tunnels.end() || phase == Phase::cleaning_up)
         return engine.refused(action.child, now, ike_actions);
+    carry(tunnel->second, action.shares_link);
     Child& child = tunnel->second.children[action.child];
     child = {action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2};
     metering.begins(child.in, action.peer, base::Direction::in);
@@ -59,11 +60,16 @@ void Node::State::translate(ike::Switch& action) {
     set_policies(tunnel, action.child);
 }
 
-void Node::State::set_policies(const Tunnel& tunnel, ike::ChildId id) {
+void Node::State::set_policies(Tunnel& tunnel, ike::ChildId id) {
     const Child& c = tunnel.children.at(id);
     const std::uint32_t if_id = tunnel.pairing.if_id;
+    const bool is_shared = tunnel.pairing.carrier == Carrier::shared;
+    const auto pin = is_shared ? std::optional(tunnel.pairing.pin) : std::nullopt;
+    // What they let in by another pin, or kept out, is not so any more.
+    if (tunnel.pinned && tunnel.pinned != pin) remove(netlink::RemovePolicies{if_id, tunnel.pinned});
+    tunnel.pinned = pin;
     change(
-        netlink::SetPolicies{{if_id, if_id, c.out_source, c.out.destination, c.out.spi}},
+        netlink::SetPolicies{{if_id, if_id, c.out_source, c.out.destination, c.out.spi, pin}},
         {Purpose::Kind::policies, if_id, id, "the policies"}
     );
 }
@@ -91,7 +97,7 @@ void Node::State::goes_down(Tunnel& tunnel) {
     tunnel.since = now;
     tunnel.trust = ike::Trust::full;  // Babel forgets the link, and with it what was held against it
     tunnel.unanswered_since.reset();
-    remove(netlink::RemovePolicies{tunnel.pairing.if_id});
+    remove(netlink::RemovePolicies{tunnel.pairing.if_id, std::exchange(tunnel.pinned, {})});
     say(base::Level::info,
         tunnel.pairing.interface + " to " + tunnel.pairing.peer.remote.to_string() + " is down");
     update_routing(tunnel);
@@ -155,7 +161,14 @@ void Node::State::trust(Tunnel& tunnel, ike::Trust trust) {
 void Node::State::translate(babel::Send& action) {
     const std::string link = link_of(action.on);
     if (link.empty()) return;
-    out->push_back(SendBabel{overlay_space(config), link, action.from, action.to, std::move(action.bytes)});
+    SendBabel send{overlay_space(config), link, action.from, action.to, std::move(action.bytes)};
+    if (const auto tunnel = tunnels.find(action.on); tunnel != tunnels.end()) {
+        const Pairing& pairing = tunnel->second.pairing;
+        send.link = carrier_of(pairing);
+        // There is one neighbour on it, and no group on a link of many.
+        if (pairing.carrier == Carrier::shared) send.to = pairing.pin.peer;
+    }
+    out->push_back(std::move(send));
 }
 
 void Node::State::translate(const babel::HelloSaid& action) {
@@ -188,13 +201,14 @@ void Node::State::update_routing(Tunnel& tunnel) {
     }
     babel::InterfaceConfig interface = babel_config(tunnel);
     interface.next_hello = next_hello(tunnel.pairing.interface);
-    out->push_back(ListenBabel{tunnel.pairing.interface});
+    out->push_back(ListenBabel{carrier_of(tunnel.pairing)});
     speaker.add_interface(tunnel.pairing.if_id, interface, now, babel_actions);
 }
 
 babel::InterfaceConfig Node::State::babel_config(const Tunnel& tunnel) const {
     babel::InterfaceConfig interface;
-    interface.link_local = tunnel.pairing.link_local;
+    const bool is_shared = tunnel.pairing.carrier == Carrier::shared;
+    interface.link_local = is_shared ? tunnel.pairing.pin.own : tunnel.pairing.link_local;
     constexpr unsigned kCostMax = babel::kInfinity - 1;
     const unsigned cost = config.babel.rxcost + unsigned(tunnel.pairing.cost);
     interface.rxcost = static_cast<std::uint16_t>(std::min(cost, kCostMax));
@@ -225,7 +239,7 @@ void Node::State::run_updown(
             {"PLUTO_VERSION", "1.1"},
             {"PLUTO_VERB", std::string(up ? "up" : "down") + "-client" + (family == Family::v6 ? "-v6" : "")},
             {"PLUTO_CONNECTION", tunnel.pairing.interface},
-            {"PLUTO_INTERFACE", tunnel.pairing.interface},
+            {"PLUTO_INTERFACE", carrier_of(tunnel.pairing)},
             {"PLUTO_REQID", id},
             {"PLUTO_PROTO", "esp"},
             {"PLUTO_IF_ID_IN", id},

@@ -88,10 +88,10 @@ std::string Node::State::change_registry(Registry next, const char* from) {
         resolve_names();
         return difference;
     }
-    std::vector<Pairing> planned = pairings(config, next, host.local_addresses);
-    keeper.want(desired(config, next, planned, strict_vrf), now);
+    std::vector<Pairing> wanted = planned(config, next);
+    keeper.want(desired(config, next, wanted, strict_vrf), now);
     keep();  // tunnels have their links before anything is done with them
-    apply(std::move(next), std::move(planned));
+    apply(std::move(next), std::move(wanted));
     return difference;
 }
 
@@ -166,6 +166,9 @@ bool Node::State::pair(Tunnel& tunnel, Pairing wanted) {
         tunnel.since = now;
         by_interface[pairing.interface] = pairing.if_id;
     }
+    unknow(before);
+    know(pairing);
+    settle_link(tunnel);
     if (legacy != left.end()) take_over(tunnel, legacy->second);
     const auto peer = [](const Pairing& p) { return std::tie(p.peer, p.hostname, p.remote_port); };
     if (peer(before) != peer(pairing)) engine.connect(peer_of(pairing), now, ike_actions);
@@ -198,18 +201,11 @@ void Node::State::forget(std::uint32_t if_id) {
     drain();
     if (tunnel.on_babel) leave_link(if_id, tunnel.pairing.interface);
     drain();
-    const netlink::Space space = overlay_space(config);
-    for (const Sysctl& sysctl : link_sysctls(config, tunnel.pairing.interface)) {
-        wanted_sysctls.erase({space, sysctl.key});
-        seen_sysctls.erase({space, sysctl.key});
-        if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
-            out->push_back(forget_sysctl(space, sysctl.key));
-    }
+    forget_sysctls(tunnel.pairing.interface);
     told_tunnels.erase(if_id);
     if (host.remembers) out->push_back(forget_tunnel(if_id));
+    unknow(tunnel.pairing);
     by_interface.erase(tunnel.pairing.interface);
-    sysctl_losses.erase(tunnel.pairing.interface);
-    touched_links.erase(tunnel.pairing.interface);
     policies_due.stop(if_id);
     keys_due.stop(if_id);
     tunnels.erase(if_id);

@@ -188,13 +188,17 @@ std::optional<netlink::Route> Node::State::wanted_route(
         route.kind = netlink::RouteKind::unreachable;
         return route;
     }
-    route.link = link_of(best.on);
-    if (route.link.empty()) return std::nullopt;
+    const std::string name = link_of(best.on);
+    if (name.empty()) return std::nullopt;
     route.via = best.next_hop;
     route.onlink = best.next_hop.is_v4();
     const auto tunnel = tunnels.find(best.on);
-    const std::string peer = tunnel == tunnels.end() ? "" : tunnel->second.peer_name();
-    const auto* how = first_match(rules, {.about = about, .interface = route.link, .peer = peer});
+    const bool is_tunnel = tunnel != tunnels.end();
+    route.link = is_tunnel ? carrier_of(tunnel->second.pairing) : name;
+    if (is_tunnel && tunnel->second.pairing.carrier == Carrier::shared)
+        route.encap = netlink::XfrmEncap{best.on};
+    const std::string peer = is_tunnel ? tunnel->second.peer_name() : "";
+    const auto* how = first_match(rules, {.about = about, .interface = name, .peer = peer});
     if (how == nullptr) return route;
     if (how->refused) return std::nullopt;
     route.key.table = how->table.value_or(route.key.table);

@@ -80,7 +80,7 @@ struct Forwarding {
 };
 
 bool is_adopted(ike::ChildId id);
-ike::EngineConfig engine_config(const Config& config);
+ike::EngineConfig engine_config(const Config& config, bool has_shared_link);
 
 enum class Phase : std::uint8_t { starting, running, saying_goodbye, cleaning_up, stopped };
 
@@ -170,7 +170,7 @@ struct Node::State {
     void keep();
     void main_link_answered(const netlink::Done& done);
     void answered(const netlink::Done& done);
-    void set_policies(const Tunnel& tunnel, ike::ChildId id);
+    void set_policies(Tunnel& tunnel, ike::ChildId id);
     void sa_answered(const Purpose& purpose, const netlink::Done& done);
     void move_answered(const Purpose& purpose, const netlink::Done& done);
     void policies_answered(const Purpose& purpose, const netlink::Done& done);
@@ -206,6 +206,7 @@ struct Node::State {
     // --- what the overlay needs of the host besides (node_sysctls.cpp)
     void look_at_sysctls();
     void want_sysctls(const std::vector<Sysctl>& list);
+    void forget_sysctls(const std::string& link);
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlTouched& touched);
     void strict_vrf_answered(const netlink::Done& done, const std::string& words);
@@ -218,6 +219,22 @@ struct Node::State {
     bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
     void gained(const netlink::AddressAppeared& appeared);
     void lost(const netlink::AddressVanished& vanished);
+
+    // --- what carries a tunnel (node_carriers.cpp)
+    std::vector<Pairing> planned(const Config& by, const Registry& from) const;
+    bool is_shared_link(netlink::Space space, const std::string& link) const;
+    std::string carrier_of(const Pairing& pairing) const;
+    void know(const Pairing& pairing);
+    void unknow(const Pairing& pairing);
+    void carry(Tunnel& tunnel, bool shares);
+    void settle_link(Tunnel& tunnel);
+    void settle_shared();
+    void shared_link_answered(bool is_there);
+    void shared_link_came(bool was_down);
+    void shared_link_went();
+    void shared_address(const Address& address, bool is_there);
+    void compare_shared(const Objects& there);
+    std::optional<babel::InterfaceId> came_in_on(const std::string& link, const Address& from) const;
 
     // --- what an earlier process left (node_adoption.cpp)
     void look_at_start();
@@ -287,6 +304,8 @@ struct Node::State {
 
     // --- what passes through the tunnels (node_traffic.cpp)
     void want_counters();
+    void read_counters();
+    void carried(Tunnel& tunnel, const babel::Traffic& all);
     void watch_links();
     void look_at_links();
     void weigh_silence(Tunnel& tunnel, std::uint64_t arrived, bool flows);
@@ -301,7 +320,7 @@ struct Node::State {
     // --- status.cpp
     std::string answer_to(const std::string& verb, int& status) const;
 
-    Tunnel* find(const std::string& interface);
+    Tunnel* find(const std::string& interface);  // whose own link it is
     const Tunnel* find(const std::string& interface) const;
     void say_all(const std::vector<base::Note>& notes) {
         out->insert(out->end(), notes.begin(), notes.end());
@@ -322,6 +341,13 @@ struct Node::State {
     const char* registry_from = nullptr;      // as RegistryChanged has it
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
+    struct {
+        bool up = false, was_there = false;
+        bool is_offered = false;                   // to peers: until the kernel refuses it
+        netlink::ChangeId asked = 0;               // the last time
+        std::set<Address> addresses;               // on it
+        std::map<Address, std::uint32_t> tunnels;  // over it, by the peer's address
+    } shared;                                      // the link of all tunnels without one of their own
     std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
     std::set<std::string> lost_links;                              // to somebody else; asked for again
     Keeper keeper;
@@ -386,7 +412,7 @@ struct Node::State {
     std::map<std::string, std::uint64_t> esp_drops;  // as read last
     struct {
         std::optional<Instant> due;
-        bool in_flight = false, traffic_flows = false;
+        bool in_flight = false, traffic_flows = false, reads_sas = false;
     } watching;  // of the links' counters, while there are routes
     Instant started, now;
     ike::Actions ike_actions;

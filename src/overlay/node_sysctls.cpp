@@ -11,8 +11,11 @@ void Node::State::look_at_sysctls() {
     want_sysctls(sysctls(config));
     for (const std::string& link : std::exchange(touched_links, {})) {
         const Tunnel* tunnel = find(link);  // one that is away has them when it is back
-        if (tunnel != nullptr ? tunnel->link_up : link == config.ifname)
-            want_sysctls(link_sysctls(config, link));
+        const bool is_shared = is_shared_link(overlay_space(config), link);
+        const bool is_there = tunnel != nullptr ? tunnel->link_up
+                              : is_shared       ? shared.up
+                                                : link == config.ifname;
+        if (is_there) want_sysctls(link_sysctls(config, link));
     }
     sysctls_due = now + interval;
 }
@@ -27,7 +30,8 @@ void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
 // Whoever else minds is not outrun: each look is one, however much was touched.
 void Node::State::notice(const netlink::SysctlTouched& touched) {
     if (phase != Phase::running) return;
-    const bool is_tunnel = touched.space == overlay_space(config) && find(touched.link) != nullptr;
+    const bool is_tunnel = touched.space == overlay_space(config) &&
+                           (find(touched.link) != nullptr || is_shared_link(touched.space, touched.link));
     const bool is_ours = is_tunnel || (touched.link == config.ifname && config.mode != Mode::none);
     if (!touched.link.empty() && !is_ours) return;
     if (is_ours) touched_links.insert(touched.link);
@@ -75,10 +79,23 @@ void Node::State::strict_vrf_answered(const netlink::Done& done, const std::stri
     warn(base::Level::warning, words + ": " + done.text);
 }
 
+// They went with their link.
+void Node::State::forget_sysctls(const std::string& link) {
+    sysctl_losses.erase(link);
+    touched_links.erase(link);
+    const netlink::Space space = overlay_space(config);
+    for (const Sysctl& sysctl : link_sysctls(config, link)) {
+        wanted_sysctls.erase({space, sysctl.key});
+        seen_sysctls.erase({space, sysctl.key});
+        if (old_sysctls.erase({space, sysctl.key}) > 0 && host.remembers)
+            out->push_back(forget_sysctl(space, sysctl.key));
+    }
+}
+
 // Now there are SIDs that there could not be before.
 void Node::State::vrf_is_strict() {
     if (std::exchange(strict_vrf, true) || phase != Phase::running) return;
-    keeper.want(desired(config, registry, pairings(config, registry, host.local_addresses), true), now);
+    keeper.want(desired(config, registry, planned(config, registry), true), now);
     keep();
 }
 

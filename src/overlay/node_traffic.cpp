@@ -6,6 +6,8 @@
 
 #include "overlay/node_state.hpp"
 
+#include <algorithm>
+
 namespace aronet::overlay {
 namespace {
 
@@ -22,6 +24,12 @@ void Node::State::want_counters() {
         reading.due = *reading.last + kFresh;
         return;
     }
+    read_counters();
+}
+
+void Node::State::read_counters() {
+    reading.due.reset();
+    if (reading.in_flight) return;
     reading.last = now;
     reading.in_flight = true;
     change(netlink::ReadCounters{}, {Purpose::Kind::counters});
@@ -37,6 +45,11 @@ void Node::State::notice(const netlink::Counters& counters) {
         Traffic& sum = inbound ? tunnel->second.received : tunnel->second.sent;
         sum.bytes += growth.by.bytes;
         sum.packets += growth.by.packets;
+    }
+    if (!std::exchange(watching.reads_sas, false)) return;
+    for (auto& [if_id, tunnel] : tunnels) {
+        if (tunnel.on_babel && tunnel.pairing.carrier == Carrier::shared)
+            carried(tunnel, {tunnel.sent.packets, tunnel.received.packets});
     }
 }
 
@@ -69,6 +82,11 @@ void Node::State::look_at_links() {
     if (speaker.installed_count() == 0 || phase != Phase::running) return;
     watching.in_flight = true;
     watching.traffic_flows = false;
+    // Of a link that many share only the SAs tell whose traffic it is.
+    watching.reads_sas = std::ranges::any_of(tunnels, [](const auto& tunnel) {
+        return tunnel.second.on_babel && tunnel.second.pairing.carrier == Carrier::shared;
+    });
+    if (watching.reads_sas) read_counters();
     change(netlink::ReadLinkCounters{overlay_space(config)}, {Purpose::Kind::link_counters});
 }
 
@@ -76,11 +94,20 @@ void Node::State::notice(const netlink::LinkCounters& counters) {
     for (const netlink::LinkCounters::One& one : counters.links) {
         const auto id = babel_interface(one.link);
         if (!id) continue;
-        const bool flows = speaker.traffic(*id, {one.sent, one.received}, now, babel_actions);
-        watching.traffic_flows = watching.traffic_flows || flows;
         const auto tunnel = tunnels.find(*id);
-        if (tunnel != tunnels.end()) weigh_silence(tunnel->second, one.received, flows);
+        if (tunnel != tunnels.end()) {
+            carried(tunnel->second, {one.sent, one.received});
+        } else if (speaker.traffic(*id, {one.sent, one.received}, now, babel_actions)) {
+            watching.traffic_flows = true;
+        }
     }
+}
+
+// Packets since whenever.
+void Node::State::carried(Tunnel& tunnel, const babel::Traffic& all) {
+    const bool flows = speaker.traffic(tunnel.pairing.if_id, all, now, babel_actions);
+    watching.traffic_flows = watching.traffic_flows || flows;
+    weigh_silence(tunnel, all.received, flows);
 }
 
 // More than Babel's own goes out, and nothing comes back, not even what Babel asks for.

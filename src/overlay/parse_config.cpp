@@ -147,7 +147,8 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
                             "route_table",  "use_netns",  "mode",          "extra_ip",       "netns_name",
                             "runtime_dir",  "state_dir",  "charon_path",   "bird_path",      "birdc_path",
                             "swanctl_path", "mtu",        "datapath",      "sysctl",         "seccomp",
-                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport", "clamp_mss"});
+                            "core_dumps",   "host_table", "fwmark",        "ipv4_transport", "clamp_mss",
+                            "links"});
     const Value network = daemon.member("network"), prefixes = daemon.member(kPrefixSpellings);
     if (!network.is_absent()) {
         config.network = read_network(network);
@@ -176,6 +177,9 @@ void read_daemon(const Value& daemon, bool has_tunnels, Config& config) {
     const bool can_carry = config.mode != Mode::none && config.network;
     if (config.ipv4_transport == Ipv4Transport::srv6 && !can_carry) transport.error(kCannotCarry);
     const Value datapath = daemon.member("datapath"), sysctl = daemon.member("sysctl");
+    const Value links = daemon.member("links");
+    if (!links.is_absent())
+        config.links = static_cast<Links>(links.one_of({"per-peer", "shared"}).value_or(0));
     if (!datapath.is_absent()) {
         config.datapath =
             static_cast<DatapathChoice>(datapath.one_of({"auto", "kernel", "user"}).value_or(0));

@@ -81,13 +81,17 @@ std::vector<std::string> in_words(
 std::vector<std::string> plan_start(
     const Config& config, const Registry& registry, const Host& host, const Present& present
 ) {
-    const std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
+    std::vector<Pairing> planned = pairings(config, registry, host.local_addresses);
     const Objects there = found(present.snapshot, config);
     std::vector<netlink::Wish> wishes;
     if (config.mode == Mode::netns && !present.has_namespace)
         wishes.push_back(netlink::AddNamespace{config.netns_name});
     const auto kept =
         host.kernel_datapath ? legacies(present.snapshot, planned) : std::map<std::uint32_t, Legacy>();
+    if (config.links == Links::shared) {
+        for (Pairing& pairing : planned) pairing.carrier = Carrier::undecided;  // until the peers are met
+    }
+    adopt_carriers(kept, config, planned);
     for (netlink::Wish& wish : clean_up(present.snapshot, config, planned, kept))
         wishes.push_back(std::move(wish));
     const bool will_be_strict = config.sysctl == SysctlChoice::apply ||
@@ -98,8 +102,11 @@ std::vector<std::string> plan_start(
     if (config.sysctl == SysctlChoice::apply) {
         append(wishes, sysctls(config), present);
         if (config.mode != Mode::none) append(wishes, link_sysctls(config, config.ifname), present);
-        for (const Pairing& pairing : planned)
-            append(wishes, link_sysctls(config, pairing.interface), present);
+        if (config.links == Links::shared) append(wishes, link_sysctls(config, shared_link(config)), present);
+        for (const Pairing& pairing : planned) {
+            if (pairing.carrier == Carrier::own)
+                append(wishes, link_sysctls(config, pairing.interface), present);
+        }
     }
     return in_words(std::move(wishes), there.links, config, host.kernel_datapath);
 }

@@ -57,6 +57,12 @@ std::string owner(const babel::Holders& holders, const Prefix& prefix) {
     return list.empty() ? "" : list.front().organization + "/" + list.front().common_name;
 }
 
+// What carries it, once that is agreed on.
+json link_or_null(const Node::State& s, const Tunnel& tunnel) {
+    const Pairing& pairing = tunnel.pairing;
+    return pairing.carrier == Carrier::undecided ? json(nullptr) : json(s.carrier_of(pairing));
+}
+
 json tunnels_json(const Node::State& s) {
     std::map<std::uint32_t, ike::PeerView> peers;
     for (ike::PeerView& view : s.engine.peers()) peers.emplace(view.id, std::move(view));
@@ -69,6 +75,7 @@ json tunnels_json(const Node::State& s) {
         const ike::PeerView& peer = view->second;
         list.push_back({
             {"interface", tunnel.pairing.interface},
+            {"link", link_or_null(s, tunnel)},
             {"peer", tunnel.peer_name()},
             {"state", to_string(tunnel.stage())},
             {"since_seconds", seconds(s.now - tunnel.since)},

@@ -33,10 +33,13 @@ std::string digest(const std::string& text, std::size_t octets) {
     return base::to_hex(base::ByteView(hash).first(octets));
 }
 
+Address link_local(const std::string& by) {
+    return *Address::from_bytes(*base::from_hex("fe80000000000000" + digest(by, 8)));
+}
+
 // The interface's address on the tunnel: its own half of fe80::/64, different on both ends.
 Address link_local(const ike::Peer& peer) {
-    const std::string both = peer.local.to_string() + "\n" + peer.remote.to_string();
-    return *Address::from_bytes(*base::from_hex("fe80000000000000" + digest(both, 8)));
+    return link_local(peer.local.to_string() + "\n" + peer.remote.to_string());
 }
 
 // As many hexadecimal digits as an interface name leaves room for.
@@ -120,10 +123,13 @@ Pairing pair_up(
     const auto* dearer = first_for(config.babel.peers, node.organization, node.common_name);
     pairing.cost = dearer != nullptr ? dearer->cost : std::uint16_t(0);
     pairing.link_local = link_local(peer);
+    pairing.pin = {shared_link_local(peer.local), shared_link_local(peer.remote)};
     return pairing;
 }
 
 }  // namespace
+
+Address shared_link_local(const ike::Identity& endpoint) { return link_local(endpoint.to_string()); }
 
 bool connected(const Config& config, const RegistryNode& node) {
     return admits(config.connect, node.organization, node.common_name) &&
@@ -152,6 +158,17 @@ std::vector<Pairing> pairings(
     number(list, config.ifname);
     std::sort(list.begin(), list.end(), [](const Pairing& a, const Pairing& b) { return a.if_id < b.if_id; });
     return list;
+}
+
+// The address of an endpoint can be found over one tunnel. Where several of ours lead to it, one of them has
+// the link; the one that has it already.
+void share_out(std::vector<Pairing>& pairings) {
+    std::map<Address, Pairing*> first;
+    for (Pairing& pairing : pairings) {
+        Pairing*& chosen = first[pairing.pin.peer];
+        if (chosen == nullptr || pairing.carrier == Carrier::shared) chosen = &pairing;
+    }
+    for (Pairing& pairing : pairings) pairing.peer.may_share_link = first.at(pairing.pin.peer) == &pairing;
 }
 
 }  // namespace aronet::overlay

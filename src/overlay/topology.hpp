@@ -5,6 +5,7 @@
 // equal names, numbers and addresses, after a restart too.
 
 #include "ike/engine.hpp"
+#include "netlink/kernel.hpp"
 #include "overlay/config.hpp"
 
 #include <string>
@@ -12,17 +13,26 @@
 
 namespace aronet::overlay {
 
+// What carries a tunnel: a link of its own, or the one that it shares with those of other peers; which, both
+// sides agree on when they meet.
+enum class Carrier : std::uint8_t { own, shared, undecided };
+
 struct Pairing {
     std::uint32_t if_id = 0;  // names the tunnel everywhere: as ike::PeerId, babel::InterfaceId and reqid too
     std::string interface;    // <ifname>-<hex>
     ike::Peer peer;
     std::string hostname;  // the peer's, to be resolved, or empty
     std::uint16_t remote_port = 0;
-    Address link_local;      // ours on the tunnel
+    Address link_local;  // ours on a link of its own
+    Carrier carrier = Carrier::own;
+    netlink::Pin pin;        // both ends' on a shared one
     std::string updown;      // script of our endpoint, or empty
     std::uint16_t cost = 0;  // of this peer, beside rxcost
     bool operator==(const Pairing&) const = default;
 };
+
+// What stands for an endpoint on the link that its node's tunnels share: the same to all its peers.
+Address shared_link_local(const ike::Identity& endpoint);
 
 // Numbers from here on are no tunnels: ordinary interfaces are told apart by them.
 inline constexpr std::uint32_t kOrdinaryIdMin = 0xffff0000;
@@ -35,5 +45,8 @@ bool connected(const Config& config, const RegistryNode& node);
 std::vector<Pairing> pairings(
     const Config& config, const Registry& registry, const std::vector<Address>& local_addresses
 );
+
+// Which of them may share the link: of several that lead to one endpoint, which has one address on it, one.
+void share_out(std::vector<Pairing>& pairings);
 
 }  // namespace aronet::overlay

@@ -41,7 +41,8 @@ struct Tunnel {
     std::optional<base::Instant> unanswered_since;  // traffic goes out, and nothing comes back
     ike::Trust trust = ike::Trust::full;
     Losses policy_losses, sa_losses;
-    unsigned policy_refusals = 0;  // in a row
+    unsigned policy_refusals = 0;        // in a row
+    std::optional<netlink::Pin> pinned;  // by the policies that were asked for last
 
     Stage stage() const;
     std::string peer_name() const;  // organization/common_name

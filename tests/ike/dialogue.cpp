@@ -46,6 +46,7 @@ EngineConfig copy(const EngineConfig& config) {
     out.concurrent_per_endpoint = config.concurrent_per_endpoint;
     out.retry_cap = config.retry_cap;
     out.fragment_size = config.fragment_size;
+    out.has_shared_link = config.has_shared_link;
     out.tells_keys = config.tells_keys;
     return out;
 }
@@ -232,6 +233,7 @@ void Dialogue::perform(Side& side) {
                     to->key = from->key.copy();
                 }
                 side.children.insert_or_assign(up->child, std::pair(std::move(in), std::move(out)));
+                side.sharing[up->child] = up->shares_link;
                 side.replacing[up->child] = up->replaces;
                 side.selectors[up->child] = {up->local, up->remote};
                 if (side.refuses) {

@@ -32,7 +32,7 @@ struct Side {
     bool obedient = true;                                       // answers every ChildUp with installed()
     bool refuses = false;                                       // or with refused()
     std::map<ChildId, std::pair<base::Sa, base::Sa>> children;  // in, out
-    std::map<ChildId, bool> replacing;
+    std::map<ChildId, bool> replacing, sharing;
     std::map<ChildId, std::pair<std::vector<TrafficSelector>, std::vector<TrafficSelector>>> selectors;
     std::optional<ChildId> sending;
     unsigned ups = 0, downs = 0, switches = 0, moves = 0, keepalives = 0, silences = 0, unreached = 0;

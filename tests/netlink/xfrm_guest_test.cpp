@@ -202,6 +202,50 @@ TEST_CASE("the six policies of a tunnel are set, switched to another SA and remo
     CHECK(host.run(Space::underlay, "ip xfrm policy").empty());
 }
 
+TEST_CASE(
+    "tunnels that share a link: pinned policies, routes that name them, the link in either space", "[.guest]"
+) {
+    for (const Space space : {Space::underlay, Space::overlay}) {
+        Host host;
+        Link link;
+        link.space = space;
+        link.name = "ov-x";
+        link.kind = External{};
+        link.mtu = 1400;
+        link.keep_link_local = false;
+        REQUIRE(host.perform(AddLink{link}).error == 0);
+        REQUIRE(host.perform(AddLink{link}).error == 0);
+        const auto links = host.snapshot("ov").links;
+        REQUIRE(links.size() == 1);
+        CHECK(links.front().kind == link.kind);
+        Link other = link;
+        other.name = "ov-y";
+        CHECK(host.perform(AddLink{other}).error == EEXIST);  // one a namespace
+        Route route;
+        route.key = {space, 254, prefix("fe80::2/128"), std::nullopt, 1024};
+        route.link = link.name;
+        route.encap = XfrmEncap{0x2a};
+        Route v4;
+        v4.key = {space, 254, prefix("10.9.0.0/16"), std::nullopt, 32};
+        v4.link = link.name;
+        v4.via = address("fe80::2");
+        v4.encap = XfrmEncap{0x2a};
+        REQUIRE(host.perform(AddRoute{route}).error == 0);
+        REQUIRE(host.perform(AddRoute{v4}).error == 0);
+        const auto routes = host.snapshot("ov").routes;
+        CHECK(std::ranges::find(routes, route) != routes.end());
+        CHECK(std::ranges::find(routes, v4) != routes.end());
+        const Pin pin{address("fe80::1"), address("fe80::2")};
+        const Policies policies{0x2a, 7, address("192.0.2.1"), address("192.0.2.2"), 0xc1000001, pin};
+        REQUIRE(host.perform(SetPolicies{policies}).error == 0);
+        REQUIRE(host.perform(SetPolicies{policies}).error == 0);
+        CHECK(host.snapshot("ov").policies == std::vector{policies});
+        CHECK(has(host.run(Space::underlay, "ip xfrm policy"), "src fe80::/10 dst ::/0"));
+        REQUIRE(host.perform(RemovePolicies{0x2a, pin}).error == 0);
+        CHECK(host.run(Space::underlay, "ip xfrm policy").empty());
+    }
+}
+
 TEST_CASE("End.DT46 of a VRF table is a route", "[.guest]") {
     Host host;
     Link vrf;

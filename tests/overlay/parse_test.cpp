@@ -99,6 +99,7 @@ TEST_CASE("a configuration of the original is read with its defaults") {
     CHECK(config.mode == Mode::vrf);
     CHECK(config.route_table == 128);
     CHECK(config.mtu == 1400);
+    CHECK(config.links == Links::per_peer);
     CHECK(config.seccomp == SeccompChoice::enforce);
     CHECK(config.babel.hello_interval == 20s);
     CHECK_FALSE(config.babel.update_interval);
@@ -141,7 +142,8 @@ TEST_CASE("every spelling of the original's versions means the same") {
             .hostname == "host.example"
     );
     const Config tuned = good(config_text(
-        kDaemon + R"(, "datapath": "user", "sysctl": "check", "mtu": 1380, "seccomp": "log")",
+        kDaemon +
+            R"(, "datapath": "user", "sysctl": "check", "mtu": 1380, "seccomp": "log", "links": "shared")",
         kEndpoint,
         R"(, "babel": {"hello_interval": "auto", "update_interval": "2s", "rxcost": 10},)"
         R"( "ike": {"dpd_interval": 5, "fragment_size": 576, "ike_lifetime": "8h", "child_lifetime": 0,)"
@@ -149,6 +151,7 @@ TEST_CASE("every spelling of the original's versions means the same") {
         R"("log": {"format": "json", "level": "debug"})"
     ));
     CHECK(tuned.datapath == DatapathChoice::user);
+    CHECK(tuned.links == Links::shared);
     CHECK(tuned.sysctl == SysctlChoice::check);
     CHECK(tuned.seccomp == SeccompChoice::log);
     CHECK_FALSE(tuned.babel.hello_interval);
@@ -178,6 +181,11 @@ TEST_CASE("an error names file, line, column, key, what was expected and what wa
     );
     CHECK(bad(config_text(kDaemon + R"(, "host_table": 255)", kEndpoint))
               .ends_with("host_table: is a table of the kernel's own: expected another, or 254"));
+    CHECK(
+        bad(config_text(R"("network": "fd66::/64", "links": "share")", kEndpoint)) ==
+        R"(config.json:4:45: daemon.links: "share" is not one of "per-peer", "shared")"
+        R"( (did you mean "shared"?))"
+    );
     CHECK(bad("{}") == "config.json:1:1: organization: is missing");
     CHECK(bad("{\"private_key\": }").starts_with("config.json:1:17: not JSON: "));
     CHECK(bad("[]") == "config.json:1:1: expected an object, found a list");

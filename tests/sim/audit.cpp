@@ -64,11 +64,32 @@ Words keys_of(const nlohmann::json& tunnels, Words& up) {
     return words;
 }
 
-Words keys_in(const Kernel& kernel) {
-    std::map<std::uint32_t, std::string> names;
-    for (const netlink::Link& link : kernel.links()) {
-        if (const auto* tunnel = std::get_if<netlink::Tunnel>(&link.kind)) names[tunnel->if_id] = link.name;
+// Which link carries what the status shows as a tunnel.
+void agree_on_carriers(const nlohmann::json& tunnels, std::vector<overlay::Pairing>& pairings) {
+    for (overlay::Pairing& pairing : pairings) {
+        for (const auto& tunnel : tunnels.at("tunnels")) {
+            if (tunnel.at("interface") != pairing.interface) continue;
+            const auto& link = tunnel.at("link");
+            pairing.carrier = link.is_null()              ? overlay::Carrier::undecided
+                              : link == pairing.interface ? overlay::Carrier::own
+                                                          : overlay::Carrier::shared;
+        }
     }
+}
+
+std::map<std::uint32_t, std::string> names_of(const std::vector<overlay::Pairing>& pairings) {
+    std::map<std::uint32_t, std::string> names;
+    for (const overlay::Pairing& pairing : pairings) names[pairing.if_id] = pairing.interface;
+    return names;
+}
+
+// The tunnel that a route leads over: its link's, or the one it names.
+std::string way_of(const netlink::Route& route, std::map<std::uint32_t, std::string> names) {
+    const auto* encap = std::get_if<netlink::XfrmEncap>(&route.encap);
+    return encap == nullptr ? route.link : names[encap->if_id];
+}
+
+Words keys_in(const Kernel& kernel, std::map<std::uint32_t, std::string> names) {
     Words words;
     for (const auto& [id, sa] : kernel.sas())
         words.insert(
@@ -89,7 +110,10 @@ Words keys_in(const Kernel& kernel) {
 Words World::inexact(Host& host) {
     const overlay::Config config = host.config();
     const overlay::Registry registry = registry_of(host.members);
-    const auto pairings = overlay::pairings(config, registry, {});
+    const auto tunnels = nlohmann::json::parse(ask(host.number, "tunnels"));
+    auto pairings = overlay::pairings(config, registry, {});
+    agree_on_carriers(tunnels, pairings);
+    const auto names = names_of(pairings);
     // The kernel of a simulation grants strict VRFs to who asks for them.
     const overlay::Objects wanted = overlay::desired(config, registry, pairings, true);
     Words there, expected, up;
@@ -108,17 +132,17 @@ Words World::inexact(Host& host) {
         const bool held = route.kind == netlink::RouteKind::unreachable;  // for a while, where there was one
         if (!is_babels(route)) there.insert(netlink::describe(netlink::AddRoute{route}));
         if (is_babels(route) && !held)
-            there.insert(way(key.destination.to_string(), route.link, route.via ? route.via->to_string() : "")
-            );
+            there.insert(way(
+                key.destination.to_string(), way_of(route, names), route.via ? route.via->to_string() : ""
+            ));
     }
     const auto routes = nlohmann::json::parse(ask(host.number, "routes"));
     for (const auto& route : routes.at("routes")) {
         if (route.at("selected"))
             expected.insert(way(route.at("destination"), route.at("interface"), route.at("next_hop")));
     }
-    const auto tunnels = nlohmann::json::parse(ask(host.number, "tunnels"));
     expected.merge(keys_of(tunnels, up));
-    there.merge(keys_in(host.kernel));
+    there.merge(keys_in(host.kernel, names));
     Words wrong;
     compare(host.plan.name, there, expected, wrong);
     for (const overlay::Pairing& pairing : pairings) {

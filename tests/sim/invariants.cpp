@@ -19,7 +19,7 @@ const World::Host* World::next_hop(const Host& host, const Address& to) const {
     const auto* route = host.kernel.lookup(host.space, host.table, to);
     if (route == nullptr || route->kind != netlink::RouteKind::unicast || !route->key.destination.length())
         return nullptr;
-    const auto sa = host.kernel.outbound(route->link);
+    const auto sa = host.kernel.outbound(*route);
     const Host* other = sa ? owner_of(sa->destination) : nullptr;
     const bool arrives = other != nullptr && !host.asleep && !other->asleep &&
                          !is_cut(host.number, other->number) && other->kernel.inbound(sa->id.spi, sa->key);

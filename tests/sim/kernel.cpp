@@ -76,24 +76,52 @@ const Link* Kernel::find(const std::string& link) const {
     return nullptr;
 }
 
-std::optional<Kernel::Outbound> Kernel::outbound(const std::string& name) const {
-    const Link* link = find(name);
-    const auto* tunnel = link != nullptr ? std::get_if<netlink::Tunnel>(&link->kind) : nullptr;
-    const auto policies = tunnel != nullptr ? policies_.find(tunnel->if_id) : policies_.end();
+const Link* Kernel::external() const {
+    for (const auto& [name, entry] : links_) {
+        if (std::holds_alternative<netlink::External>(entry.first.kind)) return &entry.first;
+    }
+    return nullptr;
+}
+
+// Of an external link the route says which tunnel.
+std::optional<Kernel::Outbound> Kernel::outbound(const netlink::Route& route) const {
+    const Link* link = find(route.link);
+    if (link == nullptr) return std::nullopt;
+    std::uint32_t if_id = 0;
+    if (const auto* tunnel = std::get_if<netlink::Tunnel>(&link->kind)) if_id = tunnel->if_id;
+    const auto* encap = std::get_if<netlink::XfrmEncap>(&route.encap);
+    if (encap != nullptr && std::holds_alternative<netlink::External>(link->kind)) if_id = encap->if_id;
+    const auto policies = policies_.find(if_id);
     if (policies == policies_.end()) return std::nullopt;
     const auto sa = sas_.find({policies->second.remote, policies->second.spi_out});
     if (sa == sas_.end() || sa->second.direction != base::Direction::out) return std::nullopt;
     return Outbound{sa->first, sa->second.destination, sa->second.key};
 }
 
-std::optional<std::string> Kernel::inbound(std::uint32_t spi, const base::Bytes& key) const {
+std::optional<Kernel::Outbound> Kernel::outbound(const std::string& link, const netlink::Address& to) const {
+    netlink::Route direct;
+    direct.link = link;
+    for (const auto& [key, route] : fib_.all()) {
+        if (route.link == link && key.destination == netlink::Prefix::host(to)) direct = route;
+    }
+    return outbound(direct);
+}
+
+std::optional<std::string> Kernel::inbound(
+    std::uint32_t spi, const base::Bytes& key, const std::optional<netlink::Pin>& link_local
+) const {
     const auto [first, last] = by_spi_.equal_range(spi);
     for (auto it = first; it != last; ++it) {
         const KnownSa& sa = sas_.at(it->second);
         if (sa.direction != base::Direction::in || sa.key != key) continue;
+        const auto policies = policies_.find(sa.if_id);
+        if (policies == policies_.end()) return std::nullopt;
+        const auto& pin = policies->second.pin;
+        if (pin && link_local && *pin != *link_local) return std::nullopt;
         const auto tunnel = tunnels_.find(sa.if_id);
-        if (!policies_.contains(sa.if_id) || tunnel == tunnels_.end()) return std::nullopt;
-        return tunnel->second.second;
+        if (tunnel != tunnels_.end()) return tunnel->second.second;
+        const Link* shared = external();
+        return shared == nullptr ? std::nullopt : std::optional(shared->name);
     }
     return std::nullopt;
 }
@@ -121,11 +149,10 @@ std::optional<netlink::Mapping> Kernel::count_inbound(
     return news;
 }
 
-std::optional<netlink::Address> Kernel::link_local(const std::string& link) const {
-    for (const auto& address : addresses_) {
-        if (address.link == link && address.address.is_link_local()) return address.address;
-    }
-    return std::nullopt;
+bool Kernel::has_address(const std::string& link, const netlink::Address& address) const {
+    return std::ranges::any_of(addresses_, [&](const auto& each) {
+        return each.link == link && each.address == address;
+    });
 }
 
 bool Kernel::link_is_up(const std::string& name) const { return find(name) != nullptr; }
@@ -181,6 +208,8 @@ int Kernel::apply(netlink::AddLink& wish, Notices& out) {
     if (link.space == Space::overlay && !has_namespace_) return EINVAL;
     if (!link.master.empty() && !links_.contains({link.space, link.master})) return ENODEV;
     const LinkName name{link.space, link.name};
+    const Link* other = std::holds_alternative<netlink::External>(link.kind) ? external() : nullptr;
+    if (other != nullptr && other->name != link.name) return EEXIST;  // there can be one
     const auto there = links_.find(name);
     if (there != links_.end() && there->second.first.kind != link.kind) remove_link(name, out);
     const auto [it, is_new] = links_.try_emplace(name, link, next_index_);

@@ -36,9 +36,13 @@ public:
         base::Endpoint destination;
         base::Bytes key;
     };
-    std::optional<Outbound> outbound(const std::string& link) const;  // the SA this tunnel sends on
-    std::optional<std::string> inbound(std::uint32_t spi, const base::Bytes& key)
-        const;                                                     // the tunnel it comes out of
+    // The SA that is sent on over this route, or to this neighbour on a link.
+    std::optional<Outbound> outbound(const netlink::Route& route) const;
+    std::optional<Outbound> outbound(const std::string& link, const netlink::Address& to) const;
+    // The link it comes out of; of what is link-local, if that may come this way.
+    std::optional<std::string> inbound(
+        std::uint32_t spi, const base::Bytes& key, const std::optional<netlink::Pin>& link_local = {}
+    ) const;
     void count_outbound(const base::SaId& id, std::size_t bytes);  // a packet went this way
     // An authentic packet came from there: it is counted, and told of where its sender was believed
     // elsewhere.
@@ -46,7 +50,7 @@ public:
         std::uint32_t spi, const base::Bytes& key, std::size_t bytes, const base::Endpoint& from
     );
     std::uint64_t counters_read() const { return counters_read_; }  // times
-    std::optional<netlink::Address> link_local(const std::string& link) const;
+    bool has_address(const std::string& link, const netlink::Address& address) const;
     const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to)
         const {
         return fib_.lookup(space, table, to);
@@ -101,6 +105,7 @@ private:
     void remove_link(const LinkName& name, Notices& out);
     bool is_rekeying(const netlink::Wish& wish) const;
     const netlink::Link* find(const std::string& link) const;
+    const netlink::Link* external() const;
 
     bool has_namespace_ = false;
     std::uint32_t next_index_ = 2;

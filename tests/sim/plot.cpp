@@ -29,6 +29,11 @@ constexpr std::array<const char*, kKinds> kNames{
 
 std::string seconds(Duration d) { return std::to_string(base::milliseconds(d) / 1000) + " s"; }
 
+bool carries_tunnels(const netlink::Link& link) {
+    return std::holds_alternative<netlink::Tunnel>(link.kind) ||
+           std::holds_alternative<netlink::External>(link.kind);
+}
+
 // Everything of it that somebody may remove.
 std::vector<netlink::Wish> removals(const Kernel& kernel) {
     std::vector<netlink::Wish> all;
@@ -37,8 +42,7 @@ std::vector<netlink::Wish> removals(const Kernel& kernel) {
     for (const auto& [if_id, policies] : kernel.policies()) all.emplace_back(netlink::RemovePolicies{if_id});
     for (const auto& [id, sa] : kernel.sas()) all.emplace_back(netlink::RemoveSa{id, sa.source.address});
     for (const netlink::Link& link : kernel.links()) {
-        if (std::holds_alternative<netlink::Tunnel>(link.kind))
-            all.emplace_back(netlink::RemoveLink{link.space, link.name});
+        if (carries_tunnels(link)) all.emplace_back(netlink::RemoveLink{link.space, link.name});
     }
     return all;
 }
@@ -101,7 +105,7 @@ End one_less(World& world, const Fault& fault) {
 End flap(World& world, const Fault& fault) {
     for (int i = 0; i < 50; ++i) {
         for (const netlink::Link& link : world.kernel(fault.host).links()) {
-            if (!std::holds_alternative<netlink::Tunnel>(link.kind)) continue;
+            if (!carries_tunnels(link)) continue;
             netlink::Link down = link;
             down.up = false;
             world.suffer(fault.host, netlink::AddLink{down});

@@ -30,7 +30,9 @@ std::vector<HostPlan> cast(const Plot& plot, bool tells_keys) {
         hosts[i].changes_keys = i % 5 == 0;
         hosts[i].tells_keys = tells_keys;
         hosts[i].tells_connect = false;
-        hosts[i].configure = [](overlay::Config& config) {  // as usual
+        const bool shares = (plot.seed + i) % 2 == 0;
+        hosts[i].configure = [shares](overlay::Config& config) {  // as usual
+            if (shares) config.links = overlay::Links::shared;
             config.babel.hello_interval = overlay::Config{}.babel.hello_interval;
             config.babel.update_interval = overlay::Config{}.babel.update_interval;
         };

@@ -354,26 +354,25 @@ void World::send_ike(Host& host, overlay::SendIke& send) {
 
 // A tunnel carries a packet exactly if both ends hold the two halves of an SA pair.
 void World::send_babel(Host& host, overlay::SendBabel& send) {
-    const auto sa = host.kernel.outbound(send.link);
-    const auto from = host.kernel.link_local(send.link);
+    const auto sa = host.kernel.outbound(send.link, send.to);
     Host* target = sa ? owner_of(sa->destination) : nullptr;
-    if (target == nullptr || !from || !host.kernel.link_is_up(send.link)) return;
+    if (target == nullptr || !host.kernel.has_address(send.link, send.from)) return;
     host.kernel.count_outbound(sa->id, send.bytes.size());
-    if (recorder != nullptr) recorder->babel(now_, *sa, host.outside, *from, send.to, send.bytes);
+    if (recorder != nullptr) recorder->babel(now_, *sa, host.outside, send.from, send.to, send.bytes);
     if (!esp_arrives) return;
     carry(host, *target, [&] {
         const Instant at = now_ + weather.delay + random_.between(0ms, weather.jitter);
         schedule(
             at,
             target->number,
-            [bytes = send.bytes, to = send.to, from = *from, sa = *sa, seen = host.outside, this](
+            [bytes = send.bytes, to = send.to, from = send.from, sa = *sa, seen = host.outside, this](
                 Host& arrived
             ) {
-                const auto link = arrived.kernel.inbound(sa.id.spi, sa.key);
+                const auto link = arrived.kernel.inbound(sa.id.spi, sa.key, netlink::Pin{to, from});
                 if (!link || arrived.asleep) return;
                 const auto news = arrived.kernel.count_inbound(sa.id.spi, sa.key, bytes.size(), seen);
                 if (!arrived.alive || !arrived.listens)
-                    return to.is_multicast() ? void() : refuse(arrived, *link, to);
+                    return to.is_multicast() ? void() : refuse(arrived, *link, from, to);
                 if (news) arrived.node->handle(overlay::Event(netlink::Notice(*news)), now_, arrived.actions);
                 arrived.node->handle(
                     overlay::BabelDatagram{bytes, *link, from, to, 6696, now_}, now_, arrived.actions
@@ -384,8 +383,8 @@ void World::send_babel(Host& host, overlay::SendBabel& send) {
 }
 
 // A kernel whose daemon is away answers for it (ICMPv6: port unreachable).
-void World::refuse(Host& host, const std::string& link, const Address& there) {
-    const auto sa = host.kernel.outbound(link);
+void World::refuse(Host& host, const std::string& link, const Address& asker, const Address& there) {
+    const auto sa = host.kernel.outbound(link, asker);
     Host* target = sa ? owner_of(sa->destination) : nullptr;
     if (target == nullptr || !host.kernel.link_is_up(link)) return;
     host.kernel.count_outbound(sa->id, 100);

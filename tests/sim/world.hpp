@@ -115,7 +115,7 @@ private:
     void perform(Host& host, overlay::Action& action);
     void send_ike(Host& host, overlay::SendIke& send);
     void send_babel(Host& host, overlay::SendBabel& send);
-    void refuse(Host& host, const std::string& link, const base::Address& there);
+    void refuse(Host& host, const std::string& link, const base::Address& asker, const base::Address& there);
     void carry(const Host& from, const Host& to, const std::function<void()>& deliver);
     Host* owner_of(const base::Endpoint& endpoint) const;
     overlay::Registry registry_of(const std::set<std::size_t>& members) const;

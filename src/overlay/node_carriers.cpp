@@ -1,0 +1,127 @@
+// Which link carries a tunnel: one of its own, or the one that many share (docs/decisions/0013). On that one
+// packets are told apart by link-local addresses: each endpoint has one, which all its peers know. Routes say
+// which tunnel leads to it, and the policies of a tunnel whose packets they let in. To Babel each tunnel is
+// an interface of its own in either case.
+
+#include "overlay/node_state.hpp"
+
+namespace aronet::overlay {
+
+void settle_links(Config& config, const Host& host) {
+    if (!host.kernel_datapath) config.links = Links::per_peer;
+}
+
+// Of a tunnel that is not known yet nobody has said anything.
+std::vector<Pairing> Node::State::planned(const Config& by, const Registry& from) const {
+    std::vector<Pairing> list = pairings(by, from, host.local_addresses);
+    if (by.links == Links::per_peer) return list;
+    for (Pairing& pairing : list) {
+        const auto tunnel = tunnels.find(pairing.if_id);
+        pairing.carrier = tunnel == tunnels.end() ? Carrier::undecided : tunnel->second.pairing.carrier;
+    }
+    share_out(list);
+    return list;
+}
+
+bool Node::State::is_shared_link(netlink::Space space, const std::string& link) const {
+    return config.links == Links::shared && space == overlay_space(config) && link == shared_link(config);
+}
+
+// The name of the kernel's link.
+std::string Node::State::carrier_of(const Pairing& pairing) const {
+    return pairing.carrier == Carrier::shared ? shared_link(config) : pairing.interface;
+}
+
+void Node::State::know(const Pairing& pairing) {
+    if (pairing.carrier == Carrier::shared) shared.tunnels[pairing.pin.peer] = pairing.if_id;
+}
+
+void Node::State::unknow(const Pairing& pairing) {
+    if (pairing.carrier == Carrier::shared) shared.tunnels.erase(pairing.pin.peer);
+}
+
+// As both sides have just agreed. It is another where the peer was started anew with another configuration.
+void Node::State::carry(Tunnel& tunnel, bool shares) {
+    const Carrier by = shares ? Carrier::shared : Carrier::own;
+    Pairing& pairing = tunnel.pairing;
+    if (config.links == Links::per_peer || pairing.carrier == by) return;
+    keeper.want_no_more(objects_of(config, pairing), now);
+    if (pairing.carrier == Carrier::own) forget_sysctls(pairing.interface);
+    unknow(pairing);
+    tunnel.link_up = false;
+    update_routing(tunnel);
+    pairing.carrier = by;
+    know(pairing);
+    keeper.want_also(objects_of(config, pairing), now);
+    settle_link(tunnel);
+}
+
+// Babel can speak from our address on it once that is there.
+void Node::State::settle_link(Tunnel& tunnel) {
+    if (tunnel.pairing.carrier != Carrier::shared) return;
+    tunnel.link_up = shared.up && shared.addresses.contains(tunnel.pairing.pin.own);
+    update_routing(tunnel);
+}
+
+void Node::State::settle_shared() {
+    for (auto& [if_id, tunnel] : tunnels) settle_link(tunnel);
+}
+
+// A kernel that will not have such a link is not asked to carry anything by it: who was promised one
+// meanwhile is met anew. One that has had it will have it again.
+void Node::State::shared_link_answered(bool is_there) {
+    if (is_there == shared.is_offered || (!is_there && shared.was_there)) return;
+    shared.is_offered = is_there;
+    engine.configure(engine_config(config, is_there));
+    for (auto& [if_id, tunnel] : tunnels) {
+        if (is_there || tunnel.pairing.carrier != Carrier::shared) continue;
+        engine.drop(if_id, now, ike_actions);
+        drain();
+        engine.connect(peer_of(tunnel.pairing), now, ike_actions);
+    }
+}
+
+void Node::State::shared_link_came(bool was_down) {
+    shared.was_there = true;
+    for (const auto& [if_id, tunnel] : tunnels) {
+        if (was_down && tunnel.pairing.carrier == Carrier::shared) routes_lost(if_id);
+    }
+    settle_shared();
+}
+
+// The kernel tells of the addresses that went with it.
+void Node::State::shared_link_went() {
+    shared.up = false;
+    settle_shared();
+}
+
+void Node::State::shared_address(const Address& address, bool is_there) {
+    if (is_there) shared.addresses.insert(address);
+    if (!is_there) shared.addresses.erase(address);
+    settle_shared();
+}
+
+void Node::State::compare_shared(const Objects& there) {
+    if (config.links == Links::per_peer) return;
+    const std::string name = shared_link(config);
+    const netlink::Space space = overlay_space(config);
+    shared.up = false;
+    for (const netlink::Link& link : there.links)
+        shared.up = shared.up || (link.space == space && link.name == name && link.up);
+    shared.addresses.clear();
+    for (const netlink::LinkAddress& each : there.addresses) {
+        if (each.space == space && each.link == name) shared.addresses.insert(each.address);
+    }
+    settle_shared();
+}
+
+// On the shared link by who it is from; the policies have seen to it that it comes over that one's tunnel.
+std::optional<babel::InterfaceId> Node::State::came_in_on(const std::string& link, const Address& from)
+    const {
+    if (!is_shared_link(overlay_space(config), link)) return babel_interface(link);
+    const auto known = shared.tunnels.find(from);
+    if (known == shared.tunnels.end()) return std::nullopt;
+    return tunnels.at(known->second).on_babel ? std::optional(known->second) : std::nullopt;
+}
+
+}  // namespace aronet::overlay

@@ -1,0 +1,107 @@
+#!/bin/bash
+# Tunnels that share a link, with the kernel's own ESP: athens and cairo (VRF) and berlin (namespace) have one for all peers
+# that want it; dakar, behind NAT, has a link for each peer, and so have the others for dakar.
+. "$(dirname "$0")/../peers.sh"
+. "$root/tests/four_nodes.sh"
+. "$root/tests/rekeyings.sh"
+
+inside_of() { if [ "$1" = berlin ]; then inside=(ip -n aronet); else inside=(ip); fi; }
+tunnel_links() { inside_of "$1"; in_host "$1" "${inside[@]}" -br link show type xfrm | awk '{ print $1 }' | sort; }
+# NODE: what carries its tunnels, as the kernel and as its status have it.
+carried_as_told() {
+    tunnel_links "$1" >"$work/links"
+    ask "$1" tunnels --json | jq -r '[.tunnels[] | select(.state == "routed") | .link] | unique[]' | diff "$work/links" -
+}
+shares() { ask "$1" tunnels --json | jq -e --arg peer "$2" --argjson shared "$3" \
+    '[.tunnels[] | select(.peer == $peer)] | length > 0 and all((.link == "aronet-x") == $shared)' >/dev/null; }
+blocked() { in_host "$1" awk '/XfrmInPolBlock/ { print $2 }' /proc/net/xfrm_stat; }
+neighbours() { ask "$1" neighbours --json | jq -c '[.neighbours[] | [.peer, .address]] | sort'; }
+
+# cairo says that it is berlin: its packet comes over cairo's tunnel, with berlin's address, or with that of nobody.
+spoofs() {
+    local to from before id
+    to=$(in_host cairo ip -6 route show table 128 dev aronet-x proto 140 metric 1024 | head -n 1 | cut -d' ' -f1)
+    id=$(in_host cairo ip -6 route show table 128 dev aronet-x proto 140 metric 1024 | head -n 1 | sed 's/.*if_id \([^ ]*\).*/\1/')
+    from=$1
+    before=$(blocked "$2")
+    echo "to $to ($id) as $from, $before blocked"
+    in_host cairo ip addr add "$from/128" dev aronet-x nodad 2>/dev/null
+    echo spoofed | in_host cairo socat -u - "UDP6-SENDTO:[$to%aronet-x]:6696,bind=[$from%aronet-x],so-bindtodevice=aronet-x" || return 1
+    in_host cairo ip addr del "$from/128" dev aronet-x
+    sleep 0.5
+    [ "$(blocked "$2")" -gt "$before" ]
+}
+
+cut() {
+    in_host switch nft 'add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; };
+        add rule bridge cut f ip saddr 192.0.2.1 ip daddr 192.0.2.2 drop;
+        add rule bridge cut f ip saddr 192.0.2.2 ip daddr 192.0.2.1 drop;
+        add rule bridge cut f ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 drop;
+        add rule bridge cut f ip6 saddr 2001:db8::2 ip6 daddr 2001:db8::1 drop'
+}
+via() { ask "$1" routes --json | jq -e --arg to "$2" --arg via "$3" \
+    'any(.routes[]; .destination == $to and .selected and .via == $via)' >/dev/null; }
+
+load_modules
+write_keys
+for node in athens berlin cairo; do daemon_keys[$node]='"links": "shared",'; done
+write_config athens vrf kernel
+write_config berlin netns kernel
+write_config cairo vrf kernel
+write_config dakar netns user
+write_registry "$work/registry.json" "${nodes[@]}"
+build_hosts
+sleep 1
+for node in "${nodes[@]}"; do kernel_of "$node" >"$work/$node.clean"; done
+for node in "${nodes[@]}"; do start "$node"; done
+check 'every node reaches every other within a minute' wait_for 60 all_reach 4 6 || { show_logs 40; exit 1; }
+for node in athens berlin; do
+    check "$node shares a link with cairo" shares $node maple/cairo true
+    check "$node has a link of its own for dakar" shares $node maple/dakar false
+done
+check 'athens and berlin share a link, twice' shares athens olive/berlin true
+for node in athens berlin cairo; do check "$node has the links that it tells of" wait_for 10 carried_as_told $node; done
+check_pairs
+
+neighbours athens >"$work/neighbours"
+check 'a packet of cairo with an address of nobody is refused by athens' spoofs fe80::1 athens
+check 'a packet of cairo with the address of another member is refused by athens' spoofs \
+    "$(in_host berlin ip -n aronet -6 -o addr show dev aronet-x | awk '{ print $4 }' | cut -d/ -f1 | head -n 1)" athens
+check 'the neighbours of athens are those they were' eval '[ "$(neighbours athens)" = "$(cat "$work/neighbours")" ]'
+
+cut
+check 'with their direct path cut athens reaches berlin through cairo' wait_for 40 via athens fd10:2::/64 maple/cairo
+check 'IPv4, too' wait_for 20 via athens 10.10.2.0/24 maple/cairo
+check '200 kB of IPv6 from the host behind athens to the one behind berlin, through cairo' \
+    transfer athens-host berlin-host "${host_v6_of[berlin]}" 200000
+check '200 kB of IPv4 from the host behind berlin to the one behind athens, through cairo' \
+    transfer berlin-host athens-host "${host_v4_of[athens]}" 200000
+in_host switch nft delete table bridge cut
+
+count_settled athens
+in_host athens-host ping -q -i 0.1 -w 14 "${host_v4_of[berlin]}" >"$work/ping" &
+ping=$!
+sleep 2
+kill_hard athens
+sleep 2
+start athens
+check 'after kill -9 and a start athens knows its peers again' wait_for 20 eval \
+    '[ "$(ask athens tunnels --json | jq "[.tunnels[] | select(.state == \"routed\")] | length")" = 4 ]'
+wait $ping
+check 'row 14: no packet is lost over the shared link meanwhile' lost_at_most 0 "$work/ping"
+check 'berlin has not noticed' never_down berlin olive/athens
+check 'nothing of athens is there twice' wait_for 60 same_count athens
+
+whole() { same_count "$1" && all_reach 4 6; }
+for node in athens berlin; do
+    inside_of $node
+    count_settled $node
+    in_host $node "${inside[@]}" link del aronet-x
+    check "row 7: $node gets back the shared link that somebody removed" wait_for 30 whole $node
+done
+inside_of athens
+in_host athens ip -6 route flush table 128 dev aronet-x
+check 'row 2: athens gets back what somebody flushed' wait_for 30 whole athens
+check 'what each node tells of is what its kernel has' agree "${nodes[@]}"
+check_clean_stop
+[ "$failures" = 0 ] || { show_logs 60; exit 1; }
