@@ -275,8 +275,8 @@ TEST_CASE("a prefix with segments passes the nodes that are named, once the regi
         {*Prefix::parse("fd62::/64"), {NodeName{"acme", "n3"}}},
         {*Prefix::parse("fd63::/64"), {NodeName{"acme", "n2"}}}};
     const auto both = words(desired(steering, registry(2), {}));
-    for (const char* sid : {"fd62::ffff:0:0:a", "fd62::ffff:0:0:c", "fd63::ffff:0:0:a", "fd63::ffff:0:0:c"})
-        CHECK(says(both, std::string(sid) + "/128 via fd66::ffff:0:0:2 dev aronet table 12025"));
+    for (const char* each : {"fd62::ffff:0:0:a", "fd62::ffff:0:0:c", "fd63::ffff:0:0:a", "fd63::ffff:0:0:c"})
+        CHECK(says(both, std::string(each) + "/128 via fd66::ffff:0:0:2 dev aronet table 12025"));
 }
 
 TEST_CASE("of an earlier run with another table for the host nothing is left") {

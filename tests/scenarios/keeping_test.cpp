@@ -84,7 +84,8 @@ TEST_CASE("for an SA that somebody takes away there is another, and traffic goes
             if (int(sa.direction) != direction) continue;
             mesh.world.suffer(0, netlink::RemoveSa{id, sa.source.address});
             mesh.world.run_for(1s);
-            CHECK(mesh.world.kernel(0).outbound(mesh.world.kernel(0).links().back().name));
+            const Kernel& kernel = mesh.world.kernel(0);
+            CHECK(kernel.outbound(kernel.links().back().name, *netlink::Address::parse("fe80::1")));
             mesh.world.run_for(20s);
             CHECK(mesh.world.kernel(0).sas().size() == 2);
             CHECK_FALSE(mesh.world.kernel(0).sas().contains(id));
