@@ -13,13 +13,14 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration kDownMax = 5s;
+const base::Address kAnyone = *base::Address::parse("fe80::1");  // beyond a link that is one tunnel's
 
 // What host 0 sends comes out of the tunnel at host 1, and the other way round.
 bool carries(World& world) {
     const auto one_way = [&](std::size_t from, std::size_t to) {
         const auto tunnels = nlohmann::json::parse(world.ask(from, "tunnels")).at("tunnels");
         if (tunnels.empty()) return false;
-        const auto sa = world.kernel(from).outbound(tunnels.at(0).at("interface"));
+        const auto sa = world.kernel(from).outbound(tunnels.at(0).at("interface"), kAnyone);
         return sa && world.kernel(to).inbound(sa->id.spi, sa->key).has_value();
     };
     return one_way(0, 1) && one_way(1, 0);
@@ -115,7 +116,7 @@ TEST_CASE("a NAT that maps anew during an outage costs no more than the outage")
 base::SaId way(World& world, std::size_t from, std::size_t to) {
     const auto answer = nlohmann::json::parse(world.ask(from, "tunnels"));
     for (const auto& tunnel : answer.at("tunnels")) {
-        const auto sa = world.kernel(from).outbound(tunnel.at("interface"));
+        const auto sa = world.kernel(from).outbound(tunnel.at("interface"), kAnyone);
         if (sa && world.kernel(to).inbound(sa->id.spi, sa->key)) return sa->id;
     }
     throw std::logic_error("no tunnel leads there");
