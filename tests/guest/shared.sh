@@ -6,7 +6,7 @@
 . "$root/tests/rekeyings.sh"
 
 inside_of() { if [ "$1" = berlin ]; then inside=(ip -n aronet); else inside=(ip); fi; }
-tunnel_links() { inside_of "$1"; in_host "$1" "${inside[@]}" -br link show type xfrm | awk '{ print $1 }' | sort; }
+tunnel_links() { inside_of "$1"; in_host "$1" "${inside[@]}" -br link show type xfrm | sed 's/[@ ].*//' | sort; }
 # NODE: what carries its tunnels, as the kernel and as its status have it.
 carried_as_told() {
     tunnel_links "$1" >"$work/links"
@@ -19,12 +19,10 @@ neighbours() { ask "$1" neighbours --json | jq -c '[.neighbours[] | [.peer, .add
 
 # cairo says that it is berlin: its packet comes over cairo's tunnel, with berlin's address, or with that of nobody.
 spoofs() {
-    local to from before id
-    to=$(in_host cairo ip -6 route show table 128 dev aronet-x proto 140 metric 1024 | head -n 1 | cut -d' ' -f1)
-    id=$(in_host cairo ip -6 route show table 128 dev aronet-x proto 140 metric 1024 | head -n 1 | sed 's/.*if_id \([^ ]*\).*/\1/')
-    from=$1
+    local to from=$1 before
+    to=$(in_host "$2" ip -6 -o addr show dev aronet-x scope link | awk '{ print $4 }' | cut -d/ -f1 | head -n 1)
     before=$(blocked "$2")
-    echo "to $to ($id) as $from, $before blocked"
+    echo "to $to as $from, $before blocked"
     in_host cairo ip addr add "$from/128" dev aronet-x nodad 2>/dev/null
     echo spoofed | in_host cairo socat -u - "UDP6-SENDTO:[$to%aronet-x]:6696,bind=[$from%aronet-x],so-bindtodevice=aronet-x" || return 1
     in_host cairo ip addr del "$from/128" dev aronet-x

@@ -27,6 +27,23 @@ EngineConfig with_key(EngineConfig config, std::uint64_t seed) {
     return config;
 }
 
+base::Sa copy_of(const base::Sa& from) {
+    base::Sa to;
+    to.direction = from.direction;
+    to.source = from.source;
+    to.destination = from.destination;
+    to.spi = from.spi;
+    to.suite = from.suite;
+    to.if_id = from.if_id;
+    to.mode = from.mode;
+    to.esn = from.esn;
+    to.replay_window = from.replay_window;
+    to.soft_bytes = from.soft_bytes;
+    to.soft_packets = from.soft_packets;
+    to.key = from.key.copy();
+    return to;
+}
+
 }  // namespace
 
 EngineConfig copy(const EngineConfig& config) {
@@ -217,22 +234,7 @@ void Dialogue::perform(Side& side) {
                 post(side, *send);
             } else if (const auto* up = std::get_if<ChildUp>(&action)) {
                 ++side.ups;
-                base::Sa in, out;
-                for (const auto& [from, to] : {std::pair(&up->in, &in), std::pair(&up->out, &out)}) {
-                    to->direction = from->direction;
-                    to->source = from->source;
-                    to->destination = from->destination;
-                    to->spi = from->spi;
-                    to->suite = from->suite;
-                    to->if_id = from->if_id;
-                    to->mode = from->mode;
-                    to->esn = from->esn;
-                    to->replay_window = from->replay_window;
-                    to->soft_bytes = from->soft_bytes;
-                    to->soft_packets = from->soft_packets;
-                    to->key = from->key.copy();
-                }
-                side.children.insert_or_assign(up->child, std::pair(std::move(in), std::move(out)));
+                side.children.insert_or_assign(up->child, std::pair(copy_of(up->in), copy_of(up->out)));
                 side.sharing[up->child] = up->shares_link;
                 side.replacing[up->child] = up->replaces;
                 side.selectors[up->child] = {up->local, up->remote};
