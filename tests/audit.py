@@ -60,10 +60,12 @@ class Told:
             if route["interface"] in self.names:
                 yield ("route", route["destination"], prefix(route["source"], "-6" if ":" in route["source"] else "-4"),
                        route["interface"], route["next_hop"])
-        yield ("tunnels that are up", self.status["tunnels"]["up"])
+        # Our own ESP has its keys to itself: of a tunnel the kernel knows the device.
+        of_kernel = self.status["datapath"] == "kernel"
+        yield ("tunnels that are up", self.status["tunnels"]["up" if of_kernel else "total"])
         for family in ("-4", "-6") if self.status["mode"] != "none" else ():
             yield ("rule", family, 32000)
-        if self.status["datapath"] == "kernel":
+        if of_kernel:
             yield from self.associations()
 
     def associations(self):

@@ -6,7 +6,7 @@
 nodes=(athens berlin)
 
 plan_of() { in_host "$1" "$aronet" daemon plan -c "${config_of[athens]}" -r "$work/$2.json"; }
-run_lines() { in_host "$1" bash -e <(sed -n 's/^[+-] //p' "$2"); }
+run_lines() { sed -n 's/^[+-] //p' "$2" >"$work/lines.run" && in_host "$1" bash -e "$work/lines.run"; }
 # What a host has of ours, in a form that compares: no indexes, no states of cables.
 of_ours() {
     local inside
@@ -29,7 +29,7 @@ of_ours() {
         done
     done
 }
-made_alike() { diff <(of_ours athens) <(of_ours berlin); }
+made_alike() { of_ours athens >"$work/by.athens" && of_ours berlin >"$work/by.berlin" && diff "$work"/by.{athens,berlin}; }
 prints_nothing() { "$@" >"$work/lines" 2>&1 && [ ! -s "$work/lines" ] || { head -n 5 "$work/lines"; return 1; }; }
 
 # check_plan LINK: "$work/plan" is that of athens with registry.json; alone.json has nobody else. Tunnels are lines with LINK.
