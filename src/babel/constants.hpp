@@ -97,7 +97,8 @@ inline constexpr Duration kProbeMemory = 2s;  // an answer may take so long
 inline constexpr Duration kRevivalMin = 1s;   // between probes of a dead neighbour, at first
 // A neighbour whose process is away, while its host answers for it.
 inline constexpr Duration kVacancyMax = 60s;  // it is waited for so long in all, and
-inline constexpr Duration kVacancyLife = 3s;  // for so long since its host last answered
+inline constexpr Duration kVacancyLife = 5s;  // for so long since its host last answered
+inline constexpr Duration kSparedMax = 3s;    // its next process from its first word, until it has to answer
 inline constexpr Duration kVacancyGap = 1s;   // between probes; hosts send few errors a second
 inline constexpr Duration kReturnMin = 20s;   // what it said before is good for so long when it is back
 

@@ -68,7 +68,9 @@ struct Probing {
     Duration revival{};  // dead: the pause between probes
     bool dead = false;
     std::optional<Instant> vacant_since, vacant_at;  // its host said that nobody listens: first, and last
+    Instant spared_until{};                          // its next process has only just begun
     bool vacant(Instant now) const {
+        if (now < spared_until) return true;
         return vacant_at && now - *vacant_at < kVacancyLife && now - *vacant_since < kVacancyMax;
     }
 };

@@ -72,13 +72,16 @@ void Speaker::State::probe_due(NeighbourId id, const Turn& turn) {
 // link of others there is no holding on to what is gone.
 void Speaker::State::nobody_listens(Neighbour& n, const Turn& turn) {
     Probing& p = n.probing;
-    if (n.interface->config.type != LinkType::tunnel || p.dead || !n.reachable()) return;
+    const InterfaceConfig& config = n.interface->config;
+    const bool is_held_good = n.txcost != kInfinity && n.rxcost(config) != kInfinity;
+    if (config.type != LinkType::tunnel || !is_held_good) return;
     if (!p.vacant_since) p.vacant_since = turn.now;
     p.vacant_at = turn.now;
     if (!p.vacant(turn.now)) return;
     p.unanswered = 0;
     p.next = turn.now + kVacantGap;
     timers.set({Due::probe, n.id}, p.next);
+    if (std::exchange(p.dead, false)) update_cost(n, turn);  // the way there and back is good
 }
 
 // Instead of taking its silence for its end.
@@ -89,10 +92,13 @@ bool Speaker::State::waits_for(Neighbour& n, const Turn& turn) {
     return false;
 }
 
-// What it promised has run out while nobody was there to repeat it: its next process is given the time.
+// What it promised has run out while nobody was there to repeat it: its next process is given the time. A
+// start is work, so its first answers may be late.
 void Speaker::State::is_back(Neighbour& n, const Turn& turn) {
     if (!std::exchange(n.probing.vacant_since, std::nullopt)) return;
     n.probing.vacant_at.reset();
+    n.probing.unanswered = 0;
+    n.probing.spared_until = turn.now + kSparedMax;
     const Instant until = turn.now + kReturnMin;
     if (const auto ihu = timers.at({Due::ihu, n.id})) timers.set({Due::ihu, n.id}, std::max(*ihu, until));
     for (const EntryId id : n.entries) {
@@ -108,7 +114,9 @@ void Speaker::State::is_back(Neighbour& n, const Turn& turn) {
 void Speaker::State::proven_alive(Neighbour& n, const Turn& turn) {
     is_back(n, turn);
     const bool was_dead = n.probing.dead;
+    const Instant spared = n.probing.spared_until;
     n.probing = {};
+    n.probing.spared_until = spared;
     timers.stop({Due::probe, n.id});
     if (was_dead) update_cost(n, turn);
 }

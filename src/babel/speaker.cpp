@@ -238,6 +238,15 @@ bool Speaker::vacant(InterfaceId id, const Address& there, Instant now, Actions&
     return is_waited_for;
 }
 
+void Speaker::ask(InterfaceId id, Instant now, Actions& out) {
+    const auto it = state_->interfaces.find(id);
+    if (it == state_->interfaces.end()) return;
+    const Turn turn{now, out};
+    for (const auto& [address, neighbour] : it->second.neighbours)
+        state_->waits_for(*state_->neighbours[neighbour], turn);
+    state_->run_due(turn);
+}
+
 // Twice, since nobody waits for an acknowledgment any more; and a Hello with a short interval makes the
 // neighbours miss us soon, should both get lost.
 void Speaker::stop(Instant now, Actions& out) {

@@ -184,6 +184,8 @@ public:
     // The host there answers what we sent to the neighbour by saying that nobody listens: the way there and
     // back works, its routing process is away. It is waited for, within bounds, for another to go on.
     bool vacant(InterfaceId id, const Address& there, Instant now, Actions& out);
+    // Somebody doubts that the neighbours there are alive: they are asked at once.
+    void ask(InterfaceId id, Instant now, Actions& out);
     void stop(
         Instant now, Actions& out
     );  // wildcard retractions and a last Hello on every interface (section 4.9)

@@ -130,16 +130,22 @@ boost::asio::awaitable<void> BabelPort::receive(Received received, Refused refus
     for (;;) {
         const bool is_open = co_await socket_->readable();
         if (!is_open) continue;  // there is another one
-        while (const auto refusal = socket_->refusal()) {
-            const auto name = name_of_.find(refusal->interface_index);
-            if (name != name_of_.end()) refused_(name->second, refusal->there);
-        }
+        take_refusals();
         while (take(kFair)) co_await boost::asio::post(io_, boost::asio::use_awaitable);
     }
 }
 
+void BabelPort::take_refusals() {
+    while (const auto refusal = socket_->refusal()) {
+        const auto name = name_of_.find(refusal->interface_index);
+        if (name != name_of_.end()) refused_(name->second, refusal->there);
+    }
+}
+
 void BabelPort::take() {
-    if (socket_) take(kPatience);
+    if (!socket_ || !received_) return;
+    take_refusals();  // before what the next process says, which is later
+    take(kPatience);
 }
 
 // False once there is nothing more.

@@ -40,6 +40,7 @@ public:
 
 private:
     bool take(int most);
+    void take_refusals();
     void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
     bool send_to_group(const std::string& link, const base::Address& from, base::ByteView bytes);

@@ -135,8 +135,30 @@ TEST_CASE("a host that stops answering for its daemon is given up as any other")
     desk.carry(3s, 100, 0);
     vacate(desk, 10s);
     REQUIRE(desk.forwarding.reaches(kD, kB));
-    desk.carry(4s, 100, 0);
+    desk.carry(7s, 100, 0);
     CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+}
+
+TEST_CASE("row 14: a process that has only just begun may take three seconds to answer, and no longer") {
+    Busy desk(LinkType::tunnel);
+    desk.carry(3s, 100, 0);
+    vacate(desk, 5s);
+    desk.say(2, kB, {Hello{.seqno = 10, .interval = Interval::of(4s)}});
+    desk.carry(2500ms, 100, 0);
+    CHECK(desk.forwarding.reaches(kD, kB));
+    desk.carry(5s, 100, 0);
+    CHECK_FALSE(desk.forwarding.reaches(kD, kB));
+}
+
+TEST_CASE("row 14: a host whose first errors are lost is believed when one comes, also by who gave it up") {
+    Busy desk(LinkType::tunnel);
+    desk.carry(3s, 100, 0);
+    desk.silence(kB);
+    for (int i = 0; i < 40 && !desk.neighbour(kB)->dead; ++i) desk.carry(250ms, 100, 0);
+    REQUIRE_FALSE(desk.forwarding.reaches(kD, kB));
+    CHECK(desk.speaker.vacant(2, kB, desk.now, desk.actions));
+    desk.pass(0s);
+    CHECK(desk.forwarding.reaches(kD, kB));
 }
 
 TEST_CASE(
