@@ -291,15 +291,13 @@ void Engine::State::choose_sender(PeerId id, Turn& turn) {
     if (is_alive(winner, pursuit)) chosen = winner;
     pursuit.enter(PeerState::established, "", turn.now);
     // Who answered IKE_AUTH learns by what follows that the other side has the new SAs, too. What carries the
-    // traffic goes on doing so until then, or for as long as an answer may take; but for what the other side
-    // has lost.
+    // traffic goes on doing so until then, or for as long as an answer may take, which may get lost and be
+    // repeated to a busy process; but for what the other side has lost.
     const bool unproven = !chosen->initiator() && !chosen->agreed();
     const bool carried = pursuit.carried || std::ranges::any_of(able, [&](const Session* each) {
                              return each != chosen && each->has_child(pursuit.sending);
                          });
-    const Duration patience = pursuit.carried ? kMute : kSecondLook;
-    if (unproven && carried && chosen->key() != pursuit.anew &&
-        turn.now < chosen->established_at() + patience)
+    if (unproven && carried && chosen->key() != pursuit.anew && turn.now < chosen->established_at() + kMute)
         return duplicates.set(id, turn.now + kSecondLook);
     pursuit.carried = false;
     if (pursuit.sending != *chosen->sending_child()) {
@@ -330,7 +328,9 @@ void Engine::State::resolve_duplicates(PeerId id, Turn& turn) {
     if (turn.now >= *pursuit.doubled_at + kMute && std::ranges::any_of(candidates, is_alive))
         std::erase_if(candidates, std::not_fn(is_alive));
     const Session* winner = best(candidates, *ground.peer(id));
-    if (is_alive(winner) && turn.now >= *pursuit.doubled_at + kGrace) {
+    // The others may be all that the other side has, should our answer have been lost.
+    const bool is_proven = winner->initiator() || winner->agreed() || turn.now >= *pursuit.doubled_at + kMute;
+    if (is_alive(winner) && is_proven && turn.now >= *pursuit.doubled_at + kGrace) {
         for (Session* session : all) {
             if (session == winner) continue;
             with(session->key(), turn, [&](Session& loser) { loser.close("a duplicate", turn); });

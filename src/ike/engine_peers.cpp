@@ -2,7 +2,6 @@
 #include "ike/fit.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace aronet::ike {
 
@@ -62,20 +61,12 @@ void Engine::State::connect(Peer peer, Turn& turn) {
         if (!stale && !outdated) continue;
         with(session->key(), turn, [&](Session& each) { each.close("configuration changed", turn); });
     }
-    if (before->child != peer.child) rekey_children(peer.id, turn);
+    if (!stale && before->child != peer.child)  // what is being closed has no next keys
+        with_each(live(peer.id), turn, [&](Session& each) { each.change_terms(turn); });
     if (!pursuit.sessions.empty()) return;
     leave_queue(peer.id, turn);
     pursuit.failures = 0;
     plan_next(peer.id, moved && !stale ? 0s : courtesy(peer, 1s, ground.random), pursuit.reason, turn);
-}
-
-void Engine::State::rekey_children(PeerId id, Turn& turn) {
-    std::set<SessionKey> owners;
-    for (const Session* session : established(id)) owners.insert(session->key());
-    const auto children = ground.child_owner;  // there will be more
-    for (const auto& [child, owner] : children) {
-        if (owners.contains(owner)) with_owner(child, turn, [&](Session& each) { each.rekey(child, turn); });
-    }
 }
 
 void Engine::State::drop(PeerId id, Turn& turn) {

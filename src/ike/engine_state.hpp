@@ -26,7 +26,6 @@ struct Engine::State {
 
     // Peers.
     void connect(Peer peer, Turn& turn);
-    void rekey_children(PeerId id, Turn& turn);
     void drop(PeerId id, Turn& turn);
     void close_sessions(PeerId id, const std::string& why, Turn& turn);
     void attempt(PeerId id, Turn& turn);

@@ -58,6 +58,7 @@ struct Handshake {
     bool proposal_refused = false;
     unsigned answers = 0;            // that were followed
     std::vector<InitAnswer> others;  // beside the one in use
+    bool offers_link = false;        // ChildUp::shares_link, as we said it
     bool contradicted = false;       // there were more answers than can be followed: no time is lost on it
 };
 
@@ -87,7 +88,8 @@ public:
     void installed(ChildId child, Turn& turn);
     void refused(ChildId child, Turn& turn);
     void rekey(ChildId child, Turn& turn);
-    void renew(Turn& turn);                           // rekeys the IKE SA as soon as that is possible
+    void change_terms(Turn& turn);  // children of the peer's present terms take the place of all
+    void renew(Turn& turn);         // rekeys the IKE SA as soon as that is possible
     void close(const std::string& why, Turn& turn);   // with DELETE where the peer knows the SA
     void forget(const std::string& why, Turn& turn);  // without
     void configure(const EngineConfig& config);       // its intervals
@@ -342,6 +344,7 @@ private:
     std::vector<Child> children_;           // oldest first
     std::vector<std::uint32_t> to_delete_;  // our SPIs of children whose DELETE is still to be sent
     std::optional<Instant> child_due_;      // ask for a child again
+    bool terms_changed_ = false;            // since what is on its way was offered
     unsigned child_failures_ = 0;
     bool probe_wanted_ = false;
 

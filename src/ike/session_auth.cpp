@@ -100,7 +100,8 @@ void Session::send_auth(Turn& turn) {
         hs.esp_offer};
     if (!hs.beside) payloads.insert(payloads.begin() + 1, make_notify(notify::initial_contact));
     add_terms(payloads, peer.child);
-    if (shares_links(peer, turn)) payloads.push_back(offer_shared_link());
+    if (first) hs.offers_link = shares_links(peer, turn);
+    if (hs.offers_link) payloads.push_back(offer_shared_link());
     if (hs.ppk_keys) {
         payloads.push_back(make_notify(notify::ppk_identity, ppk_identity(*peer.ppk)));
         if (!peer.ppk->required)
@@ -136,7 +137,7 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
         return answer_failed(Ending::failed, "the peer says " + notify_name(error->type), turn);
     const std::unique_ptr<Handshake> hs = std::move(handshake_);
     for (const InitAnswer& other : hs->others) passed_over_.push_back(other.spi_r);
-    shares_link_ = shares_links(*peer, turn) && offers_shared_link(message);
+    shares_link_ = hs->offers_link && offers_shared_link(message);  // the peer goes by what was said to it
     become_established(turn);
     const auto agreed = accepted(hs->esp_offer, peer->child, message);
     if (!agreed) return no_child(message, hs->esp_spi, turn);

@@ -138,6 +138,7 @@ void Session::installed(ChildId id, Turn& turn) {
     child->state = stands_by ? ChildState::standby : ChildState::installed;
     const Duration lifetime = turn.ground.config.child_lifetime;
     if (lifetime > 0s) child->rekey_at = turn.now + turn.ground.random.jitter(lifetime, 10);
+    if (std::exchange(terms_changed_, false)) child->rekey_at = turn.now;
     if (replaces && child->by_us && old->state != ChildState::deleting) delete_child_later(*old);
     if (stands_by) {
         child->due = turn.now + kStandby;

@@ -111,6 +111,16 @@ void Session::rekey(ChildId id, Turn& turn) {
     next_wish(turn);
 }
 
+// What is on its way has been offered under the terms before.
+void Session::change_terms(Turn& turn) {
+    terms_changed_ = state_ != SessionState::established || wanted_ ||
+                     std::any_of(children_.begin(), children_.end(), [](const Child& child) {
+                         return child.state == ChildState::installing;
+                     });
+    for (Child& child : children_) child.rekey_at = turn.now;
+    next_wish(turn);
+}
+
 // It has a time to be rekeyed, and nothing that replaces the child is under way.
 bool Session::tired(const Child& child) const {
     return child.state == ChildState::installed && child.rekey_at && children_.size() < kCrowd &&

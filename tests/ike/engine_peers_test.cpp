@@ -298,6 +298,40 @@ TEST_CASE("other terms of the child change its keys, on one side or on both, and
     }
 }
 
+TEST_CASE("other terms of the child reach one that is on its way, too") {
+    enum class When { authenticates, installs, rekeys };
+    for (const When when : {When::authenticates, When::installs, When::rekeys}) {
+        CAPTURE(int(when));
+        Dialogue d;
+        d.a.obedient = when != When::installs;
+        const int last = when == When::rekeys ? 36 : 35;
+        d.both_connect();
+        if (when == When::rekeys) {
+            d.advance(2s).expect_tunnel();
+            d.call(d.a, [&](Engine& engine, Actions& out) { engine.rekey(*d.a.sending, d.now, out); });
+        } else if (when == When::authenticates) {
+            d.advance_until(5s, [&] { return d.count(last, true) > 0; });
+        } else {
+            d.advance_until(5s, [&] { return !d.a.children.empty(); });
+        }
+        Peer peer = d.peer_of_a();
+        peer.child.replay_window = 4096;
+        peer.child.esn = Esn::no;
+        d.call(d.a, [&](Engine& engine, Actions& out) { engine.connect(peer, d.now, out); });
+        if (when == When::installs) {
+            d.a.obedient = true;
+            std::vector<ChildId> children;
+            for (const auto& child : d.a.children) children.push_back(child.first);
+            for (const ChildId child : children)
+                d.call(d.a, [&](Engine& engine, Actions& out) { engine.installed(child, d.now, out); });
+        }
+        d.advance(20s).expect_tunnel();
+        REQUIRE(d.a.sending);
+        CHECK(d.a.children.at(*d.a.sending).first.replay_window == 4096);
+        CHECK_FALSE(d.a.children.at(*d.a.sending).first.esn);
+    }
+}
+
 TEST_CASE("whoever names a peer's addresses anew does not interrupt the one that is being tried") {
     Dialogue d;
     const Endpoint first{*Address::parse("192.0.2.77"), 12025}, second{*Address::parse("192.0.2.78"), 12025};

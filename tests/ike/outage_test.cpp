@@ -106,6 +106,27 @@ TEST_CASE("row 14: where the answer is lost SAs of an earlier process are sent o
     d.advance(1s).expect_tunnel();
 }
 
+TEST_CASE("row 14: so they are by the side that was not restarted, whose own SAs they are") {
+    Dialogue d;
+    d.both_connect().advance(2s).expect_tunnel();
+    const unsigned before = d.b.switches;
+    d.restart(d.a, 90);
+    d.call(d.a, [&](Engine& engine, Actions& out) {
+        engine.drop(1, d.now, out);
+        engine.carried(1, 0x4321);
+        engine.connect(d.peer_of_a(), d.now, out);
+    });
+    const Instant cut = d.now + 4s;
+    d.fate = [&](const Passing& message) {
+        const bool answer = message.response() && message.exchange() == kAuth;
+        return answer && d.now < cut ? Fate::lost : Fate::arrives;
+    };
+    d.advance_until(20s, [&] { return d.b.switches > before; });
+    INFO("after " << (d.now - (cut - 4s)) / 1ms << " ms");
+    CHECK(d.now >= cut);
+    d.advance(1s).expect_tunnel();
+}
+
 TEST_CASE("after a restart of either side or of both the tunnel is there within five seconds") {
     for (const int who : {1, 2, 3}) {
         INFO((who == 1 ? "a" : who == 2 ? "b" : "both"));

@@ -59,3 +59,14 @@ TEST_CASE("what was agreed on of the link lasts through rekeyings of the CHILD S
     CHECK(d.a.view().rekeyings == 1);
     rekey();
 }
+
+TEST_CASE("of the link each side goes by what was said, whatever it would say by now") {
+    Dialogue d(1, with_link(true), with_link(true));
+    const auto may = [](Peer& peer) { peer.may_share_link = true; };
+    d.connect(may, may);
+    d.advance_until(20s, [&] { return d.count(35, true) + d.count(35, false) > 0; });
+    for (Side* side : {&d.a, &d.b}) side->engine->configure(with_link(false));
+    d.advance(20s);
+    CHECK(d.tunnel());
+    CHECK(all_share(d.a, true) == all_share(d.b, true));
+}
