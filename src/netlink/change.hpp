@@ -235,6 +235,7 @@ struct Snapshot {
         std::uint64_t since = 0;  // when it was made: more is later
     };
     std::vector<KnownSa> sas;        // without keys
+    bool has_other_sas = false;      // of no interface's number: somebody else's
     std::vector<Policies> policies;  // of which at least one is there; all of it is known of an `out` alone
 };
 struct Lost {};  // notices were dropped (ENOBUFS): what we believe may be wrong, resynchronise

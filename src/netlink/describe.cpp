@@ -192,8 +192,11 @@ Lines for_all_policies(
 ) {
     Lines lines;
     if (pin) {
-        const std::string peer = pin->peer.to_string() + "/128", own = pin->own.to_string() + "/128";
-        lines.push_back(policy_words(verb, "fe80::/10", "::/0", "in", if_id) + rest("in", kUnpinnedPriority));
+        const bool names_peer = pin->names_peer();
+        const std::string own = pin->own.to_string() + "/128";
+        const std::string peer = names_peer ? pin->peer.to_string() + "/128" : "fe80::/10";
+        const char* all = names_peer ? "::/0" : "fe80::/10";
+        lines.push_back(policy_words(verb, "fe80::/10", all, "in", if_id) + rest("in", kUnpinnedPriority));
         lines.push_back(policy_words(verb, peer, own, "in", if_id) + rest("in", kPinPriority));
     }
     for (const char* everything : {"0.0.0.0/0", "::/0"}) {

@@ -151,9 +151,12 @@ struct Rule {
 };
 
 // Where a tunnel has no interface of its own, only its policies tell whose packet it is that comes in: of
-// what is link-local it may bring this peer's to us, and nothing else.
+// what is link-local it may bring this peer's to us, and nothing else. One that has its own beside one that
+// others share: while its own is away the kernel gives what comes to that, so it may bring nothing for an
+// address there. Its peer is unspecified.
 struct Pin {
     Address own, peer;
+    bool names_peer() const { return !peer.is_any(); }
     auto operator<=>(const Pin&) const = default;
 };
 

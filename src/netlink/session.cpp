@@ -439,12 +439,9 @@ void Session::State::learn_route(Channel channel, const nlmsghdr* message, bool 
     if (ours || in_place) out.notices.push_back(RouteLost{key});
     if (ours) return;
     if (!found->leads_somewhere || !watched_tables.contains(key.table)) return;
+    if (gone) return out.notices.push_back(ForeignRouteGone{key});
     found->route.link = name_of(key.space, found->index);
-    if (gone) {
-        out.notices.push_back(ForeignRouteGone{key});
-    } else {
-        out.notices.push_back(ForeignRoute{std::move(found->route), found->protocol});
-    }
+    out.notices.push_back(ForeignRoute{std::move(found->route), found->protocol});
 }
 
 void Session::State::collect(Task& task, Channel channel, const nlmsghdr* message) {
@@ -467,6 +464,7 @@ void Session::State::collect(Task& task, Channel channel, const nlmsghdr* messag
         if (message->nlmsg_type == XFRM_MSG_NEWSA) {
             const auto sa = read_sa(message);
             if (sa && sa->if_id != 0) snapshot.sas.push_back(*sa);
+            snapshot.has_other_sas |= sa && sa->if_id == 0;
         } else if (message->nlmsg_type == XFRM_MSG_NEWPOLICY) {
             if (const auto policy = read_policy(message)) join(*policy, snapshot.policies);
         }

@@ -42,12 +42,13 @@ Errno taken(const LinkState& by) {
     return {EEXIST, "there is a link of this name" + kind + " that is not ours"};
 }
 
-// The kernel has one tunnel interface of a number; of VRFs with one table neither would be by itself.
+// The kernel has one tunnel interface of a number, and one external one; of VRFs with one table neither would
+// be by itself.
 Errno taken(const LinkState& by, const Link& link) {
-    const auto* tunnel = std::get_if<Tunnel>(&link.kind);
-    const std::string number = tunnel != nullptr ? "if_id 0x" + base::to_hex(tunnel->if_id)
-                                                 : "table " + std::to_string(std::get<Vrf>(link.kind).table);
-    return {EEXIST, number + " is that of " + by.link.name + ", which is not ours"};
+    std::string what = "the external interface of this namespace";
+    if (const auto* tunnel = std::get_if<Tunnel>(&link.kind)) what = "if_id 0x" + base::to_hex(tunnel->if_id);
+    if (const auto* vrf = std::get_if<Vrf>(&link.kind)) what = "table " + std::to_string(vrf->table);
+    return {EEXIST, what + " is that of " + by.link.name + ", which is not ours"};
 }
 
 // The SAs of a tunnel live where the interface was created, and whoever reads a TUN device is in the
@@ -376,10 +377,15 @@ const LinkState* KnownLinks::find_marked(Space space, const std::string& mark) c
 }
 
 const LinkState* KnownLinks::find_rival(Space space, const Link& link) const {
-    if (!std::holds_alternative<Tunnel>(link.kind) && !std::holds_alternative<Vrf>(link.kind)) return nullptr;
+    const bool is_single = std::holds_alternative<Tunnel>(link.kind) ||
+                           std::holds_alternative<Vrf>(link.kind) ||
+                           std::holds_alternative<External>(link.kind);
+    if (!is_single) return nullptr;
     for (auto it = links_.lower_bound({space, 0}); it != links_.end() && it->first.first == space; ++it) {
         const LinkState& other = it->second;
-        if (other.kind_known && other.link.kind == link.kind && !other.is_ours()) return &other;
+        const bool is_renamed = other.mark == mark_of(link.name);  // it gives way
+        if (other.kind_known && other.link.kind == link.kind && !other.is_ours() && !is_renamed)
+            return &other;
     }
     return nullptr;
 }

@@ -231,8 +231,11 @@ std::vector<Selection> selections(const std::optional<Pin>& pin) {
     std::vector<Selection> all;
     if (pin) {
         const Prefix link_local = *Prefix::parse("fe80::/10");
-        all.push_back({XFRM_POLICY_IN, link_local, Prefix::any(Family::v6), kUnpinnedPriority, true});
-        all.push_back({XFRM_POLICY_IN, Prefix::host(pin->peer), Prefix::host(pin->own), kPinPriority});
+        // Groups are heard on a link of its own alone.
+        const Prefix to = pin->names_peer() ? Prefix::any(Family::v6) : link_local;
+        const Prefix from = pin->names_peer() ? Prefix::host(pin->peer) : link_local;
+        all.push_back({XFRM_POLICY_IN, link_local, to, kUnpinnedPriority, true});
+        all.push_back({XFRM_POLICY_IN, from, Prefix::host(pin->own), kPinPriority});
     }
     for (const std::uint8_t direction : kDirections) {
         for (const Family family : kFamilies)
@@ -413,8 +416,12 @@ std::optional<Policies> read_policy(const nlmsghdr* message) {
     policies.reqid = tmpl.reqid;
     policies.local = address_of(tmpl.saddr, tmpl.family);
     policies.remote = address_of(tmpl.id.daddr, tmpl.family);
-    if (info->priority == kPinPriority && info->sel.family == AF_INET6)
-        policies.pin = {address_of(info->sel.daddr, AF_INET6), address_of(info->sel.saddr, AF_INET6)};
+    if (info->priority == kPinPriority && info->sel.family == AF_INET6) {
+        const bool names_peer = info->sel.prefixlen_s == 128;
+        policies.pin = {
+            address_of(info->sel.daddr, AF_INET6),
+            names_peer ? address_of(info->sel.saddr, AF_INET6) : Address::any(Family::v6)};
+    }
     if (info->dir != XFRM_POLICY_OUT) {
         std::swap(policies.local, policies.remote);
     } else {

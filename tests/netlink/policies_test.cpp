@@ -7,6 +7,8 @@
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
 
+#include <set>
+
 using namespace aronet;
 using namespace aronet::netlink;
 
@@ -57,4 +59,22 @@ TEST_CASE("a tunnel that is pinned lets in what is link-local from its peer alon
     CHECK(known == std::vector{pinned});
     CHECK(remove_policies(0x2a, pinned.pin).size() == 8);
     CHECK(remove_policies(0x2a).size() == 6);
+}
+
+TEST_CASE("a tunnel with a link of its own beside a shared one lets in what is for an address on that alone"
+) {
+    const auto at = [](const char* text) { return *base::Address::parse(text); };
+    const Pin own{at("fe80::1"), base::Address::any(base::Family::v6)};
+    const Policies pinned{0x2a, 7, at("192.0.2.1"), at("192.0.2.2"), 0x1001, own};
+    std::vector<Policies> known;
+    std::set<std::pair<unsigned, unsigned>> lengths;  // of what is looked for in packets that come in
+    for (const base::Bytes& bytes : set_policies(pinned)) {
+        const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
+        const auto info = *fixed_header<xfrm_userpolicy_info>(message);
+        if (const auto policy = read_policy(message)) join(*policy, known);
+        const bool inbound = info.sel.family == AF_INET6 && info.dir == XFRM_POLICY_IN;
+        if (inbound) lengths.emplace(info.sel.prefixlen_s, info.sel.prefixlen_d);
+    }
+    CHECK(lengths == std::set<std::pair<unsigned, unsigned>>{{10, 10}, {10, 128}, {0, 0}});
+    CHECK(known == std::vector{pinned});
 }

@@ -77,9 +77,20 @@ TEST_CASE("row 13: an if_id or a table that somebody else's link has is told wit
     CHECK(no_tunnel.error == EEXIST);
     CHECK(no_tunnel.text == "if_id 0x0000002a is that of theirs, which is not ours");
     CHECK(has(host.run(Space::underlay, "ip -d link show theirs"), "if_id 0x2a"));
-    host.run(Space::underlay, "ip link del theirs; ip link del blue");
+    host.run(Space::underlay, "ip link del theirs; ip link del blue; ip link add theirs type xfrm external");
     CHECK(host.perform(AddLink{vrf}).error == 0);
-    CHECK(host.perform(AddLink{tunnel_link(Space::overlay, "")}).error == 0);
+    CHECK(host.perform(AddLink{tunnel_link(Space::underlay, "")}).error == 0);
+    Link shared = tunnel_link(Space::underlay, "");
+    shared.name = "ov-x";
+    shared.kind = External{};
+    CHECK(
+        host.perform(AddLink{shared}).text ==
+        "the external interface of this namespace is that of theirs, which is not ours"
+    );
+    // One of ours that somebody gave another name is none of somebody else's.
+    host.run(Space::underlay, "ip link set ov-2a down; ip link set ov-2a name other");
+    CHECK(host.perform(AddLink{tunnel_link(Space::underlay, "")}).error == 0);
+    CHECK_FALSE(has(host.run(Space::underlay, "ip link"), "other"));
 }
 
 TEST_CASE("a tunnel interface of the overlay keeps its SAs in the underlay", "[.guest]") {
