@@ -83,6 +83,9 @@ class Told:
             if name in self.sharing:
                 yield ("policy", name, "fe80::/10", "in", "refused")
                 yield ("policy", name, f"{self.neighbours.get(name)}/128", "in", there, here, "")
+            elif self.status["links"] == "shared":
+                yield ("policy", name, "fe80::/10", "in", "refused")
+                yield ("policy", name, "fe80::/10", "in", there, here, "")
 
 
 class Kernel:

@@ -191,17 +191,23 @@ asio::awaitable<void> Control::work() {
         auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (error == asio::error::operation_aborted) co_return;
         if (error) {
-            co_await pause(error);
-        } else {
-            co_await converse(std::move(socket));
+            co_await pause("nobody can be answered: " + error.message());
+            continue;
         }
+        std::string failed;  // a worker that threw would be missing for ever
+        try {
+            co_await converse(std::move(socket));
+        } catch (const std::exception& e) {
+            failed = e.what();
+        }
+        if (!failed.empty())
+            co_await pause("somebody was not answered: " + failed);  // throws where cancelled
     }
 }
 
 // No descriptors, or no memory: asked again at once, the kernel would say the same, for ever.
-asio::awaitable<void> Control::pause(const boost::system::error_code& why) {
-    if (refusals_.count(why.message(), now()))
-        write_log({base::Level::warning, path_ + ": nobody can be answered: " + why.message()});
+asio::awaitable<void> Control::pause(std::string why) {
+    if (refusals_.count(why, now())) write_log({base::Level::warning, path_ + ": " + why});
     asio::steady_timer timer(io_, kPause);
     co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
 }

@@ -41,7 +41,7 @@ public:
 private:
     using Protocol = boost::asio::local::stream_protocol;
     boost::asio::awaitable<void> work();
-    boost::asio::awaitable<void> pause(const boost::system::error_code& why);
+    boost::asio::awaitable<void> pause(std::string why);
     boost::asio::awaitable<void> converse(Protocol::socket socket);
 
     boost::asio::io_context& io_;

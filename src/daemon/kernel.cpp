@@ -89,7 +89,10 @@ boost::asio::awaitable<void> Kernel::watch_name(std::function<void()> woken) {
     co_await overlay_named_.async_receive(boost::asio::use_awaitable);
     std::vector<std::string> paths{path_of_namespace(overlay_name_)};
     PathWatch watch(io_, std::move(paths));
+    std::string told;
     while (watch.works()) {
+        if (watch.error() != std::exchange(told, watch.error()) && !told.empty())
+            write_log({base::Level::warning, "nobody may tell when the namespace loses its name: " + told});
         if (!leads_to(overlay_name_, overlay_.descriptor())) {
             notices_.push_back(netlink::NamespaceLost{});
             woken();
@@ -173,7 +176,13 @@ void Kernel::perform_here(netlink::Change change, base::Instant now) {
     const auto answer = [&](int error) { done(change.id, error); };
     if (const auto* add = std::get_if<AddNamespace>(&change.wish)) {
         const int error = enter_overlay(add->name);
-        return done(change.id, error, error == EEXIST ? "the name is that of another namespace" : nullptr);
+        return done(
+            change.id,
+            error,
+            error == EEXIST  ? "the name is that of another namespace"
+            : error == EPERM ? "only root may make or name a namespace (aronet netns prepare)"
+                             : nullptr
+        );
     }
     if (const auto* remove = std::get_if<RemoveNamespace>(&change.wish))
         return answer(leave_overlay(remove->name));

@@ -3,6 +3,7 @@
 #include "daemon/descriptor.hpp"
 #include "daemon/elsewhere.hpp"
 #include "daemon/files.hpp"
+#include "daemon/lasting.hpp"
 #include "daemon/log.hpp"
 #include "daemon/path_watch.hpp"
 
@@ -175,11 +176,11 @@ void RegistryPort::look(overlay::LookAtRegistry wanted) {
 }
 
 awaitable<void> RegistryPort::serve() {
-    if (client_) {
-        co_await (look_when_wanted() || client_->serve());
-    } else {
-        co_await (look_when_wanted() || watch());
-    }
+    Lasting lasting;
+    auto both = client_ ? lasting(look_when_wanted()) || lasting(client_->serve())
+                        : lasting(look_when_wanted()) || lasting(watch());
+    co_await std::move(both);
+    lasting.rethrow();
 }
 
 awaitable<void> RegistryPort::watch() {

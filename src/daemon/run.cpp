@@ -87,7 +87,9 @@ void choose_links(overlay::Config& config, const overlay::Host& host) {
     overlay::settle_links(config, host);
     if (was_shared && config.links != overlay::Links::shared)
         write_log(
-            {base::Level::warning, "tunnels cannot share a link without the kernel's ESP: each has its own"}
+            {base::Level::warning,
+             "tunnels cannot share a link without the kernel's ESP, or beside SAs of others: each has its "
+             "own"}
         );
 }
 
@@ -304,7 +306,8 @@ int plan(const std::string& config_path, const std::string& registry_path) {
         const auto value = read_sysctl(is_inside ? space : here, sysctl.key);
         return value ? std::optional(*value) : std::nullopt;
     };
-    const overlay::Host host{*kernel_datapath, local_addresses(), "", 0};
+    overlay::Host host{*kernel_datapath, local_addresses(), "", 0};
+    host.has_other_ipsec = present.snapshot.has_other_sas;
     choose_links(*config, host);
     const auto lines = overlay::plan_start(*config, *registry, host, present);
     for (const std::string& line : lines) std::cout << line << "\n";

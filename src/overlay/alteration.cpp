@@ -132,9 +132,13 @@ std::vector<std::string> refused_changes(const Config& running, const Config& wa
 }
 
 bool is_elsewhere(const Config& running, const Config& wanted) {
-    return std::ranges::any_of(kKeys, [&](const Key& key) {
-        return (key.why_not == kWhoWeAre || key.why_not == kNames) && key.differs(running, wanted);
-    });
+    return std::ranges::any_of(
+               kKeys,
+               [&](const Key& key) {
+                   return (key.why_not == kWhoWeAre || key.why_not == kNames) && key.differs(running, wanted);
+               }
+           ) ||
+           (wanted.endpoints.empty() && !running.endpoints.empty());  // nobody goes on with the tunnels
 }
 
 std::vector<std::string> changed_keys(const Config& running, const Config& wanted) {

@@ -353,6 +353,7 @@ void add_shared_tunnel(const Config& config, const Pairing& pairing, Objects& ou
     const std::uint32_t table = config.mode == Mode::none ? netlink::kMainTable : overlay_table(config);
     Route route = device_route(overlay_space(config), table, Prefix::host(pairing.pin.peer), link);
     route.encap = netlink::XfrmEncap{pairing.if_id};
+    route.pref_src = pairing.pin.own;  // also of the kernel's own words: the peer lets in no other
     out.routes.push_back(std::move(route));
 }
 

@@ -21,6 +21,8 @@ using Object = Keeper::Object;
 
 constexpr std::size_t kTroublesShown = 20;
 constexpr base::Duration kLeakMax = std::chrono::seconds(1);
+// A table is not flushed at once.
+constexpr base::Duration kGather = std::chrono::milliseconds(250), kGatherMax = std::chrono::seconds(1);
 
 Name name_of(const Object& object) {
     return std::visit(
@@ -262,6 +264,14 @@ void Keeper::lost(const Rule& rule, Instant now) {
     if (it != entries_.end()) lose(it, now);
 }
 
+// Routes stay without an address that was their source, and nobody is told.
+void Keeper::lose_source(const Link& link, const Address& address, Instant now) {
+    for_each_on(link, [&](Entries::iterator it) {
+        const auto* route = std::get_if<Route>(&it->second.object);
+        if (route != nullptr && route->pref_src == address) lose(it, now, true);
+    });
+}
+
 void Keeper::lost_address(Space space, const std::string& link, const Address& address, Instant now) {
     const LinkAddress first{space, link, address, 0, std::nullopt};
     for (auto it = entries_.lower_bound(first); it != entries_.end(); ++it) {
@@ -271,8 +281,9 @@ void Keeper::lost_address(Space space, const std::string& link, const Address& a
             break;
         lose(it, now);
     }
-    const Entry* carrier = address.is_v6() ? nullptr : link_at(space, link);
+    const Entry* carrier = link_at(space, link);
     if (carrier == nullptr) return;
+    if (address.is_v6()) return lose_source(std::get<Link>(carrier->object), address, now);
     for_each_on(
         std::get<Link>(carrier->object),
         [&](Entries::iterator it) {  // the last takes them along unsaid
@@ -356,20 +367,29 @@ void Keeper::ask_due(Instant now, const Ask& ask, std::vector<base::Note>& notes
         return it->second.wanted ? of_object : -1 - of_object;
     };
     std::ranges::stable_sort(due, {}, place);
-    std::size_t put_back = 0;
-    std::string first;
     for (const auto it : due) {
         Entry& entry = it->second;
         Wish wish = wish_for(entry);
         const bool is_news = std::exchange(entry.was_lost, false) && !entry.with_its_link;
-        if (is_news && put_back++ == 0) first = netlink::describe(wish);
+        if (is_news && put_back_++ == 0) {
+            first_put_back_ = netlink::describe(wish);
+            gathered_since_ = now;
+        }
+        if (is_news) say_at_ = std::min(now + kGather, gathered_since_ + kGatherMax);
         entry.state = State::asked;
         entry.asked = ask(std::move(wish));
         asked_[entry.asked] = it->first;
     }
-    if (put_back == 0) return;
-    const std::string more = put_back > 1 ? " and " + std::to_string(put_back - 1) + " more" : "";
-    notes.push_back({Level::warning, "taken away by somebody, put back: " + first + more});
+    if (!say_at_ || now < *say_at_) return;
+    const std::string more = put_back_ > 1 ? " and " + std::to_string(put_back_ - 1) + " more" : "";
+    notes.push_back({Level::warning, "taken away by somebody, put back: " + first_put_back_ + more});
+    say_at_.reset();
+    put_back_ = 0;
+}
+
+std::optional<Instant> Keeper::next() const {
+    const auto due = due_.next();
+    return due && say_at_ ? std::min(*due, *say_at_) : due ? due : say_at_;
 }
 
 bool Keeper::answered(const netlink::Done& done, Instant now, std::vector<base::Note>& notes) {

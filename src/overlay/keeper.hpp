@@ -52,7 +52,7 @@ public:
     // False: none of what was asked for here.
     bool answered(const netlink::Done& done, base::Instant now, std::vector<base::Note>& notes);
 
-    std::optional<base::Instant> next() const { return due_.next(); }
+    std::optional<base::Instant> next() const;
     bool keeps(netlink::Space space, const std::string& link) const {
         return link_at(space, link) != nullptr;
     }
@@ -88,6 +88,7 @@ private:
     void unhang(const Name& name, const Object& object);
     void let_go(Entries::iterator it, base::Instant now);
     void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
+    void lose_source(const netlink::Link& link, const Address& address, base::Instant now);
     void is_there(const Name& name, Entry& entry, base::Instant now);
     Entries::iterator erase(Entries::iterator it);
     const Entry* link_at(netlink::Space space, const std::string& name) const;
@@ -100,6 +101,10 @@ private:
     std::map<Name, std::set<Name>> waiting_;  // for a link
     std::map<LinkName, std::set<Name>> on_;   // what hangs on a link of that name, if there is one
     std::size_t refused_ = 0, going_ = 0;     // how many are
+    std::size_t put_back_ = 0;                // of what was taken away, and yet to be told of
+    std::string first_put_back_;
+    base::Instant gathered_since_{};
+    std::optional<base::Instant> say_at_;
 };
 
 // Whether the one can become as the other, or has to be made anew.

@@ -207,14 +207,14 @@ void Node::State::handle(IkeDatagram& event) {
 }
 
 void Node::State::handle(BabelDatagram& event) {
-    const auto in = came_in_on(event.link, event.from);
+    const auto in = came_in_on(event.link, event.from, event.to);
     if (!in || phase != Phase::running) return;
     const babel::Packet packet{event.bytes, event.from, event.to, event.from_port, *in, event.received_at};
     speaker.handle(packet, now, babel_actions);
 }
 
 void Node::State::handle(NobodyListens& event) {
-    const auto in = came_in_on(event.link, event.there);
+    const auto in = came_in_on(event.link, event.there, {});
     if (!in || phase != Phase::running) return;
     const bool is_waited_for = speaker.vacant(*in, event.there, now, babel_actions);
     const auto tunnel = tunnels.find(*in);

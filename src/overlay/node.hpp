@@ -160,6 +160,7 @@ struct Host {
     bool remembers = false;            // performs Remember
     bool is_managed = false;           // by somebody who lets go of all it holds for us when we end unasked
     std::map<std::string, std::string> remembered = {};  // by an earlier process that was not stopped
+    bool has_other_ipsec = false;  // SAs of somebody else, whose packets an external interface would take
     bool operator==(const Host&) const = default;
 };
 

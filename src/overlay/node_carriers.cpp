@@ -5,10 +5,26 @@
 
 #include "overlay/node_state.hpp"
 
+#include <cerrno>
+
 namespace aronet::overlay {
 
 void settle_links(Config& config, const Host& host) {
-    if (!host.kernel_datapath) config.links = Links::per_peer;
+    if (!host.kernel_datapath || host.has_other_ipsec) config.links = Links::per_peer;
+}
+
+// The kernel gives the external interface whatever comes by an SA that has no other one, in this host's
+// namespace: also what is meant for this host.
+void Node::State::mind_other_ipsec(const netlink::Snapshot& snapshot) {
+    host.has_other_ipsec = snapshot.has_other_sas;
+    if (config.links == Links::per_peer || !host.has_other_ipsec) return;
+    warn(
+        base::Level::warning,
+        "there are SAs of somebody else, whose packets a shared link would take: each tunnel has its own"
+    );
+    settle_links(config, host);
+    shared.is_offered = false;
+    engine.configure(engine_config(config, false));
 }
 
 // Of a tunnel that is not known yet nobody has said anything.
@@ -68,21 +84,37 @@ void Node::State::settle_shared() {
 }
 
 // A kernel that will not have such a link is not asked to carry anything by it: who was promised one
-// meanwhile is met anew. One that has had it will have it again.
-void Node::State::shared_link_answered(bool is_there) {
-    if (is_there == shared.is_offered || (!is_there && shared.was_there)) return;
-    shared.is_offered = is_there;
-    engine.configure(engine_config(config, is_there));
+// meanwhile is met anew. What it has no memory or time for now it may have later.
+void Node::State::shared_link_answered(int error) {
+    const bool is_refused = error == EEXIST || error == EOPNOTSUPP || error == EINVAL;
+    if ((error != 0 && !is_refused) || (error == 0) == shared.is_offered) return;
+    shared.is_offered = error == 0;
+    engine.configure(engine_config(config, shared.is_offered));
     for (auto& [if_id, tunnel] : tunnels) {
-        if (is_there || tunnel.pairing.carrier != Carrier::shared) continue;
+        if (!shared.is_offered && tunnel.pairing.carrier == Carrier::shared) shared.misled.insert(if_id);
+    }
+    meet_misled();
+    drain();
+}
+
+// With those that a link was promised to which there cannot be.
+void Node::State::meet_misled() {
+    for (const std::uint32_t if_id : std::exchange(shared.misled, {})) {
+        const auto tunnel = tunnels.find(if_id);
+        if (tunnel == tunnels.end()) continue;
         engine.drop(if_id, now, ike_actions);
-        drain();
-        engine.connect(peer_of(tunnel.pairing), now, ike_actions);
+        engine.connect(peer_of(tunnel->second.pairing), now, ike_actions);
     }
 }
 
+// While a link of its own is away the kernel hands what comes over a tunnel to the one that is shared.
+std::optional<netlink::Pin> Node::State::pin_of(const Pairing& pairing) const {
+    if (config.links == Links::per_peer) return std::nullopt;
+    if (pairing.carrier == Carrier::shared) return pairing.pin;
+    return netlink::Pin{pairing.link_local, Address::any(Family::v6)};
+}
+
 void Node::State::shared_link_came(bool was_down) {
-    shared.was_there = true;
     for (const auto& [if_id, tunnel] : tunnels) {
         if (was_down && tunnel.pairing.carrier == Carrier::shared) routes_lost(if_id);
     }
@@ -115,10 +147,13 @@ void Node::State::compare_shared(const Objects& there) {
     settle_shared();
 }
 
-// On the shared link by who it is from; the policies have seen to it that it comes over that one's tunnel.
-std::optional<babel::InterfaceId> Node::State::came_in_on(const std::string& link, const Address& from)
-    const {
+// On the shared link by who it is from; the policies have seen to it that it comes over that one's tunnel,
+// but of what is for a group, which nobody says there.
+std::optional<babel::InterfaceId> Node::State::came_in_on(
+    const std::string& link, const Address& from, const Address& to
+) const {
     if (!is_shared_link(overlay_space(config), link)) return babel_interface(link);
+    if (to.is_multicast()) return std::nullopt;
     const auto known = shared.tunnels.find(from);
     if (known == shared.tunnels.end()) return std::nullopt;
     return tunnels.at(known->second).on_babel ? std::optional(known->second) : std::nullopt;

@@ -45,7 +45,8 @@ bool Node::State::is_in_use(const Removal& what) const {
     if (phase == Phase::cleaning_up) return false;
     if (const auto* policies = std::get_if<netlink::RemovePolicies>(&what)) {
         const auto tunnel = tunnels.find(policies->if_id);
-        return tunnel != tunnels.end() && tunnel->second.current;
+        const bool is_used = tunnel != tunnels.end() && tunnel->second.current;
+        return is_used && tunnel->second.pinned == policies->pin;
     }
     const auto* sa = std::get_if<netlink::RemoveSa>(&what);
     return sa != nullptr && std::ranges::any_of(tunnels, [&](const auto& tunnel) {
@@ -80,13 +81,18 @@ void Node::State::warn(base::Level level, const std::string& text) {
     if (!known) say(level, text);
 }
 
+// It was refused, and is done by now.
+void Node::State::done_at_last(const std::string& words) {
+    std::erase_if(warnings, [&](const std::string& text) { return text.starts_with(words + ": "); });
+}
+
 void Node::State::answered(const netlink::Done& done) {
     if (route_answered(done)) return;
     std::vector<base::Note> notes;
     const bool was_kept = keeper.answered(done, now, notes);
     say_all(notes);
     if (done.id == main_link_asked) main_link_answered(done);
-    if (done.id == shared.asked) shared_link_answered(done.error == 0);
+    if (done.id == shared.asked) shared_link_answered(done.error);
     if (was_kept) return;
     const auto found = pending.find(done.id);
     if (found == pending.end()) return;
@@ -98,6 +104,7 @@ void Node::State::answered(const netlink::Done& done) {
     if (purpose.kind == Purpose::Kind::link_counters) return links_answered();
     if (purpose.kind == Purpose::Kind::policies) return policies_answered(purpose, done);
     if (purpose.kind == Purpose::Kind::space && done.error == 0 && std::exchange(space_refusals, 0) > 0) {
+        done_at_last(purpose.words);
         keeper.ask_refused(now);
         look_at_sysctls();
         return look_again();  // nothing is known of it
@@ -227,7 +234,8 @@ void Node::State::notice(const netlink::RuleLost& lost) {
 void Node::State::notice(const netlink::NamespaceLost&) {
     if ((phase != Phase::starting && phase != Phase::running) || space_due) return;
     say(base::Level::warning,
-        "the namespace " + config.netns_name + " was deleted by somebody: its name is put back");
+        "the namespace " + config.netns_name +
+            " was deleted by somebody: it lives on, its name is wanted back");
     space_due = now + space_losses.pause(now);
 }
 
@@ -322,6 +330,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     if (phase != Phase::starting) return remove_left(snapshot);
     if (wait_for_registry(snapshot)) return;
     resume();
+    mind_other_ipsec(snapshot);
     std::vector<Pairing> wanted = planned(config, registry);
     if (host.kernel_datapath) left = legacies(snapshot, wanted);
     for (const Pairing& pairing : wanted) {  // who has the number now may be another one
@@ -349,6 +358,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     look_at_sysctls();
     want_clamp();
     if (config.mode != Mode::none) want_sysctls(link_sysctls(config, config.ifname));
+    if (shared.up) want_sysctls(link_sysctls(config, shared_link(config)));
     announce_own();
     follow_all();
     speaker.accept_only(holders, now, babel_actions);
@@ -383,8 +393,8 @@ void Node::State::compare(const netlink::Snapshot& snapshot) {
 void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
     std::set<base::SaId> there;
     for (const auto& sa : snapshot.sas) there.insert(sa.id);
-    std::set<std::uint32_t> policies;
-    for (const netlink::Policies& each : snapshot.policies) policies.insert(each.if_id);
+    std::map<std::uint32_t, std::optional<netlink::Pin>> policies;
+    for (const netlink::Policies& each : snapshot.policies) policies.emplace(each.if_id, each.pin);
     std::set<base::SaId> known;
     for (auto& [if_id, tunnel] : tunnels) {
         for (auto& [id, child] : tunnel.children) {
@@ -394,7 +404,7 @@ void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
         }
         if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);
         if (!tunnel.current && policies.contains(if_id))
-            remove(netlink::RemovePolicies{if_id, tunnel.pinned});
+            remove(netlink::RemovePolicies{if_id, policies.at(if_id)});
     }
     for (const auto& sa : snapshot.sas) {
         if (tunnels.contains(sa.if_id) && !known.contains(sa.id)) remove(netlink::RemoveSa{sa.id, sa.source});

@@ -16,6 +16,7 @@ void Node::State::drain() {
         for (ike::Action& action : from_ike) std::visit([&](auto& wanted) { translate(wanted); }, action);
         babel::Actions from_babel = std::exchange(babel_actions, {});
         for (babel::Action& action : from_babel) std::visit([&](auto& wanted) { translate(wanted); }, action);
+        if (ike_actions.empty() && babel_actions.empty()) meet_misled();
     }
 }
 
@@ -29,9 +30,10 @@ void Node::State::translate(ike::ChildUp& action) {
     const auto tunnel = tunnels.find(action.peer);
     if (tunnel == tunnels.end() || phase == Phase::cleaning_up)
         return engine.refused(action.child, now, ike_actions);
-    carry(tunnel->second, action.shares_link);
+    if (action.shares_link && !shared.is_offered) shared.misled.insert(action.peer);
     Child& child = tunnel->second.children[action.child];
     child = {action.in.id(), action.out.id(), action.in.source.address, action.out.source.address, 2};
+    child.shares_link = action.shares_link;
     metering.begins(child.in, action.peer, base::Direction::in);
     metering.begins(child.out, action.peer, base::Direction::out);
     tunnel->second.since = tunnel->second.current ? tunnel->second.since : now;
@@ -56,6 +58,7 @@ void Node::State::translate(ike::Switch& action) {
     if (child == tunnel.children.end()) return;
     if (tunnel.current) ++tunnel.rekeyings;
     tunnel.current = action.child;
+    carry(tunnel, child->second.shares_link);
     trust(tunnel, ike::Trust::full);  // the peer has just agreed to it
     set_policies(tunnel, action.child);
 }
@@ -63,8 +66,7 @@ void Node::State::translate(ike::Switch& action) {
 void Node::State::set_policies(Tunnel& tunnel, ike::ChildId id) {
     const Child& c = tunnel.children.at(id);
     const std::uint32_t if_id = tunnel.pairing.if_id;
-    const bool is_shared = tunnel.pairing.carrier == Carrier::shared;
-    const auto pin = is_shared ? std::optional(tunnel.pairing.pin) : std::nullopt;
+    const auto pin = pin_of(tunnel.pairing);
     // What they let in by another pin, or kept out, is not so any more.
     if (tunnel.pinned && tunnel.pinned != pin) remove(netlink::RemovePolicies{if_id, tunnel.pinned});
     tunnel.pinned = pin;
@@ -72,6 +74,12 @@ void Node::State::set_policies(Tunnel& tunnel, ike::ChildId id) {
         netlink::SetPolicies{{if_id, if_id, c.out_source, c.out.destination, c.out.spi, pin}},
         {Purpose::Kind::policies, if_id, id, "the policies"}
     );
+}
+
+// The packets that came may speak for the peer, and so may its host: where nobody listens it is waited for.
+void Node::State::translate(ike::Silence& action) {
+    want_counters();
+    speaker.ask(action.peer, now, babel_actions);
 }
 
 void Node::State::translate(ike::ChildDown& action) {

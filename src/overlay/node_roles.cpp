@@ -81,7 +81,8 @@ std::vector<std::string> Node::State::present_warnings() const {
     }
     for (const Prefix& prefix : lists_out_of_force(config, registry))
         list.push_back(
-            "the segments for " + prefix.to_string() + " are not in force: not all of them are known nodes'"
+            "the segments for " + prefix.to_string() +
+            " are not in force: a node is not known, or the prefix holds one of the segments"
         );
     for (const auto& [if_id, tunnel] : tunnels) {
         const ike::Peer& peer = tunnel.pairing.peer;

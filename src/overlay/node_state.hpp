@@ -110,7 +110,7 @@ struct Node::State {
     void translate(ike::Switch& action);
     void translate(ike::ChildDown& action);
     void translate(const ike::ChildMoved& action);
-    void translate(ike::Silence&) { want_counters(); }
+    void translate(ike::Silence& action);
     void translate(const ike::Doubted& action);
     void translate(const ike::KeysMade& action);
     void tell_keys(std::string row, TellKeys::Table table);
@@ -206,6 +206,8 @@ struct Node::State {
     // --- what the overlay needs of the host besides (node_sysctls.cpp)
     void look_at_sysctls();
     void want_sysctls(const std::vector<Sysctl>& list);
+    std::set<std::string> links_of_ours() const;  // with sysctls that are ours to keep
+    std::vector<Sysctl> sysctls_of(const std::string& link) const;
     void forget_sysctls(const std::string& link);
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlTouched& touched);
@@ -229,12 +231,17 @@ struct Node::State {
     void carry(Tunnel& tunnel, bool shares);
     void settle_link(Tunnel& tunnel);
     void settle_shared();
-    void shared_link_answered(bool is_there);
+    void mind_other_ipsec(const netlink::Snapshot& snapshot);
+    void shared_link_answered(int error);
+    void meet_misled();
+    std::optional<netlink::Pin> pin_of(const Pairing& pairing) const;
     void shared_link_came(bool was_down);
     void shared_link_went();
     void shared_address(const Address& address, bool is_there);
     void compare_shared(const Objects& there);
-    std::optional<babel::InterfaceId> came_in_on(const std::string& link, const Address& from) const;
+    std::optional<babel::InterfaceId> came_in_on(
+        const std::string& link, const Address& from, const Address& to
+    ) const;
 
     // --- what an earlier process left (node_adoption.cpp)
     void look_at_start();
@@ -327,6 +334,7 @@ struct Node::State {
     }
     void say(base::Level level, std::string text) { out->push_back(base::Note{level, std::move(text)}); }
     void warn(base::Level level, const std::string& text);  // said once, and shown by status
+    void done_at_last(const std::string& words);            // what was warned of with these words first
 
     Config config;
     Host host;
@@ -342,9 +350,10 @@ struct Node::State {
     std::map<std::uint32_t, Tunnel> tunnels;  // by if_id
     std::map<std::string, std::uint32_t> by_interface;
     struct {
-        bool up = false, was_there = false;
+        bool up = false;
         bool is_offered = false;                   // to peers: until the kernel refuses it
         netlink::ChangeId asked = 0;               // the last time
+        std::set<std::uint32_t> misled;            // were promised it when it was refused
         std::set<Address> addresses;               // on it
         std::map<Address, std::uint32_t> tunnels;  // over it, by the peer's address
     } shared;                                      // the link of all tunnels without one of their own

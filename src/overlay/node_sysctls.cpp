@@ -9,15 +9,28 @@ void Node::State::look_at_sysctls() {
     const Duration interval = std::chrono::seconds(config.exits.empty() ? 10 : 2);
     if (phase != Phase::running) return sysctls_due.reset();
     want_sysctls(sysctls(config));
-    for (const std::string& link : std::exchange(touched_links, {})) {
-        const Tunnel* tunnel = find(link);  // one that is away has them when it is back
-        const bool is_shared = is_shared_link(overlay_space(config), link);
-        const bool is_there = tunnel != nullptr ? tunnel->link_up
-                              : is_shared       ? shared.up
-                                                : link == config.ifname;
-        if (is_there) want_sysctls(link_sysctls(config, link));
-    }
+    std::set<std::string> links = std::exchange(touched_links, {});
+    if (links.empty()) links = links_of_ours();
+    for (const std::string& link : links) want_sysctls(sysctls_of(link));
     sysctls_due = now + interval;
+}
+
+std::set<std::string> Node::State::links_of_ours() const {
+    std::set<std::string> links{config.ifname, shared_link(config)};
+    for (const auto& [name, id] : by_interface) links.insert(name);
+    for (const auto& [name, interface] : ordinary) links.insert(name);
+    return links;
+}
+
+// Nothing where it is not ours, or away: it has them when it is back.
+std::vector<Sysctl> Node::State::sysctls_of(const std::string& link) const {
+    if (ordinary.contains(link)) return {rp_filter_of(config, link)};
+    const Tunnel* tunnel = find(link);
+    const bool is_shared = is_shared_link(overlay_space(config), link);
+    const bool is_there = tunnel != nullptr ? tunnel->link_up
+                          : is_shared       ? shared.up
+                                            : link == config.ifname && config.mode != Mode::none;
+    return is_there ? link_sysctls(config, link) : std::vector<Sysctl>();
 }
 
 void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
@@ -30,9 +43,7 @@ void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
 // Whoever else minds is not outrun: each look is one, however much was touched.
 void Node::State::notice(const netlink::SysctlTouched& touched) {
     if (phase != Phase::running) return;
-    const bool is_tunnel = touched.space == overlay_space(config) &&
-                           (find(touched.link) != nullptr || is_shared_link(touched.space, touched.link));
-    const bool is_ours = is_tunnel || (touched.link == config.ifname && config.mode != Mode::none);
+    const bool is_ours = touched.space == overlay_space(config) && !sysctls_of(touched.link).empty();
     if (!touched.link.empty() && !is_ours) return;
     if (is_ours) touched_links.insert(touched.link);
     constexpr Duration kSoon = std::chrono::milliseconds(20);
@@ -75,7 +86,10 @@ void Node::State::notice(const netlink::SysctlValue& value) {
 
 // Refused while some table has two VRFs: asked for again at the next look.
 void Node::State::strict_vrf_answered(const netlink::Done& done, const std::string& words) {
-    if (done.error == 0) return vrf_is_strict();
+    if (done.error == 0) {
+        done_at_last(words);
+        return vrf_is_strict();
+    }
     warn(base::Level::warning, words + ": " + done.text);
 }
 
@@ -114,7 +128,7 @@ void Node::State::want_clamp() {
 void Node::State::clamp_answered(const netlink::Done& done, const std::string& words) {
     if (done.error == 0) {
         clamp_refusals = 0;
-        return;
+        return done_at_last(words);
     }
     warn(base::Level::warning, words + ": " + done.text);
     clamp_due = now + pause_after(++clamp_refusals);

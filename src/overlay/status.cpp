@@ -251,6 +251,7 @@ json info_json(const Node::State& s) {
          s.config.endpoints.empty() ? "none"
          : s.host.kernel_datapath   ? "kernel"
                                     : "user"},
+        {"links", s.config.links == Links::shared ? "shared" : "per-peer"},
         {"ifname", s.config.ifname},
         {"registry", registry_json(s)},
     };

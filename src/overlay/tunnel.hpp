@@ -24,6 +24,7 @@ struct Child {  // one pair of SAs
     bool failed = false;
     bool lost = false;                 // somebody removed one of the two
     netlink::ChangeId changed_as = 0;  // the last change of one of them
+    bool shares_link = false;          // as both sides agreed (ike::ChildUp)
 };
 
 struct Tunnel {

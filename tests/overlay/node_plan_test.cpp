@@ -134,16 +134,52 @@ TEST_CASE("row 9: sysctls of which the kernel tells are looked at at once, and n
 
 TEST_CASE("what TCP is to be clamped to is asked for again where it was refused") {
     Desk desk;
+    const auto warned = [&] {
+        desk.tell(Request{98, "status", ""});
+        return last_answer(desk).at("warnings").dump().find("nft add table") != std::string::npos;
+    };
     desk.refuses = "nft add table";
     running(desk);
+    CHECK(warned());
     desk.refuses.clear();
     desk.forget();
     desk.wait();
     CHECK(desk.asked("nft add table"));
     desk.answer_all();
+    CHECK_FALSE(warned());
     desk.forget();
     desk.wait(1s);
     CHECK_FALSE(desk.asked("nft add table"));
+}
+
+TEST_CASE("row 9: sysctls of links of which the kernel does not tell are looked at, too") {
+    Desk desk;
+    running(desk);
+    const std::string tunnel = pairings(config(), registry(), {}).front().interface;
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, tunnel, 7, 1400}});
+    desk.answer_all();
+    desk.forget();
+    desk.wait(11s);
+    CHECK(desk.asked("sysctl net.ipv6.conf." + tunnel + ".seg6_enabled"));
+    CHECK(desk.asked("sysctl net.ipv4.conf." + tunnel + ".rp_filter"));
+}
+
+TEST_CASE("row 9: the reverse path filter of an interface that Babel runs on is put back at once") {
+    Config with = config();
+    with.babel.interfaces.push_back({});
+    with.babel.interfaces.back().name = "eth1";
+    Desk desk(std::move(with), Host{true, {}, "test", 1, "", false, false});
+    running(desk);
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, "eth1", 3, 1500}});
+    desk.tell(netlink::Notice{
+        netlink::AddressAppeared{netlink::Space::underlay, "eth1", *Address::parse("fe80::1")}});
+    desk.answer_all();
+    desk.wait();
+    desk.forget();
+    desk.tell(netlink::Notice{netlink::SysctlTouched{netlink::Space::underlay, "eth1"}});
+    desk.wait();
+    CHECK(desk.asked("sysctl net.ipv4.conf.eth1.rp_filter"));
+    CHECK_FALSE(desk.asked("eth1.seg6_enabled"));
 }
 
 TEST_CASE("strict mode of VRFs that is refused is asked for at the next look, not for ever") {

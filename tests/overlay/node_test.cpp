@@ -234,6 +234,14 @@ TEST_CASE("row 15: nothing is kept for another node, nor where a service manager
         CHECK(desk.wishes.empty());
     }
     {
+        Config without = config();
+        without.endpoints.clear();  // nobody goes on with the tunnels
+        Desk desk;
+        running(desk);
+        desk.tell(Request{1, "stop", R"({"keep": true})", std::move(without)});
+        CHECK(desk.answers.back().status == 409);
+    }
+    {
         Desk desk("", true, true);
         running(desk);
         desk.tell(Request{1, "stop", R"({"keep": true})"});

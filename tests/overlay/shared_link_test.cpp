@@ -244,3 +244,18 @@ TEST_CASE(
     CHECK(user.errors.empty());
     CHECK(user.asked("mtu 1300"));
 }
+
+TEST_CASE(
+    "where somebody else has SAs each tunnel has a link of its own: a shared one would take their packets"
+) {
+    Desk desk(sharing(), with_kernel_datapath());
+    desk.snapshot.has_other_sas = true;
+    desk.start();
+    desk.answer_all();
+    desk.tell(RegistryChanged{registry()});
+    desk.answer_all();
+    CHECK_FALSE(desk.asked(kLink));
+    CHECK(desk.asked(pairings(config(), registry(), {}).front().interface));
+    desk.tell(Request{98, "status", ""});
+    CHECK(last_answer(desk).at("warnings").dump().find("SAs of somebody else") != std::string::npos);
+}

@@ -107,6 +107,12 @@ std::optional<Kernel::Outbound> Kernel::outbound(const std::string& link, const 
     return outbound(direct);
 }
 
+// What is link-local and is from there to here.
+bool lets_in(const netlink::Pin& pin, const netlink::Pin& packet) {
+    if (pin.names_peer()) return pin == packet;
+    return packet.own.is_multicast() || packet.own == pin.own;
+}
+
 std::optional<std::string> Kernel::inbound(
     std::uint32_t spi, const base::Bytes& key, const std::optional<netlink::Pin>& link_local
 ) const {
@@ -117,7 +123,7 @@ std::optional<std::string> Kernel::inbound(
         const auto policies = policies_.find(sa.if_id);
         if (policies == policies_.end()) return std::nullopt;
         const auto& pin = policies->second.pin;
-        if (pin && link_local && *pin != *link_local) return std::nullopt;
+        if (pin && link_local && !lets_in(*pin, *link_local)) return std::nullopt;
         const auto tunnel = tunnels_.find(sa.if_id);
         if (tunnel != tunnels_.end()) return tunnel->second.second;
         const Link* shared = external();
