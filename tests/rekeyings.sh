@@ -11,7 +11,7 @@ declare -A family_of=()        # of a stream: 4, or else 6
 
 # begin_stream NAME NODE NODE: each sends to the other, the second one `rate_back`, until end_stream.
 begin_stream() {
-    local port=$((6000 + ${#stream_of[@]}))
+    local port=$((6000 + streams++))
     send_from "$2" "$3" $port "${rate_of[$1]:-$rate}" "${family_of[$1]:-6}" >"$work/stream.$1.1" 2>&1 &
     stream_of[$1]=$!
     send_from "$3" "$2" $port "${rate_of[$1]:-${rate_back:-$rate}}" "${family_of[$1]:-6}" >"$work/stream.$1.2" 2>&1 &
@@ -25,6 +25,7 @@ send_from() {
         "${aronet%/*}/tests/aronet-stream" "$to" "$3" "$4"
 }
 declare -A stream_of=()
+streams=0  # so far: each has a port of its own
 
 # end_stream NAME: true if not one packet of either direction was lost.
 end_stream() {

@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -99,15 +101,17 @@ public:
     }
     bool whole(unsigned i) const { return headers_[i].msg_len == kSize; }
 
-    // Returns how many of the first `count` were refused.
-    unsigned send(int socket, unsigned count) {
-        unsigned refused = 0;
-        for (unsigned at = 0; at < count;) {
+    // Returns how many of the first `count` are done with. For those behind there is no room, which is this
+    // host's business: they were never on their way. What is refused for another reason is counted by it.
+    unsigned send(int socket, unsigned count, std::map<int, unsigned>& refused) {
+        unsigned at = 0;
+        while (at < count) {
             const int went = sendmmsg(socket, &headers_[at], count - at, 0);
-            if (went <= 0) ++refused;
+            if (went < 0 && errno == EAGAIN) break;
+            if (went <= 0) ++refused[errno];
             at += went > 0 ? static_cast<unsigned>(went) : 1;
         }
-        return refused;
+        return at;
     }
     unsigned receive(int socket) {
         const int came = recvmmsg(socket, headers_.data(), kBatch, 0, nullptr);
@@ -129,6 +133,7 @@ public:
           pause_(std::chrono::nanoseconds(1s) / rate) {
         const int room = 16 << 20;  // what waits here because this process does was not lost on its way
         setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+        setsockopt(socket_, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
         const Place here = place(remote.address.ss_family == AF_INET ? "0.0.0.0" : "::", port_of(remote));
         fine_ = bind(socket_, reinterpret_cast<const sockaddr*>(&here.address), here.size) == 0;
     }
@@ -150,9 +155,11 @@ public:
             late_,
             twice_,
             sent_ / took,
-            refused_
+            all_refused()
         );
         print_lost();
+        for (const auto& [error, count] : refused_)
+            std::printf(" refused %u: %s\n", count, std::strerror(error));
         return came_ == *expected_ ? 0 : 1;
     }
 
@@ -171,6 +178,12 @@ private:
         if (stretches > 0) std::printf("\n");
     }
 
+    unsigned all_refused() const {
+        unsigned all = 0;
+        for (const auto& [error, count] : refused_) all += count;
+        return all;
+    }
+
     bool meet() {
         const auto until = Clock::now() + kMeeting;
         while (!heard_ && Clock::now() < until) {
@@ -179,7 +192,7 @@ private:
             listen();
         }
         for (int i = 0; i < 3; ++i) say(kHello, 0);
-        refused_ = 0;  // while it was not there yet
+        refused_.clear();  // while it was not there yet
         return heard_;
     }
 
@@ -192,7 +205,9 @@ private:
             due = std::max<Clock::time_point>(due, now - kBehindMax);
             unsigned count = 0;
             for (; due <= now && count < kBatch; due += pause_) outgoing_.set(count++, sent_++, 0);
-            refused_ += outgoing_.send(socket_, count);
+            const unsigned left = count - outgoing_.send(socket_, count, refused_);
+            sent_ -= left;
+            due -= pause_ * left;
             turn = std::max(due, now + kTurn);
         }
     }
@@ -215,7 +230,7 @@ private:
 
     void say(std::uint32_t number, std::uint32_t count) {
         outgoing_.set(0, number, count);
-        refused_ += outgoing_.send(socket_, 1);
+        outgoing_.send(socket_, 1, refused_);
     }
 
     void listen() {
@@ -246,7 +261,8 @@ private:
     int socket_;
     Clock::duration pause_;
     Batch outgoing_{&remote_}, incoming_;
-    std::uint32_t sent_ = 0, came_ = 0, late_ = 0, twice_ = 0, refused_ = 0;
+    std::uint32_t sent_ = 0, came_ = 0, late_ = 0, twice_ = 0;
+    std::map<int, unsigned> refused_;  // by the reason
     std::optional<std::uint32_t> expected_;
     std::vector<bool> seen_;
     Clock::time_point heard_at_{};

@@ -88,6 +88,7 @@ check_log() {
     cp "$work/bad.json" "${registry_of[berlin]}"
     kill -HUP "${daemon_pid[berlin]}"
     check 'a bad registry on SIGHUP is refused in the log' wait_for 10 grep -q 'berlin.registry: not usable: .*: the old registry stays' "$work/berlin.log"
+    cp "$work/registry.json" "${registry_of[berlin]}"
     check 'every line of a log in JSON is JSON' jq -e '.time and .level and .text' "$work/berlin.log"
 }
 
