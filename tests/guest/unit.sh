@@ -88,7 +88,8 @@ stays_whole() {
     check "$1: the kernel has what the node tells of" agree berlin
 }
 
-# The host's network is systemd-networkd's from now on: its addresses, and default routes by way of athens.
+# The host's network is systemd-networkd's from now on: its addresses, and default routes by way of athens. The host's IPv4 address
+# has no broadcast address, and must not be given one: what is there differs then, and systemd-networkd 252 requests it for ever.
 prepare_networkd() {
     mkdir -p /etc/systemd/network
     cat >/etc/systemd/network/20-eth0.network <<'NETWORK'
@@ -100,6 +101,7 @@ Gateway=192.0.2.1
 Gateway=2001:db8::1
 [Address]
 Address=192.0.2.2/24
+Broadcast=no
 [Address]
 Address=2001:db8::2/64
 DuplicateAddressDetection=none
