@@ -72,10 +72,16 @@ prepare_hitless() {
     check 'berlin has all its tunnels' wait_for 20 knows_peers
     sleep 8
 }
+# hears_goodbyes NODE COUNT: that so many tunnels with berlin are over it has heard from berlin itself.
+goodbyes() { grep -c 'CN=berlin,.* ended: the peer closed the IKE SA' "$work/$1.log"; }
+hears_goodbyes() { [ "$(goodbyes "$1")" -ge "$2" ]; }
 end_hitless() {
-    local node
+    local node athens cairo pause=0.1
     check 'the holder is there while berlin runs' in_host berlin test -S /run/aronet/aronet.held
+    athens=$(goodbyes athens) cairo=$(goodbyes cairo)
     check 'berlin stops with exit status 0' stop berlin
+    check 'row 16: athens is told within 2 s, on both of its tunnels' wait_for 2 hears_goodbyes athens $((athens + 2))
+    check 'row 16: cairo, too' wait_for 2 hears_goodbyes cairo $((cairo + 1))
     kernel_of berlin >"$work/berlin.left"
     check 'row 16: berlin leaves its kernel as it was, whichever of its processes changed it' diff "$work/berlin.clean" "$work/berlin.left"
     for node in athens cairo; do check "$node stops with exit status 0" stop $node; done

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Addresses that move under traffic: dakar's NAT takes another port, then another address, and dakar itself moves to
-# another address and another router. No tunnel is made anew. To be
-# sourced after peers.sh and four_nodes.sh.
+# Interfaces that appear late, and addresses that move under traffic: dakar's NAT takes another port, then another address,
+# and dakar itself moves to another address and another router. No tunnel is made anew. To be sourced after peers.sh and
+# four_nodes.sh.
 
 nodes=(athens berlin dakar)
 
@@ -44,7 +44,8 @@ never_left() {
     ask "$1" neighbours --json |
         jq -e --argjson age $((SECONDS - settled_at)) '.neighbours | length > 0 and all(.since_seconds >= $age)'
 }
-never_closed() { ! grep -E 'closed|ended|is down' "$work"/*.log; }
+closed() { grep -hE 'closed|ended|is down' "$work"/*.log; }
+never_closed() { closed >"$work/closed" || true; diff "$work/closed.before" "$work/closed"; }
 states_of() { in_host "$1" ip xfrm state | grep -c '^src'; }
 
 stream() { in_host "$1" ping -q -i 0.05 -c 200 -W 1 "$2" >"$work/stream" 2>&1 & streaming=$!; }
@@ -66,18 +67,49 @@ moves() {
     check "$what: the kernels have what the nodes tell of" agree athens dakar
 }
 
+# The only cable of berlin and dakar has neither carrier nor addresses.
+take_cables() {
+    local node
+    for node in berlin dakar; do
+        in_host $node ip link set eth0 down
+        in_host $node ip addr flush dev eth0
+    done
+}
+give_cables() {
+    local node
+    for node in berlin dakar; do in_host $node ip link set eth0 up; done
+    sleep 1  # as from a DHCP server
+    in_host berlin ip addr add 192.0.2.2/24 dev eth0
+    in_host berlin ip addr add 2001:db8::2/64 dev eth0 nodad
+    in_host dakar ip addr add 172.16.0.2/24 dev eth0
+    in_host dakar ip route add default via 172.16.0.1
+}
+families_of() { ask athens tunnels --json | jq -r '.tunnels[] | select(.peer == "olive/berlin" and .state == "routed") | .remote[:1]' | sort | xargs; }
+has_both_families() { [ "$(families_of)" = '1 [' ] || { families_of; return 1; }; }
+check_late() {
+    local node
+    take_cables
+    for node in "${nodes[@]}"; do start $node; done
+    sleep 6
+    check 'without a cable berlin and dakar run, and reach nobody' eval \
+        'ask berlin tunnels && ask dakar tunnels && ! reaches berlin "${v6_of[athens]}" && ! reaches athens "${v4_of[dakar]}"'
+    give_cables
+    check 'when it comes late everybody reaches everybody within 10 s' wait_for 10 all_reach 4 6 || { show_logs; exit 1; }
+    check 'over both families of the underlay' wait_for 10 has_both_families
+}
+
 # check_moving DATAPATH
 check_moving() {
     local node states
     declare -gA before=()
     build_mesh netns "$1"
     add_second_router
-    for node in "${nodes[@]}"; do start $node; done
-    check 'everybody reaches everybody' wait_for 40 all_reach 4 6 || { show_logs; exit 1; }
+    check_late
     sleep 4  # whoever initiated twice has settled it
     for node in athens berlin; do before[$node]=$(identity_of $node maple/dakar); done
     states=$(states_of athens)
     settled_at=$SECONDS
+    closed >"$work/closed.before" || true
     moves 'row 33: another port' '192.0.2.4:45[0-9]*' nat_from 192.0.2.4 45000-45999
     moves 'another address' '192.0.2.44:46[0-9]*' nat_from 192.0.2.44 46000-46999
     moves 'and back' '192.0.2.4:47[0-9]*' nat_from 192.0.2.4 47000-47999

@@ -215,6 +215,8 @@ kernel_of() {
         ip -6 route show table all | grep -v -e fe80 -e ff00 -e ^anycast | sed "s/ expires [0-9]*sec//"
         { ip rule; ip -6 rule; } | grep -v l3mdev-table
         ip xfrm state; ip xfrm policy
+        nft list tables
+        sysctl -e net.ipv6.conf.all.seg6_enabled net.vrf.strict_mode
         ls /run/netns; find /run -type s; ls /run/aronet 2>/dev/null
         true' 2>&1
     in_host "$1" sh -c \
@@ -234,6 +236,13 @@ check_clean_stop() {
         if cmp -s "$work/$node.clean" "$work/$node.left"; then ok "row 16: $node leaves the kernel as it was"
         else not_ok "row 16: $node leaves the kernel as it was" "$(diff "$work/$node.clean" "$work/$node.left" | tr '\n' ';')"; fi
     done
+}
+
+# What was prepared for NODE stays when its daemon stops, with nothing in it.
+links_inside() { in_host "$1" ip -n aronet -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v -e '^lo$' | wc -l; }
+empty_inside() {
+    [ "$(links_inside "$1")" = 0 ] && [ -z "$(in_host "$1" ip -n aronet route show table all | grep -v ' lo ')" ] &&
+        [ -z "$(in_host "$1" ip -n aronet -6 route show proto 140)" ]
 }
 
 # How many links, states, policies and routes of ours: after a restart it must be the same as before.

@@ -49,7 +49,8 @@ public:
     PidFile(const PidFile&) = delete;
     PidFile& operator=(const PidFile&) = delete;
 
-    // An exit status: ok when the lock is ours; what is wrong has been told otherwise.
+    // An exit status: ok when the lock is ours; what is wrong has been told otherwise. It needs no room on
+    // the disk, unlike the number.
     int take() {
         do {
             file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -58,9 +59,9 @@ public:
         } while (!is_at_its_path());  // its holder has just removed it
         held_ = true;
         const std::string text = std::to_string(getpid()) + "\n";
-        const bool written =
-            ftruncate(file_.get(), 0) == 0 && write(file_.get(), text.data(), text.size()) > 0;
-        return written ? exit_status::ok : refused(path_, errno);
+        if (ftruncate(file_.get(), 0) != 0 || write(file_.get(), text.data(), text.size()) <= 0)
+            write_log({base::Level::warning, path_ + ": " + std::strerror(errno)});
+        return exit_status::ok;
     }
 
 private:
@@ -68,7 +69,8 @@ private:
         char pid[32] = {};
         [[maybe_unused]] const auto size = read(file_.get(), pid, sizeof pid - 1);
         const std::string first_line = std::string(pid).substr(0, std::string(pid).find('\n'));
-        return complain(exit_status::not_running, "already running with pid " + base::printable(first_line));
+        const std::string pid_of = first_line.empty() ? "" : " with pid " + base::printable(first_line);
+        return complain(exit_status::not_running, "already running" + pid_of);
     }
     bool is_at_its_path() const {
         struct stat ours {
@@ -147,8 +149,6 @@ int run_until_stopped(
     std::optional<overlay::Event> first
 ) {
     StateFile state(runtime_directory(config) + "/" + config.ifname + ".state");
-    if (!state.why().empty())
-        write_log({base::Level::warning, state.why() + ": a restart will not be able to go on from here"});
     // Its tunnels go on only where it is known whose they are.
     const bool goes_on = overlay::recall(state.contents()).router_id && !ports.loaded_registry.empty();
     if (!first && goes_on && host.registry_source.empty()) {

@@ -152,6 +152,7 @@ void Runtime::settle() {
     settling_ = false;
     for (const base::Note& note : updown_.take_notes()) write_log(note);
     tell_if_unlocked();
+    tell_if_forgetful();
     rearm();
 }
 
@@ -173,6 +174,17 @@ void Runtime::tell_if_unlocked() {
     write_log(
         {base::Level::warning,
          "KEYS MAY REACH SWAP SPACE: the system refuses to lock as much memory as they take (RLIMIT_MEMLOCK)"}
+    );
+}
+
+void Runtime::tell_if_forgetful() {
+    const bool forgets = !state_.why().empty();
+    if (std::exchange(told_forgetful_, forgets) == forgets) return;
+    write_log(
+        forgets
+            ? base::
+                  Note{base::Level::warning, state_.why() + ": a restart will not be able to go on from here"}
+            : base::Note{base::Level::info, "a restart will be able to go on from here again"}
     );
 }
 

@@ -74,6 +74,7 @@ private:
     void rearm();
     void leave_if_done();
     void tell_if_unlocked();
+    void tell_if_forgetful();
 
     void perform(overlay::SendIke& action);
     void perform(overlay::SendBabel& action);
@@ -156,7 +157,7 @@ private:
     RegistryPort registry_;
     Latest loads_, load_trials_;      // of registries by the control socket
     Latest reloads_, reload_trials_;  // of the configuration
-    bool told_unlocked_ = false;
+    bool told_unlocked_ = false, told_forgetful_ = false;
     bool listens_ = false;  // to Babel, if its link is there
     std::string failure_;
     bool is_stopped_ = false;  // the Node is; the last scripts may still run

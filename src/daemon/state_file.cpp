@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 namespace aronet::daemon {
@@ -46,8 +47,14 @@ std::string line_of(const std::string& key, const std::string& value) { return k
 
 bool is_fit(const std::string& text) { return text.find_first_of("\t\n") == std::string::npos; }
 
-bool write_all(int fd, const std::string& text) {
-    return ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+// Otherwise errno says why: of a write that was cut short the next one does.
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t count = ::write(fd, text.data(), text.size());
+        if (count <= 0) return false;
+        text.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return true;
 }
 
 }  // namespace
@@ -107,16 +114,22 @@ bool StateFile::append() {
     const bool written = write_all(file_.get(), unwritten_);
     size_ += unwritten_.size();
     unwritten_.clear();
-    whole_ = written;
-    if (!written) {  // what is in it is not true any more
-        why_ = path_ + ": " + std::strerror(errno);
-        unlink(path_.c_str());
-    }
     return written;
 }
 
-// Beside the old one, which is good until then.
+// Beside the old one, which is good until then. Where there is no room for both the old one goes first: it
+// is not true any more, and nobody is to go on by it.
 bool StateFile::write_anew() {
+    whole_ = write_beside();
+    if (!whole_) {
+        file_.close();
+        unlink(path_.c_str());
+        whole_ = write_beside();
+    }
+    return whole_;
+}
+
+bool StateFile::write_beside() {
     const std::string beside = path_ + ".new";
     std::string text = header();
     for (const auto& [key, value] : contents_) text += line_of(key, value);
@@ -128,14 +141,12 @@ bool StateFile::write_anew() {
     why_ = fine ? "" : path_ + ": " + std::strerror(errno);
     if (!fine) {
         unlink(beside.c_str());
-        // What the file says is not true any more, and nobody is to go on by it.
-        if (std::exchange(whole_, false)) unlink(path_.c_str());
         return false;
     }
     file_ = std::move(file);
     size_ = live_ = text.size();
     unwritten_.clear();
-    return whole_ = true;
+    return true;
 }
 
 void StateFile::remove() {

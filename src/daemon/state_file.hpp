@@ -29,6 +29,7 @@ public:
 private:
     void read();
     bool write_anew();
+    bool write_beside();
     bool append();
 
     std::string path_;

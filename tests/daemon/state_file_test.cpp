@@ -3,11 +3,14 @@
 #include "daemon/state_file.hpp"
 
 #include "folder.hpp"
+#include "has.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -122,4 +125,50 @@ TEST_CASE("row 20: where nothing can be written it is said, and goes on without"
     state.flush(aronet::base::Instant() + std::chrono::minutes(1));
     CHECK(state.why().empty());
     CHECK(StateFile(folder / "no/such").contents().at("seqno") == "2");
+}
+
+TEST_CASE(
+    "row 20: on a full disk it takes the room of the one before; what is not true any more is not left",
+    "[native]"
+) {
+    if (geteuid() != 0) return;
+    const Folder folder;
+    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) return;
+    const auto fill = [&] {
+        std::ofstream filler(folder / "filler", std::ios::app);
+        while (filler << std::string(4096, 'x') << std::flush) {}
+    };
+    const std::string path = folder / kFile;
+    {
+        StateFile state(path);
+        state.keep({"seqno", "1"});
+        state.flush({});
+    }
+    fill();
+    {
+        StateFile state(path);
+        CHECK(state.why() == "");
+        CHECK(state.contents() == Contents{{"seqno", "1"}});
+        state.keep({"seqno", "2"});
+        state.flush({});
+        CHECK(state.why() == "");
+    }
+    CHECK(StateFile(path).contents() == Contents{{"seqno", "2"}});
+    {
+        StateFile state(path);
+        state.keep({"long", std::string(6000, 'x')});
+        state.flush({});
+        CHECK(has(state.why(), "aronet.state: No space left"));
+        CHECK_FALSE(std::filesystem::exists(path));
+        fill();
+        state.keep({"long", ""});
+        state.flush(aronet::base::Instant() + std::chrono::seconds(5));
+        CHECK_FALSE(std::filesystem::exists(path));
+        std::filesystem::remove(folder / "filler");
+        state.keep({"seqno", "3"});
+        state.flush(aronet::base::Instant() + std::chrono::minutes(1));
+        CHECK(state.why() == "");
+    }
+    CHECK(StateFile(path).contents() == Contents{{"seqno", "3"}});
+    umount(folder.path().c_str());
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The unit as it is shipped, under a systemd of its own in the host of berlin: restarts and crashes cost no packet between two
-# nodes with the kernel's ESP, and a daemon that hangs is replaced. Beside it systemd-networkd and routing daemons manage the
-# same host.
+# nodes with the kernel's ESP, and a daemon that hangs is replaced; in a namespace that was handed over, and with our own ESP,
+# too. Beside it systemd-networkd and routing daemons manage the same host.
 # Alone: it counts packets.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
@@ -22,13 +22,19 @@ install_unit() {
     cp "$root/packaging/systemd/aronet.service" "$work/units"
     # There is no journal, and nobody waits so long for a watchdog.
     printf '[Service]\nStandardError=append:/run/log\nWatchdogSec=4\n' >"$work/units/aronet.service.d/here.conf"
-    sed "s|$work|/etc/aronet|" "$work/berlin.json" >/etc/aronet/config.json
+    configure vrf kernel
     cp "$work/registry.json" /etc/aronet/registry.json
     install -m 600 -o aronet "$work/olive.key" /etc/aronet/olive.key
 }
+configure() {  # MODE DATAPATH
+    write_config berlin "$1" "$2"
+    sed "s|$work|/etc/aronet|" "$work/berlin.json" >/etc/aronet/config.json
+}
+# What is mounted below /run, as namespaces are, shows on both sides, as on a host whose first process it is.
 start_manager() {
+    in_host berlin mount --make-shared /run
     in_host berlin mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    as_host berlin env SYSTEMD_UNIT_PATH="$work/units" container=guest unshare -p -f --kill-child --mount-proc \
+    as_host berlin env SYSTEMD_UNIT_PATH="$work/units" container=guest unshare -p -f --kill-child --mount-proc --propagation unchanged \
         /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --log-level=notice >"$work/manager.log" 2>&1 &
     daemon_pid[manager]=$!
 }
@@ -80,6 +86,40 @@ upgrades() {
 }
 file_of() { in_manager stat -Lc %i "/proc/$(process)/exe"; }
 is_upgraded() { [ "$(file_of)" != "$(cat "$work/file")" ] && [ "$(file_of)" = "$(stat -c %i /usr/sbin/aronet)" ]; }
+
+# A second of root hands a namespace to the manager, and the manager to the daemon.
+runs_as_told() { [ "$(ask berlin status --json | tee "$work/answer.json" | jq -r '.mode + " " + .datapath')" = "$1" ] || { cat "$work/answer.json"; return 1; }; }
+has_links_inside() { [ "$(links_inside berlin)" = 3 ] || { in_host berlin ip -n aronet link; return 1; }; }
+check_handed_over() {
+    configure netns kernel
+    check 'in a namespace the unit starts' unit start aronet || { unit status aronet; in_host berlin tail /run/log; }
+    check 'in a namespace all tunnels are there' wait_for 40 is_up
+    check 'in a namespace everybody reaches everybody' wait_for 20 all_reach 4 6
+    check 'it is seen from outside, with two tunnels and a way to the host' has_links_inside
+    check 'the daemon has the mode and the ESP that it was told' runs_as_told 'netns kernel'
+    sleep 5
+    costs_nothing 'row 15: systemctl restart, in a namespace' unit restart aronet
+    check 'in a namespace the unit stops' unit stop aronet
+    check 'row 16: the namespace stays, with nothing in it' empty_inside berlin
+    # Without udev nobody lets others have it.
+    chmod 666 /dev/net/tun
+    cp "$root/packaging/systemd/user-esp.conf" "$work/units/aronet.service.d"
+    unit daemon-reload
+    configure netns user
+    check 'with our own ESP the unit starts' unit start aronet || { unit status aronet; in_host berlin tail /run/log; }
+    check 'with our own ESP all tunnels are there' wait_for 40 is_up
+    check 'with our own ESP everybody reaches everybody' wait_for 20 all_reach 4 6
+    check 'the daemon has the ESP that it was told' runs_as_told 'netns user'
+    check 'row 18: it is not taken for one that hangs, nor has it crashed' test "$(restarts)" = 0
+    check 'with our own ESP the unit stops' unit stop aronet
+    check 'row 16: the namespace stays, with nothing of that in it' empty_inside berlin
+    check 'until root removes it' in_host berlin /usr/sbin/aronet netns remove -c /etc/aronet/config.json
+    kernel_of berlin >"$work/berlin.left"
+    check 'row 16: the kernel is as it was, of the namespace, too' diff "$work/berlin.clean" "$work/berlin.left"
+    rm "$work/units/aronet.service.d/user-esp.conf"
+    unit daemon-reload
+    configure vrf kernel
+}
 
 is_whole() { picture berlin >"$work/berlin.now"; cmp -s "$work/berlin.picture" "$work/berlin.now" || { diff "$work/berlin.picture" "$work/berlin.now"; return 1; }; }
 # stays_whole NAME: as it was before, and as the node tells.
@@ -250,6 +290,7 @@ check 'row 17: the manager has counted them all' eval '[ "$(restarts)" -ge 5 ]'
 check 'row 16: systemctl stop' unit stop aronet
 kernel_of berlin >"$work/berlin.left"
 check 'row 16: leaves the kernel as it was' diff "$work/berlin.clean" "$work/berlin.left"
+check_handed_over
 check 'the unit starts once more' unit start aronet
 check 'all tunnels are there' wait_for 60 is_up
 check 'everybody reaches everybody' wait_for 30 all_reach 4 6

@@ -101,6 +101,33 @@ check_degraded() {
     check 'and 0 when it is back' wait_for 30 exits_with 0 ask cairo status
 }
 
+# What is in memory is as good as a disk: of a size, and full.
+fill() { in_host "$1" sh -c 'mount -o remount,size=256k /run && ! cat /dev/zero >/run/filler' 2>/dev/null; }
+unfill() { in_host "$1" rm /run/filler; }
+is_remembered() { in_host "$1" grep -q '^router-id' /run/aronet/aronet.state; }
+check_full_disk() {
+    local node=$1
+    check 'row 20: the disk is full while a node runs' fill "$node"
+    check 'row 20: everybody is reached' all_reach 4 6
+    kill_hard "$node"
+    check 'row 20: kill -9, and it is full still' fill "$node"
+    start "$node"
+    check 'row 20: a start on it: everybody is reached' wait_for 30 all_reach 4 6
+    check 'row 20: in what room it had before it remembers' wait_for 5 is_remembered "$node"
+    check 'row 20: the kernel has what the node tells of' agree "$node"
+    stop "$node"
+    check 'row 20: it is full where nothing of the node is' fill "$node"
+    start "$node"
+    check 'row 20: a first start on it: everybody is reached' wait_for 30 all_reach 4 6
+    check 'row 20: what cannot be written is said once' eval \
+        '[ "$(grep -c "warning.*/run/aronet/aronet.state: No space left on device: a restart" "$work/$node.log")" = 1 ]'
+    check 'row 20: nothing half-written is left' in_host "$node" sh -c '! test -s /run/aronet/aronet.state && ! test -e /run/aronet/aronet.state.new'
+    check 'row 20: the kernel has what the node tells of, also then' agree "$node"
+    unfill "$node"
+    check 'row 20: with room again it remembers' wait_for 20 is_remembered "$node"
+    check 'row 20: and says so' wait_for 5 grep -q 'info .*a restart will be able to go on from here again' "$work/$node.log"
+}
+
 needs_namespaces
 build_mesh netns user
 echo '[{"organization": "olive"' >"$work/bad.json"
@@ -129,6 +156,7 @@ check_taken_away athens
 check_alone
 check_restart athens
 check_restart dakar
+check_full_disk cairo
 check_degraded
 check_log
 check_clean_stop

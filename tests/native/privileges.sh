@@ -8,11 +8,6 @@
 nodes=(athens cairo)
 
 inside_is() { [ "$(in_host athens ip netns exec aronet sysctl -n "$1")" = "$2" ]; }
-links_inside() { in_host "$1" ip -n aronet -o link | sed 's/^[0-9]*: //; s/[@:].*//' | grep -v -e '^lo$' | wc -l; }
-empty_inside() {
-    [ "$(links_inside "$1")" = 0 ] && [ -z "$(in_host "$1" ip -n aronet route show table all | grep -v ' lo ')" ] &&
-        [ -z "$(in_host "$1" ip -n aronet -6 route show proto 140)" ]
-}
 gone() { ! in_host "$1" test -e /run/netns/aronet; }
 tells() { grep -q -- "$2" "$work/$1.log" || { tail -n 3 "$work/$1.log"; return 1; }; }
 
