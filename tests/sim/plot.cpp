@@ -11,7 +11,7 @@ using Kind = Fault::Kind;
 using End = std::function<void()>;
 
 constexpr std::size_t kKinds = 14;
-constexpr std::array<const char*, kKinds> kNames{
+constexpr std::array<std::string_view, kKinds> kNames{
     "storm",
     "partition",
     "cut",
@@ -154,7 +154,8 @@ const char* to_string(Shape shape) {
 }
 
 std::string Fault::to_string() const {
-    return "at " + seconds(at) + " " + kNames[std::size_t(kind)] + " " + std::to_string(host + 1) +
+    return "at " + seconds(at) + " " + std::string(kNames[std::size_t(kind)]) + " " +
+           std::to_string(host + 1) +
            (kind == Kind::cut || kind == Kind::one_way ? "-" + std::to_string(other + 1) : "") + " for " +
            seconds(lasts);
 }
@@ -167,9 +168,17 @@ std::string Plot::to_string() const {
     return text;
 }
 
-Plot draw(std::uint64_t seed, std::size_t nodes, Duration length) {
+std::optional<Kind> kind_of(const std::string& name) {
+    const auto found = std::ranges::find(kNames, name);
+    return found == kNames.end() ? std::nullopt : std::optional(Kind(found - kNames.begin()));
+}
+
+Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<Kind> broken) {
     base::Random random = base::Random::from_number(seed);
-    Plot plot{seed, nodes, Shape(random.below(3)), length, {}, {}};
+    Plot plot{seed, nodes, Shape(random.below(3)), length, {}, {}, broken, {}};
+    plot.command = "aronet-sim " + std::to_string(seed) + " --nodes " + std::to_string(nodes) +
+                   " --minutes " + std::to_string(length / 1min);
+    if (broken) plot.command += " --break '" + std::string(kNames[std::size_t(*broken)]) + "'";
     plot.weather = {
         random.between(1ms, 30ms),
         random.between(0ms, 20ms),

@@ -41,10 +41,14 @@ struct Plot {
     Duration length{};
     Weather weather;
     std::vector<Fault> faults;  // in the order of time
+    // Where each fault of this kind leaves a rule behind in the kernel, to see that stories can fail.
+    std::optional<Fault::Kind> broken;
+    std::string command;  // that tells the whole of it again: what is left of a longer one has no seed
     std::string to_string() const;
 };
 
-Plot draw(std::uint64_t seed, std::size_t nodes, Duration length);
+Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<Fault::Kind> broken = {});
+std::optional<Fault::Kind> kind_of(const std::string& name);
 
 // Begins a fault; how it ends, or nothing where it does not apply now or is over at once.
 std::function<void()> begin(World& world, const Fault& fault);
