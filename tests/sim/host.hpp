@@ -44,6 +44,7 @@ struct World::Host {
     overlay::Config config() const {
         overlay::Config out;
         out.private_key = key.copy();
+        out.public_key = public_key;
         out.organization = "sim";
         out.common_name = plan.name;
         out.network = network;
