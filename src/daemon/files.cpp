@@ -36,10 +36,23 @@ void cannot_read(const std::string& path, const base::Error& error, overlay::Pro
     problems.add({path, 0, 0, "", error.text, false});
 }
 
+std::string ours(const std::string& path) { return "chown " + std::to_string(geteuid()) + " " + path; }
+
+// Root may have made it for us, or be asked about the key of another user's daemon.
 void warn_if_public(const std::string& path, overlay::Problems& problems) {
     struct stat status {};
-    if (stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
-        problems.add({path, 0, 0, "", "holds a key and may be read by everybody: chmod 600", true});
+    if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    if ((status.st_mode & S_IROTH) != 0)
+        problems.add({path, 0, 0, "", "holds a key and may be read by everybody: chmod 600 " + path, true});
+    const uid_t we = geteuid();
+    if (we != 0 && status.st_uid != 0 && status.st_uid != we)
+        problems.add({path, 0, 0, "", "holds a key and is another user's: " + ours(path), true});
+}
+
+// The command that makes a key that cannot be read one that can.
+std::string mended(const std::string& path, const base::Error& error) {
+    if (error.text == unreadable(EACCES).text) return ": " + ours(path);
+    return error.text == unreadable(ENOENT).text ? ": aronet keygen -o " + path : "";
 }
 
 std::string_view as_text(const base::Secret& bytes) {
@@ -126,7 +139,7 @@ overlay::ReadKey key_reader(const std::string& config_path, overlay::Problems& p
     return [config_path, &problems](const std::string& path) -> base::Result<base::Secret> {
         const std::string chosen = beside(config_path, path);
         auto secret = read_secret(chosen);
-        if (!secret) return base::Error{chosen + ": " + secret.error().text};
+        if (!secret) return base::Error{chosen + ": " + secret.error().text + mended(chosen, secret.error())};
         warn_if_public(chosen, problems);
         return secret;
     };

@@ -4,6 +4,7 @@
 #include "daemon/descriptor.hpp"
 #include "daemon/exit_status.hpp"
 #include "daemon/files.hpp"
+#include "overlay/topology.hpp"
 #include "overlay/url.hpp"
 
 #include <fcntl.h>
@@ -141,7 +142,9 @@ int check_config(const std::string& config_path, const std::string& registry_pat
         std::cerr << "aronet: " << registry_path << ": only the daemon asks there\n";
     } else if (!registry_path.empty()) {
         const auto registry = load_registry(registry_path, registry_problems);
-        registry_fine = registry && !(strict && !registry_problems.list().empty());
+        const std::string refused = config && registry ? overlay::refused_by_others(*config, *registry) : "";
+        if (!refused.empty()) std::cerr << registry_path << ": warning: " << refused << "\n";
+        registry_fine = registry && !(strict && !(registry_problems.list().empty() && refused.empty()));
     }
     if (!config_fine)
         return complain(exit_status::bad_config, config_path + ": not usable" + (config ? " as it is" : ""));

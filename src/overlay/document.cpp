@@ -18,6 +18,18 @@ std::string escape(const std::string& name) {  // RFC 6901
     return out;
 }
 
+// What a terminal may take for a command: C0 but line breaks and tabs, DEL, C1 (in UTF-8 behind 0xc2).
+bool has_controls(std::string_view text) {
+    unsigned char before = 0;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool is_c0 = byte < 0x20 && c != '\n' && c != '\r' && c != '\t';
+        if (is_c0 || byte == 0x7f || (before == 0xc2 && byte < 0xa0)) return true;
+        before = byte;
+    }
+    return false;
+}
+
 // Where every value of a JSON text stands. Reads a text that the library has accepted, so it need not doubt
 // it.
 class Places {
@@ -255,10 +267,7 @@ std::optional<std::string> Value::string() const {
         return std::nullopt;
     }
     auto text = json_->get<std::string>();
-    const bool fine = std::none_of(text.begin(), text.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t';
-    });
-    if (text.empty() || !fine) {
+    if (text.empty() || has_controls(text)) {
         expected(text.empty() ? "a string that is not empty" : "a string without control characters");
         return std::nullopt;
     }

@@ -31,7 +31,7 @@ struct Problem {
 
 class Problems {
 public:
-    static constexpr std::size_t kMax = 100;  // of errors, and of warnings; the rest is counted
+    static constexpr std::size_t kMax = 20;  // of errors, and of warnings; the rest is counted
 
     void add(Problem problem);
     bool has_errors() const { return errors_ > 0; }

@@ -127,9 +127,8 @@ void Node::State::apply(Registry next, std::vector<Pairing> planned) {
         std::find_if(registry.nodes.begin(), registry.nodes.end(), [&](const RegistryNode& node) {
             return node.organization == config.organization && node.common_name == config.common_name;
         });
-    if (own == registry.nodes.end() && !registry.nodes.empty()) {
-        say(base::Level::warning, "the registry does not have this node: the others will not let it in");
-    }
+    const std::string refused = refused_by_others(config, registry);
+    if (!refused.empty()) say(base::Level::warning, refused);
     if (own != registry.nodes.end() && own->connect != config.connect) {
         say(base::Level::warning,
             "the registry has other \"connect\" rules of this node than its configuration: others may try in "

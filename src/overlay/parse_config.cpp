@@ -14,6 +14,13 @@ constexpr std::uint32_t kDefaultTable = 253, kLocalTable = 255;
 constexpr const char* kCannotCarry = "needs a \"network\", and another mode than \"none\"";
 constexpr std::string_view kBareKey = "MC4CAQAwBQYDK2VwBCIE";  // how every Ed25519 key begins inside its PEM
 
+// The command that mends it: a file that was made is none that it could be confused with.
+std::string mended(const std::string& path, std::string_view pem) {
+    if (pem.find("BEGIN ENCRYPTED ") != std::string_view::npos)
+        return "; without a passphrase: openssl pkey -in " + path + " -out NEW.key";
+    return "; for a new one: aronet keygen -o NEW.key";
+}
+
 void read_private_key(const Value& value, const ReadKey& read_key, Config& config) {
     if (value.is_absent()) return value.warning("is missing: nothing can be run without it");
     const auto text = value.string();
@@ -26,15 +33,18 @@ void read_private_key(const Value& value, const ReadKey& read_key, Config& confi
         );
     }
     base::Result<base::Secret> key = base::Error{};
+    std::string remedy;
     if (is_inline) {
         key = ike::parse_private_key(*text);
     } else {
         auto pem = read_key(*text);
         if (!pem) return value.error(pem.error().text);
         const base::ByteView bytes = pem->view();
-        key = ike::parse_private_key({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        const std::string_view there(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        key = ike::parse_private_key(there);
+        remedy = mended(*text, there);
     }
-    if (!key) return value.error(is_inline ? key.error().text : *text + ": " + key.error().text);
+    if (!key) return value.error(is_inline ? key.error().text : *text + ": " + key.error().text + remedy);
     config.private_key = std::move(*key);
     config.public_key = ike::public_key_of(config.private_key);
 }

@@ -76,8 +76,10 @@ void check_ranges(const Value& remarks, const RegistryNode& node, const std::str
 void warn_of_anycast(const Value& prefixes, const RegistryNode& node, const std::string& name, Seen& seen) {
     for (const Prefix& prefix : node.prefixes) {
         const auto [other, is_new] = seen.prefixes.emplace(prefix, name);
-        if (!is_new)
-            prefixes.warning(prefix.to_string() + " is claimed by " + other->second + " too: anycast");
+        const std::string text = prefix.to_string();
+        if (!is_new && other->second == name) prefixes.warning(text + " stands twice");
+        if (!is_new && other->second != name)
+            prefixes.warning(text + " is claimed by " + other->second + " too: anycast");
         seen.claims.emplace_back(prefixes, prefix);
     }
 }

@@ -22,17 +22,18 @@ bool is_unicast(const Address& address) {
 }
 
 // Peers compare names as text: "O=..,CN=.." without a way to escape (a comma, a slash in front, blanks at the
-// ends).
+// ends). Nor may one be a way out of a folder, should somebody name a file by it.
 bool is_plain(const std::string& name) {
-    return name != "*" && name.front() != '/' && name.front() != ' ' && name.back() != ' ' &&
+    const bool leads_out = ("/" + name + "/").find("/../") != std::string::npos;
+    return !leads_out && name != "*" && name.front() != '/' && name.front() != ' ' && name.back() != ' ' &&
            name.find_first_of(",\t\r\n") == std::string::npos && name.size() <= 128;
 }
 
 void refuse_name(const Value& value) {
     value.error(
-        "must not be \"*\", hold a comma or a line break, start with a slash, have blanks at its ends or "
-        "more "
-        "than 128 characters: " +
+        "must not be \"*\", hold a comma, a line break or \"../\", start with a slash, have blanks at its "
+        "ends "
+        "or more than 128 characters: " +
         value.found()
     );
 }

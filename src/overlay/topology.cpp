@@ -131,6 +131,22 @@ Pairing pair_up(
 
 Address shared_link_local(const ike::Identity& endpoint) { return link_local(endpoint.to_string()); }
 
+// Where the registry has no key, or a secret may count instead, it is not for us to say.
+std::string refused_by_others(const Config& config, const Registry& registry) {
+    const auto own = std::ranges::find_if(registry.nodes, [&](const RegistryNode& node) {
+        return node.organization == config.organization && node.common_name == config.common_name;
+    });
+    if (registry.nodes.empty()) return "";
+    if (own == registry.nodes.end())
+        return "the registry does not have this node: the others will not let it in";
+    const bool has_secrets =
+        std::ranges::any_of(config.ike.peers, [](const IkePeer& peer) { return !peer.psk.empty(); });
+    if (own->keys.empty() || has_secrets || std::ranges::count(own->keys, config.public_key) > 0) return "";
+    return "the registry has another public key of this node's organization than that of its private_key: "
+           "the "
+           "others will not let it in (`aronet pub` prints the entry)";
+}
+
 bool connected(const Config& config, const RegistryNode& node) {
     return admits(config.connect, node.organization, node.common_name) &&
            admits(node.connect, config.organization, config.common_name);

@@ -46,6 +46,9 @@ std::vector<Pairing> pairings(
     const Config& config, const Registry& registry, const std::vector<Address>& local_addresses
 );
 
+// Why the others will not let this node in, by what they know of it; empty: they may.
+std::string refused_by_others(const Config& config, const Registry& registry);
+
 // Which of them may share the link: of several that lead to one endpoint, which has one address on it, one.
 void share_out(std::vector<Pairing>& pairings);
 

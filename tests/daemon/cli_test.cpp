@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -24,8 +25,8 @@ struct Ran {
     std::string out;  // both streams
 };
 
-Ran run(const std::string& arguments) {
-    const std::string command = std::string(ARONET_BINARY) + " " + arguments + " 2>&1 </dev/null";
+Ran run(const std::string& arguments, const std::string& program = ARONET_BINARY) {
+    const std::string command = program + " " + arguments + " 2>&1 </dev/null";
     FILE* pipe = popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string out;
@@ -79,7 +80,10 @@ TEST_CASE("row 68: a key that everybody may read is warned of, in a file and in 
     CHECK(strict().status == status::ok);
     chmod((folder / "node.key").c_str(), 0604);
     CHECK(strict().status == status::bad_config);
-    CHECK(has(strict().out, "node.key: warning: holds a key and may be read by everybody"));
+    CHECK(
+        has(strict().out,
+            "node.key: warning: holds a key and may be read by everybody: chmod 600 " + (folder / "node.key"))
+    );
 
     std::string pem;
     std::ifstream file(folder / "node.key");
@@ -88,9 +92,129 @@ TEST_CASE("row 68: a key that everybody may read is warned of, in a file and in 
     text.replace(text.find("node.key"), 8, pem);
     folder.write("config.json", text);
     chmod(config.c_str(), 0644);
-    CHECK(has(strict().out, "config.json: warning: holds a key and may be read by everybody"));
+    CHECK(has(
+        strict().out, "config.json: warning: holds a key and may be read by everybody: chmod 600 " + config
+    ));
     chmod(config.c_str(), 0640);
     CHECK(strict().status == status::ok);
+}
+
+TEST_CASE(
+    "row 68: a file that is no private key ends what needs one, and is told of with the command that helps"
+) {
+    const Folder folder;
+    const std::string key = folder / "node.key", config = folder.write("config.json", config_text(folder));
+    const auto pem = [](const std::string& label, const std::string& body) {
+        return "-----BEGIN " + label + "-----\n" + body + "\n-----END " + label + "-----\n";
+    };
+    const std::string anew = "; for a new one: aronet keygen -o NEW.key";
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {"rubbish",
+         "node.key: expected a PEM \"PRIVATE KEY\" (Ed25519), found no \"-----BEGIN\" line" + anew},
+        {"", "found no \"-----BEGIN\" line" + anew},
+        {pem("ENCRYPTED PRIVATE KEY", "MIGbMFcGCSqGSIb3DQEFDTBK"),
+         "found \"ENCRYPTED PRIVATE KEY\"; without a passphrase: openssl pkey -in node.key -out NEW.key"},
+        {pem("PUBLIC KEY", "MCowBQYDK2VwAyEAAQ=="), "found \"PUBLIC KEY\"" + anew},
+        {pem("OPENSSH PRIVATE KEY", "b3BlbnNzaC1rZXktdjEA"), "found \"OPENSSH PRIVATE KEY\"" + anew},
+        {pem("\x1b[2J", "AAAA"), "found \"\\x1b[2J\"" + anew},
+        {pem("PRIVATE KEY", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"), "found a key of another kind" + anew},
+    };
+    for (const auto& [text, words] : cases) {
+        folder.write("node.key", text);
+        for (const char* command : {"check-config -c ", "daemon run -c "}) {
+            const Ran ran = run(command + config);
+            INFO(ran.out);
+            CHECK(ran.status == status::bad_config);
+            CHECK(has(ran.out, config + ":2:18: private_key: "));
+            CHECK(has(ran.out, words));
+            CHECK_FALSE(has(ran.out, "\x1b"));
+        }
+    }
+    std::filesystem::remove(key);
+    const std::string absent =
+        "node.key: cannot be read: No such file or directory: aronet keygen -o node.key";
+    std::filesystem::create_symlink("elsewhere.key", key);  // what it leads to counts
+    const Ran without = run("check-config -c " + config);
+    CHECK(without.status == status::bad_config);
+    CHECK(has(without.out, absent));
+    CHECK(run("keygen -o " + (folder / "elsewhere.key")).status == status::ok);
+    CHECK(run("check-config --strict -c " + config).status == status::ok);
+    chmod((folder / "elsewhere.key").c_str(), 0644);
+    CHECK(has(run("check-config --strict -c " + config).out, "by everybody: chmod 600 " + key));
+}
+
+TEST_CASE("row 68: another user's key is told of with the command that makes it ours") {
+    if (geteuid() != 0) return;
+    const Folder folder;
+    std::filesystem::permissions(folder.path(), std::filesystem::perms::all);
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder)), key = folder / "node.key";
+    std::filesystem::copy_file(ARONET_BINARY, folder / "aronet");
+    const auto asked = [&](const std::string& more) {
+        return run(
+            "check-config -c " + config + " " + more,
+            "setpriv --reuid 65534 --clear-groups " + (folder / "aronet")
+        );
+    };
+    const Ran refused = asked("");
+    CHECK(refused.status == status::bad_config);
+    CHECK(has(refused.out, key + ": cannot be read: Permission denied: chown 65534 " + key));
+    REQUIRE(chown(key.c_str(), 4711, 65534) == 0);
+    REQUIRE(chmod(key.c_str(), 0644) == 0);
+    CHECK(asked("").status == status::ok);
+    const Ran strict = asked("--strict");
+    CHECK(strict.status == status::bad_config);
+    CHECK(has(strict.out, "warning: holds a key and is another user's: chown 65534 " + key));
+    REQUIRE(chown(key.c_str(), 65534, 65534) == 0);
+    REQUIRE(chmod(key.c_str(), 0600) == 0);
+    CHECK(asked("--strict").status == status::ok);
+    CHECK(run("check-config --strict -c " + config).status == status::ok);  // root may ask about a user's
+}
+
+TEST_CASE("row 68: a key that the registry does not have is told of, with the command for what it should have"
+) {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    const std::string registry = folder.write("registry.json", run("pub -c " + config).out);
+    const std::string both = " -c " + config + " -r " + registry;
+    CHECK(run("check-config --strict" + both).status == status::ok);
+    std::filesystem::remove(folder / "node.key");
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const Ran ran = run("check-config" + both);
+    CHECK(ran.status == status::ok);
+    CHECK(
+        has(ran.out, registry + ": warning: the registry has another public key of this node's organization")
+    );
+    CHECK(has(ran.out, "`aronet pub` prints the entry"));
+    CHECK(run("check-config --strict" + both).status == status::bad_registry);
+}
+
+TEST_CASE(
+    "row 63: what a registry says to a terminal reaches it as text, when it is refused and when it is taken"
+) {
+    const Folder folder;
+    REQUIRE(run("keygen -o " + (folder / "node.key")).status == 0);
+    const std::string config = folder.write("config.json", config_text(folder));
+    std::string entry = run("pub -c " + config).out;
+    const auto told = [&](const std::string& from, const std::string& to) {
+        std::string text = entry;
+        text.replace(text.find(from), from.size(), to);
+        return run("check-config --strict -c " + config + " -r " + folder.write("registry.json", text));
+    };
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {"\"one\"", "\"\\u001b]0;owned\\u0007\""},
+        {"\"one\"", "\"\x1b[2J\""},
+        {"\"one\"", "\"a\", \"\\u001b[2J\": 1, \"x\": \"b\""},
+        {"\"192.0.2.1\"", "\"\\u009b2J\""},
+    };
+    for (const auto& [from, to] : cases) {
+        const Ran ran = told(from, to);
+        INFO(ran.out);
+        CHECK(ran.status == status::bad_registry);
+        CHECK(has(ran.out, "registry.json:"));
+        CHECK(std::ranges::all_of(ran.out, [](char c) { return c == '\n' || (c >= 0x20 && c < 0x7f); }));
+    }
 }
 
 #ifndef ARONET_KEY_TABLES

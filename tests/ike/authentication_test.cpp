@@ -73,7 +73,8 @@ TEST_CASE("B1: other AUTH methods and damaged signatures fail authentication") {
     }));
 }
 
-TEST_CASE("B2: a foreign key, an unlisted node, our own identity or a foreign IDr fail authentication") {
+TEST_CASE("B2, row 48: a foreign key, an unlisted node, our own identity or a foreign IDr fail authentication"
+) {
     CHECK(refused_with([](auto& p, Stranger& s) {
         p[2] = s.auth_over(std::get<IdPayload>(p[0]).body, key_of(s.d.b));
     }));
@@ -300,7 +301,8 @@ TEST_CASE("B1: other algorithms, other lengths of their name and malleable signa
     CHECK_FALSE(verify_auth_data(weak, Bytes(100, 1), forged));
 }
 
-TEST_CASE("B4: an AUTH over our own message, over the wrong nonce or another request does not count") {
+TEST_CASE("B4, row 49: an AUTH over our own message, over the wrong nonce or another request does not count"
+) {
     const auto signed_over = [](const std::function<Bytes(Stranger&, ByteView)>& octets) {
         return refused_with([&](auto& p, Stranger& s) {
             const Bytes body = std::get<IdPayload>(p[0]).body;

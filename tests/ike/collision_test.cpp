@@ -237,7 +237,8 @@ TEST_CASE("wishes that cross end with one tunnel whichever message is lost, doub
     }
 }
 
-TEST_CASE("C6: rekeyings that cross end well with either side's nonces the lowest, whatever befalls a message"
+TEST_CASE(
+    "C6, row 42: rekeyings that cross end well with either side's nonces lower, whatever befalls a message"
 ) {
     for (const auto& row : kTable) {
         if (!rekeys(row.first) || !rekeys(row.second)) continue;
@@ -249,7 +250,7 @@ TEST_CASE("C6: rekeyings that cross end well with either side's nonces the lowes
     }
 }
 
-TEST_CASE("C7: of two rekeyings of the IKE SA the one with the lowest nonce is undone by its maker") {
+TEST_CASE("C7, row 42: of two rekeyings of the IKE SA the one with the lowest nonce is undone by its maker") {
     for (const bool b_wins : {true, false}) {
         Pair t;
         renew(t.d, t.d.b);
@@ -278,7 +279,7 @@ TEST_CASE("C7: of two rekeyings of the IKE SA the one with the lowest nonce is u
     }
 }
 
-TEST_CASE("C7: a peer that answered our rekeying of the IKE SA rekeys the old one in vain") {
+TEST_CASE("C7, row 42: a peer that answered our rekeying of the IKE SA rekeys the old one in vain") {
     Pair t;
     renew(t.d, t.d.b);
     Half ours(t.s, 7), theirs(t.s, 0);
@@ -287,7 +288,7 @@ TEST_CASE("C7: a peer that answered our rekeying of the IKE SA rekeys the old on
     CHECK(ours.alive());
 }
 
-TEST_CASE("C7: a peer that did not notice our rekeying of the IKE SA takes us along") {
+TEST_CASE("C7, row 42: a peer that did not notice our rekeying of the IKE SA takes us along") {
     using Goes = void (*)(Pair&, Half&);
     const std::vector<Goes> ways{
         [](Pair& t, Half&) { t.s.answer({make_notify(notify::temporary_failure)}); },

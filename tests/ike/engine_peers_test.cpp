@@ -164,7 +164,9 @@ TEST_CASE("both sides may initiate at once and one tunnel stays") {
     }
 }
 
-TEST_CASE("C17: simultaneous initiation converges whichever message is lost, doubled or late, near and far") {
+TEST_CASE(
+    "C17, row 41: simultaneous initiation converges whichever message is lost, doubled or late, near and far"
+) {
     for (const Duration delay : {1ms, 10ms, 400ms}) {
         for (std::uint64_t seed = 1; seed <= 4; ++seed) {
             INFO("a delay of " << delay / 1ms << " ms, seed " << seed);
@@ -181,7 +183,7 @@ TEST_CASE("C17: simultaneous initiation converges whichever message is lost, dou
     }
 }
 
-TEST_CASE("C17: of two IKE_AUTH that cross one is given up") {
+TEST_CASE("C17, row 41: of two IKE_AUTH that cross one is given up") {
     const auto story = [](Dialogue& d) {
         d.fate = [fault = d.fate, first = true](const Passing& message) mutable {
             const bool late = !message.by_a && message.exchange() == kAuth && std::exchange(first, false);
@@ -202,7 +204,7 @@ TEST_CASE("C17: of two IKE_AUTH that cross one is given up") {
     CHECK(d.a.view().initiator);
 }
 
-TEST_CASE("C17: a peer that restarted is recognised at once, by either side's initiative") {
+TEST_CASE("C17, row 43: a peer that restarted is recognised at once, by either side's initiative") {
     for (const bool initiator_restarts : {true, false}) {
         Dialogue d;
         d.both_connect().advance(30s).expect_tunnel();
@@ -211,7 +213,8 @@ TEST_CASE("C17: a peer that restarted is recognised at once, by either side's in
     }
 }
 
-TEST_CASE("C17: a peer that restarted right after the tunnel came up is served at once, and one tunnel stays"
+TEST_CASE(
+    "C17, row 43: a peer that restarted right after the tunnel came up is served at once; one tunnel stays"
 ) {
     for (const bool initiator_restarts : {true, false}) {
         Dialogue d;
@@ -223,7 +226,7 @@ TEST_CASE("C17: a peer that restarted right after the tunnel came up is served a
     }
 }
 
-TEST_CASE("C17: a peer whose address is not known comes back after its restart") {
+TEST_CASE("C17, row 43: a peer whose address is not known comes back after its restart") {
     Dialogue d;
     d.a_unknown = true;
     d.both_connect().advance(20s).expect_tunnel();

@@ -72,7 +72,8 @@ struct Besieged : Awaiting {
 
 }  // namespace
 
-TEST_CASE("A11, A17: 400,000 spoofed requests in 20 s cost 64 key exchanges and no memory; peers come through"
+TEST_CASE(
+    "A11, A17, row 45: 400,000 spoofed requests in 20 s cost 64 key exchanges, no memory; peers come through"
 ) {
     Dialogue().both_connect().advance(1s).expect_tunnel();  // what libraries keep from their first use on
     Besieged b;

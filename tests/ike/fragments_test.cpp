@@ -145,7 +145,7 @@ TEST_CASE("a peer that announced no fragments gets none, and hears of none") {
     CHECK_FALSE(in_fragments(d.sent.back()));
 }
 
-TEST_CASE("A6: fragments of no sense or without integrity are dropped and spoil nothing") {
+TEST_CASE("A6, row 47: fragments of no sense or without integrity are dropped and spoil nothing") {
     Settled t;
     const auto good = t.fragments(300);
     REQUIRE(good.size() > 3);
@@ -168,7 +168,7 @@ TEST_CASE("A6: fragments of no sense or without integrity are dropped and spoil 
     CHECK(t.answered_at_last({good.begin() + 1, good.end()}));
 }
 
-TEST_CASE("A6: of two sets of one message the finer one counts") {
+TEST_CASE("A6, row 47: of two sets of one message the finer one counts") {
     Settled t;
     const auto coarse = t.fragments(500), fine = t.fragments(300);
     REQUIRE(fine.size() > coarse.size());
@@ -188,7 +188,7 @@ TEST_CASE("A6: a message that comes whole after some of its fragments is answere
     CHECK(t.answered_at_last(t.fragments(300)));
 }
 
-TEST_CASE("A6: a message in more fragments or octets than anybody needs is never put together") {
+TEST_CASE("A6, row 47: a message in more fragments or octets than anybody needs is never put together") {
     Settled t;
     for (const Bytes& each : t.fragments(300, 60000)) CHECK(t.silent(each));   // some 250
     for (const Bytes& each : t.fragments(1400, 60000)) CHECK(t.silent(each));  // 44

@@ -223,7 +223,7 @@ TEST_CASE("C14: a child that is said to expire early, twice, or is not known at 
     CHECK_FALSE(*d.a.sending == child);
 }
 
-TEST_CASE("C15: no two SAs of a node have one SPI, though chance gives the same number twice") {
+TEST_CASE("C15, row 52: no two SAs of a node have one SPI, though chance gives the same number twice") {
     const auto ground = [](base::Random& random) {
         EngineConfig config;
         config.private_key = base::Secret(32);
@@ -245,7 +245,9 @@ TEST_CASE("C15: no two SAs of a node have one SPI, though chance gives the same 
     CHECK(third->esp_spis.size() == 10001);
 }
 
-TEST_CASE("C15: a peer that gives one SPI to two children of its own gets neither mixed up nor another's") {
+TEST_CASE(
+    "C15, row 52: a peer that gives one SPI to two children of its own gets neither mixed up nor another's"
+) {
     Pair p;
     const auto answer = p.crosses(p.s.esp_spi, 9);  // the SPI that it has already
     REQUIRE(answer.has_value());
@@ -272,7 +274,7 @@ TEST_CASE("C18: a day's rekeyings every five minutes leave one tunnel, one IKE S
     d.advance_until(10s, [&] { return d.single(); }).expect_tunnel();
 }
 
-TEST_CASE("C18: a host that slept finds its tunnel again, or makes another at once") {
+TEST_CASE("C18, row 25: a host that slept finds its tunnel again, or makes another at once") {
     for (const Duration slept : {Duration(5s), Duration(40s), Duration(1h), Duration(24h)}) {
         for (const bool both : {true, false}) {
             CAPTURE(slept.count(), both);

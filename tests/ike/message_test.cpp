@@ -73,7 +73,7 @@ TEST_CASE("every payload reads back as written, and none that was cut is read as
     }
 }
 
-TEST_CASE("A1: a message whose length is not its datagram's is dropped") {
+TEST_CASE("A1, row 50: a message whose length is not its datagram's is dropped") {
     Bytes message = encode(header(), one_of_each());
     REQUIRE(parse(message).has_value());
     for (std::size_t size = 0; size < message.size(); ++size)
@@ -87,7 +87,7 @@ TEST_CASE("A1: a message whose length is not its datagram's is dropped") {
     }
 }
 
-TEST_CASE("A2: payload lengths below four, beyond the end and bytes behind the last are refused") {
+TEST_CASE("A2, row 50: payload lengths below four, beyond the end and bytes behind the last are refused") {
     const Bytes good = encode(header(), std::vector<Payload>{NoncePayload{Bytes(16, 1)}});
     const auto decodes = [](const Bytes& message) { return decode(*parse(message)).has_value(); };
     REQUIRE(decodes(good));
@@ -107,7 +107,7 @@ TEST_CASE("A2: payload lengths below four, beyond the end and bytes behind the l
     CHECK_FALSE(decodes(inner));
 }
 
-TEST_CASE("A2: sixty-four payloads are read, more are not") {
+TEST_CASE("A2, row 50: sixty-four payloads are read, more are not") {
     std::vector<Payload> many(kPayloadsMax, OpaquePayload{43, false, {}});
     CHECK(decode(*parse(encode(header(), many))).has_value());
     many.emplace_back(OpaquePayload{43, false, {}});

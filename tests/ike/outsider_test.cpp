@@ -111,7 +111,8 @@ TEST_CASE("A11: a wrong, an old, a borrowed and a misplaced cookie are all asked
     CHECK(w.d.b.drops("cookie asked for") == 6);
 }
 
-TEST_CASE("A11: a flood of spoofed requests leaves an honest initiator unharmed and the state bounded") {
+TEST_CASE("A11, row 45: a flood of spoofed requests leaves an honest initiator unharmed and the state bounded"
+) {
     EngineConfig config;
     config.half_open_max = 200;
     Waiting w(std::move(config));
@@ -184,7 +185,7 @@ TEST_CASE("A13: a higher major version is told once, IKEv1 never") {
     CHECK(s.deliver(encode(header, s.init_payloads())).size() == 1);
 }
 
-TEST_CASE("A14: an unknown payload is ignored unless it is critical") {
+TEST_CASE("A14, row 50: an unknown payload is ignored unless it is critical") {
     Waiting w;
     Stranger s(w.d);
     auto payloads = s.init_payloads();

@@ -175,7 +175,7 @@ TEST_CASE("A6: fragments come together in any order, and nothing else comes of t
     CHECK_FALSE(refused(3, 4));
 }
 
-TEST_CASE("A6: what fragments may take in memory is bounded") {
+TEST_CASE("A6, row 47: what fragments may take in memory is bounded") {
     Desk desk(Cipher::aes_gcm_256);
     Fragments box;
     Drop last = Drop::incomplete;

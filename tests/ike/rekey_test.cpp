@@ -143,7 +143,8 @@ TEST_CASE("a rekeying succeeds without a gap whichever message is lost, doubled 
     }
 }
 
-TEST_CASE("C6: both sides rekeying at once end with one child, without a gap, whatever happens to a message"
+TEST_CASE(
+    "C6, row 42: both sides rekeying at once end with one child, without a gap, whatever happens to a message"
 ) {
     for (std::uint64_t seed = 1; seed <= 6; ++seed) {  // either side has the lowest nonce
         for_each_fault(

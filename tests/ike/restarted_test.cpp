@@ -64,7 +64,7 @@ void comes_back(Dialogue& d, bool a_restarts, bool cookies, bool young) {
 
 }  // namespace
 
-TEST_CASE("C17: traffic to a peer that restarted goes over a round trip after its first message") {
+TEST_CASE("C17, row 43: traffic to a peer that restarted goes over a round trip after its first message") {
     for (const Duration delay : std::initializer_list<Duration>{1ms, 10ms, 150ms}) {
         for (unsigned bits = 0; bits < 8; ++bits) {
             const bool a_restarts = (bits & 1) != 0, cookies = (bits & 2) != 0, young = (bits & 4) != 0;
@@ -82,7 +82,8 @@ TEST_CASE("C17: traffic to a peer that restarted goes over a round trip after it
 
 // It only answers: on what it lost we ask, learn of that (INVALID_IKE_SPI, which proves nothing either) and
 // begin anew. Its first message on a new SPI is its answer to IKE_SA_INIT.
-TEST_CASE("C17: traffic to a peer that restarted and cannot initiate goes over a round trip after its answer"
+TEST_CASE(
+    "C17, row 43: traffic to a restarted peer that cannot initiate goes over a round trip after its answer"
 ) {
     for (const Duration delay : std::initializer_list<Duration>{1ms, 10ms, 150ms}) {
         for (std::uint64_t seed = 1; seed <= 10; ++seed) {

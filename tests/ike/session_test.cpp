@@ -349,7 +349,8 @@ TEST_CASE("C9: requests and responses outside of the window, and flipped flags, 
     CHECK(t.alive());
 }
 
-TEST_CASE("C10: a storm of one request gets one answer each, later fragments of an old one get none") {
+TEST_CASE("C10, row 46: a storm of one request gets one answer each, later fragments of an old one get none"
+) {
     Settled t;
     const Bytes request = t.s.seal_request(ExchangeType::informational, {}, t.s.next_id++);
     const auto first = t.s.deliver(request);

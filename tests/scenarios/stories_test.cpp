@@ -1,9 +1,13 @@
 // Stories of meshes to which everything happens, and those who tell them.
 
 #include "environment.hpp"
+#include "has.hpp"
 #include "sim/story.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -17,22 +21,31 @@ namespace {
 
 void told_fine(std::uint64_t count, std::size_t nodes, Duration length) {
     const std::uint64_t only = number("ARONET_SEED", 0);
-    for (const Outcome& outcome : tell_all(only != 0 ? only : 1, only != 0 ? 1 : count, nodes, length)) {
+    std::vector<Plot> plots;
+    for (std::uint64_t seed = 1; seed <= count && only == 0; ++seed)
+        plots.push_back(draw(seed, nodes, length));
+    if (only != 0) plots.push_back(draw(only, nodes, length));
+    for (const Outcome& outcome : tell_all(plots)) {
         INFO("seed " << outcome.seed << ": " << outcome.report);
         CHECK(outcome.fine());
     }
 }
 
-// What a shell command prints.
-std::string said(const std::string& command) {
+struct Ran {
+    int status;
+    std::string out;
+};
+
+Ran ran(const std::string& command) {
     FILE* pipe = popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string text;
     char buffer[4096];
     while (const std::size_t size = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, size);
-    REQUIRE(pclose(pipe) == 0);
-    return text;
+    return {WEXITSTATUS(pclose(pipe)), text};
 }
+
+const std::string kSimulator = ARONET_SIMULATOR;
 
 std::size_t lines(const std::string& text) { return std::size_t(std::ranges::count(text, '\n')); }
 
@@ -46,33 +59,61 @@ TEST_CASE("an hour of fifty nodes with faults of every kind") {
     if (std::getenv("ARONET_ALL") != nullptr) told_fine(20, 50, 60min);
 }
 
-// Roaming leaves a rule behind: of all that happens in the story only that, and no more than it takes.
-TEST_CASE("of a story that fails the shrinker finds the one fault that it takes") {
-    Plot plot = draw(5, 6, 6min);
-    std::erase_if(plot.faults, [](const Fault& fault) { return fault.kind == Fault::Kind::roam; });
-    REQUIRE(plot.faults.size() > 5);
-    Fault roam = plot.faults[3];
-    roam.kind = Fault::Kind::roam;
-    roam.host = roam.other = 0;
-    plot.faults.insert(plot.faults.begin() + 4, roam);
-    const auto told = [](const Plot& each) {
-        return tell(each, {nullptr, nullptr, [](World& world, const Fault& fault) {
-                               netlink::Rule forgotten;
-                               forgotten.priority = 7;
-                               if (fault.kind == Fault::Kind::roam)
-                                   world.kernel(1).perform({1, netlink::AddRule{forgotten}});
-                           }});
+TEST_CASE("the simulator says what is wrong with what it is asked for") {
+    for (const char* arguments :
+         {"",
+          "x",
+          "1 2",
+          "1x",
+          "1 --count",
+          "1 --nodes 2",
+          "1 --break rain",
+          "1 --shrunk 1",
+          "1 --count 2 --pcap /dev/null"}) {
+        const Ran refused = ran(kSimulator + " " + arguments + " 2>&1");
+        INFO(arguments);
+        CHECK(refused.status == 2);
+        CHECK(has(refused.out, "usage: aronet-sim SEED"));
+    }
+}
+
+// Each roaming leaves a rule behind: of all that happens in the story only that, and no more than it takes.
+TEST_CASE("a story that fails is told again by its last line, and shrinks to the one fault that it takes") {
+    const auto fits = [](const Plot& plot) {  // once it has no more than three nodes, too
+        std::vector<Fault> roams = plot.faults;
+        std::erase_if(roams, [](const Fault& fault) { return fault.kind != Fault::Kind::roam; });
+        return !roams.empty() && std::ranges::all_of(roams, [](const Fault& fault) {
+            return std::max(fault.host, fault.other) < 3;
+        });
     };
-    const Outcome outcome = told(plot);
-    REQUIRE(outcome.what == "a kernel has not what its node thinks");
-    const Plot least = shrink(plot, outcome.what, told);
-    INFO(least.to_string());
-    REQUIRE(least.faults.size() == 1);
-    CHECK(least.faults.front().kind == Fault::Kind::roam);
-    CHECK(least.nodes == 3);
-    CHECK(least.length < plot.length);
-    CHECK(least.weather == Weather{});
-    CHECK(tell(least).fine());
+    std::uint64_t seed = 1;
+    while (!fits(draw(seed, 6, 6min))) ++seed;
+    const std::string arguments = " " + std::to_string(seed) + " --nodes 6 --minutes 6";
+    const Ran failed = ran(kSimulator + arguments + " --break roam --shrink");
+    INFO(failed.out);
+    CHECK(failed.status == 1);
+    CHECK(failed.out.starts_with("seed " + std::to_string(seed) + ": FAILED: "));
+
+    const auto least = failed.out.find("still fails with ");
+    REQUIRE(least != std::string::npos);
+    const std::string rest = failed.out.substr(least);
+    CHECK(has(rest, ", 3 nodes, full, "));
+    CHECK(has(rest, ", 0 % loss\n"));
+    const auto fault = rest.find("\n  at ");
+    REQUIRE(fault != std::string::npos);
+    CHECK(has(rest.substr(fault, rest.find('\n', fault + 1) - fault), " s roam "));
+    CHECK(rest.find("\n  at ", fault + 1) == std::string::npos);
+
+    const std::string again = "aronet-sim" + arguments + " --break 'roam'";
+    CHECK(failed.out.ends_with("again: " + again + " [--shrink]\n"));
+    const Ran told_again = ran(kSimulator + again.substr(std::string("aronet-sim").size()));
+    CHECK(told_again.status == 1);
+    CHECK(failed.out.starts_with(told_again.out));
+    const Ran whole = ran(kSimulator + arguments + " --count 2");
+    CHECK(whole.status == 0);
+    CHECK(
+        whole.out == "seed " + std::to_string(seed) + ": fine\nseed " + std::to_string(seed + 1) + ": fine\n"
+    );
 }
 
 TEST_CASE("what the nodes of a story send is read by tshark, with their keys to the last octet") {
@@ -82,21 +123,24 @@ TEST_CASE("what the nodes of a story send is read by tshark, with their keys to 
     }
     const auto folder = std::filesystem::temp_directory_path() / ("aronet-story-" + std::to_string(getpid()));
     std::filesystem::create_directories(folder);
-    Recorder recorder;
-    const Outcome outcome = tell(draw(3, 3, 2min), {&recorder, nullptr, {}});
-    INFO(outcome.report);
-    CHECK(outcome.fine());
-    REQUIRE(recorder.frames() > 100);
-    recorder.write(folder / "story.pcap");
-    recorder.write_keys(folder);
+    const std::string capture = (folder / "story.pcap").string();
+    const Ran told =
+        ran(kSimulator + " 3 --nodes 3 --minutes 2 --log --pcap " + capture + " --keys " + folder.string());
+    INFO(told.out);
+    CHECK(told.status == 0);
+    CHECK(told.out.starts_with("seed 3: fine\n"));
+    CHECK(has(told.out, " is up\n"));  // as the nodes say
     const auto frames = [&](const std::string& filter) {
-        return lines(said(
-            "WIRESHARK_CONFIG_DIR=" + folder.string() + " tshark -r " + (folder / "story.pcap").string() +
-            " -d udp.port==12025,udpencap -o esp.enable_encryption_decode:TRUE" +
-            " -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -Y '" + filter + "' 2>/dev/null"
-        ));
+        const Ran read =
+            ran("WIRESHARK_CONFIG_DIR=" + folder.string() + " tshark -r " + capture +
+                " -d udp.port==12025,udpencap -o esp.enable_encryption_decode:TRUE" +
+                " -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -Y '" + filter + "' 2>/dev/null");
+        REQUIRE(read.status == 0);
+        return lines(read.out);
     };
-    CHECK(frames("isakmp || esp") == recorder.frames());
+    const std::size_t all = frames("frame");
+    CHECK(all > 100);
+    CHECK(frames("isakmp || esp") == all);
     CHECK(frames("isakmp.typepayload == 39") > 4);  // AUTH: behind the encryption
     CHECK(frames("babel") == frames("esp"));
     CHECK(frames("babel.message.type == 4") > 10);

@@ -20,9 +20,13 @@ struct Fault {
         roam,       // another address, which the registry has later
         restart,    // with a stop
         kill,       // and another start: over what it left
+        keep,       // a stop that leaves the kernel as it is, and another start
+        reload,     // another configuration for a while
         suspend,    // its clock jumps
         meddle,     // somebody removes one object of the kernel's
-        overflow,   // somebody removes many, of which nothing is told
+        alter,      // somebody makes another of it, under its name
+        stranger,   // somebody's link has a tunnel's name for a while
+        overflow,   // somebody removes and alters many, of which nothing is told
         flap,       // its tunnels' interfaces go down, ten times a second
         refuse,     // the kernel refuses the n-th change from now on, and some more
         registry,   // has one member less for a while, and each hears of it at another time
@@ -41,10 +45,14 @@ struct Plot {
     Duration length{};
     Weather weather;
     std::vector<Fault> faults;  // in the order of time
+    // Where each fault of this kind leaves a rule behind in the kernel, to see that stories can fail.
+    std::optional<Fault::Kind> broken;
+    std::string command;  // that tells the whole of it again: what is left of a longer one has no seed
     std::string to_string() const;
 };
 
-Plot draw(std::uint64_t seed, std::size_t nodes, Duration length);
+Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<Fault::Kind> broken = {});
+std::optional<Fault::Kind> kind_of(const std::string& name);
 
 // Begins a fault; how it ends, or nothing where it does not apply now or is over at once.
 std::function<void()> begin(World& world, const Fault& fault);

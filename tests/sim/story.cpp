@@ -40,14 +40,20 @@ std::vector<HostPlan> cast(const Plot& plot, bool tells_keys) {
     return hosts;
 }
 
+void leave_behind(World& world, std::size_t host) {
+    netlink::Rule forgotten;
+    forgotten.priority = 7;
+    world.kernel(host).perform({1, netlink::AddRule{forgotten}});
+}
+
 // Everything that is to happen, the ends of what has begun included, also of what ends after the story's.
-void let_happen(World& world, const Plot& plot, const Audience& audience) {
+void let_happen(World& world, const Plot& plot) {
     std::multimap<Duration, std::function<void()>> timeline;
     for (const Fault& fault : plot.faults) {
         timeline.emplace(fault.at, [&] {
             if (std::max(fault.host, fault.other) >= world.size()) return;
             auto end = begin(world, fault);
-            if (audience.on_fault) audience.on_fault(world, fault);
+            if (plot.broken == fault.kind) leave_behind(world, fault.host);
             if (end) timeline.emplace(fault.at + fault.lasts, std::move(end));
         });
     }
@@ -80,11 +86,6 @@ std::string after_quiet(World& world, std::string& detail) {
         if (!world.is_stopped(i)) return "a node does not stop";
     }
     return "";
-}
-
-std::string again(const Plot& plot) {
-    return "again: aronet-sim " + std::to_string(plot.seed) + " --nodes " + std::to_string(plot.nodes) +
-           " --minutes " + std::to_string(plot.length / 1min) + " [--shrink]\n";
 }
 
 // The parts of a plot that may be too much.
@@ -158,21 +159,21 @@ Outcome tell(const Plot& plot, const Audience& audience) {
     world.hole_max = kHoleMax;
     cut_to_shape(world, random, plot.shape);
     world.start_all();
-    let_happen(world, plot, audience);
+    let_happen(world, plot);
     std::string detail;
     const std::string what = after_quiet(world, detail);
     if (what.empty()) return {plot.seed, "", ""};
-    return {plot.seed, what, what + "\n" + detail + report(world) + again(plot)};
+    return {
+        plot.seed, what, what + "\n" + detail + report(world) + "again: " + plot.command + " [--shrink]\n"};
 }
 
-std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes, Duration length) {
-    std::vector<Outcome> outcomes(count);
-    std::atomic<std::uint64_t> next = 0;
+std::vector<Outcome> tell_all(const std::vector<Plot>& plots) {
+    std::vector<Outcome> outcomes(plots.size());
+    std::atomic<std::size_t> next = 0;
     std::vector<std::thread> tellers(std::max(1u, std::thread::hardware_concurrency()));
     for (std::thread& teller : tellers) {
         teller = std::thread([&] {
-            for (std::uint64_t i = next++; i < count; i = next++)
-                outcomes[i] = tell(draw(first + i, nodes, length));
+            for (std::size_t i = next++; i < plots.size(); i = next++) outcomes[i] = tell(plots[i]);
         });
     }
     for (std::thread& teller : tellers) teller.join();

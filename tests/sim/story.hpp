@@ -18,12 +18,11 @@ struct Outcome {
 struct Audience {
     Recorder* recorder = nullptr;
     std::ostream* log = nullptr;
-    std::function<void(World&, const Fault&)> on_fault;  // after it has begun
 };
 
 Outcome tell(const Plot& plot, const Audience& audience = {});
-// The stories of `count` seeds from `first` on, on all cores; told in the order of the seeds.
-std::vector<Outcome> tell_all(std::uint64_t first, std::uint64_t count, std::size_t nodes, Duration length);
+// Stories on all cores; what became of them in the order of the plots.
+std::vector<Outcome> tell_all(const std::vector<Plot>& plots);
 
 // The least of a plot that still fails the same way when it is told so.
 Plot shrink(Plot plot, const std::string& what, const std::function<Outcome(const Plot&)>& told);
