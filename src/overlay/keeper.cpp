@@ -264,14 +264,6 @@ void Keeper::lost(const Rule& rule, Instant now) {
     if (it != entries_.end()) lose(it, now);
 }
 
-// Routes stay without an address that was their source, and nobody is told.
-void Keeper::lose_source(const Link& link, const Address& address, Instant now) {
-    for_each_on(link, [&](Entries::iterator it) {
-        const auto* route = std::get_if<Route>(&it->second.object);
-        if (route != nullptr && route->pref_src == address) lose(it, now, true);
-    });
-}
-
 void Keeper::lost_address(Space space, const std::string& link, const Address& address, Instant now) {
     const LinkAddress first{space, link, address, 0, std::nullopt};
     for (auto it = entries_.lower_bound(first); it != entries_.end(); ++it) {
@@ -283,16 +275,14 @@ void Keeper::lost_address(Space space, const std::string& link, const Address& a
     }
     const Entry* carrier = link_at(space, link);
     if (carrier == nullptr) return;
-    if (address.is_v6()) return lose_source(std::get<Link>(carrier->object), address, now);
-    for_each_on(
-        std::get<Link>(carrier->object),
-        [&](Entries::iterator it) {  // the last takes them along unsaid
-            const auto* route = std::get_if<Route>(&it->second.object);
-            const bool may_be_gone = route != nullptr && route->key.destination.family() == Family::v4 &&
-                                     route->key.space == space;
-            if (may_be_gone) lose(it, now, true);
-        }
-    );
+    // The last of IPv4 takes its routes along, and those of IPv6 stay without their source: both unsaid.
+    for_each_on(std::get<Link>(carrier->object), [&](Entries::iterator it) {
+        const auto* route = std::get_if<Route>(&it->second.object);
+        if (route == nullptr || route->key.space != space) return;
+        const bool is_other =
+            address.is_v6() ? route->pref_src == address : route->key.destination.family() == Family::v4;
+        if (is_other) lose(it, now, true);
+    });
 }
 
 void Keeper::lost_link(Space space, const std::string& link, Instant now) {

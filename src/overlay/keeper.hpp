@@ -88,7 +88,6 @@ private:
     void unhang(const Name& name, const Object& object);
     void let_go(Entries::iterator it, base::Instant now);
     void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
-    void lose_source(const netlink::Link& link, const Address& address, base::Instant now);
     void is_there(const Name& name, Entry& entry, base::Instant now);
     Entries::iterator erase(Entries::iterator it);
     const Entry* link_at(netlink::Space space, const std::string& name) const;
