@@ -39,6 +39,11 @@ def name_of(if_id):
     return f"aronet-{int(str(if_id), 0):08x}"
 
 
+def node_of(address):
+    """What the addresses of a node on shared links have in common."""
+    return address and str(ipaddress.ip_network(f"{address}/112", strict=False))
+
+
 def prefix(text, family):
     return str(ipaddress.ip_network({"default": "::/0" if family == "-6" else "0.0.0.0/0"}.get(text, text)))
 
@@ -82,7 +87,7 @@ class Told:
                     yield ("policy", name, any_address, direction, there, here, "")
             if name in self.sharing:
                 yield ("policy", name, "fe80::/10", "in", "refused")
-                yield ("policy", name, f"{self.neighbours.get(name)}/128", "in", there, here, "")
+                yield ("policy", name, node_of(self.neighbours.get(name)), "in", there, here, "")
             elif self.status["links"] == "shared":
                 yield ("policy", name, "fe80::/10", "in", "refused")
                 yield ("policy", name, "fe80::/10", "in", there, here, "")

@@ -1,6 +1,7 @@
 #include "daemon/udp.hpp"
 
 #include "daemon/clock.hpp"
+#include "netlink/kernel.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -294,11 +295,12 @@ std::optional<Refusal> UdpSocket::refusal() {
             std::memcpy(&error, CMSG_DATA(c), sizeof error);
             if (error.ee_origin != SO_EE_ORIGIN_ICMP6 || error.ee_errno != ECONNREFUSED) continue;
             const auto& to = reinterpret_cast<const sockaddr_in6&>(name);
-            // On a link of many each could speak of the others: only who was asked says that nobody listens.
+            // On a link of many each could speak of the others: only the node that was asked
+            // (netlink::kPinLength) says that nobody listens.
             sockaddr_in6 by{};
             if (c->cmsg_len < CMSG_LEN(sizeof error + sizeof by)) continue;
             std::memcpy(&by, CMSG_DATA(c) + sizeof error, sizeof by);  // SO_EE_OFFENDER
-            if (std::memcmp(&by.sin6_addr, &to.sin6_addr, sizeof by.sin6_addr) != 0) continue;
+            if (std::memcmp(&by.sin6_addr, &to.sin6_addr, netlink::kPinLength / 8) != 0) continue;
             return Refusal{from_sockaddr(name).address, to.sin6_scope_id};
         }
     }

@@ -194,7 +194,7 @@ Lines for_all_policies(
     if (pin) {
         const bool names_peer = pin->names_peer();
         const std::string own = pin->own.to_string() + "/128";
-        const std::string peer = names_peer ? pin->peer.to_string() + "/128" : "fe80::/10";
+        const std::string peer = names_peer ? Prefix(pin->peer, kPinLength).to_string() : "fe80::/10";
         const char* all = names_peer ? "::/0" : "fe80::/10";
         lines.push_back(policy_words(verb, "fe80::/10", all, "in", if_id) + rest("in", kUnpinnedPriority));
         lines.push_back(policy_words(verb, peer, own, "in", if_id) + rest("in", kPinPriority));

@@ -154,8 +154,11 @@ struct Rule {
 // what is link-local it may bring this peer's to us, and nothing else. One that has its own beside one that
 // others share: while its own is away the kernel gives what comes to that, so it may bring nothing for an
 // address there. Its peer is unspecified.
+// Of the peer it may be any address of its node, which have their first kPinLength bits in common and
+// nobody else's: what its kernel says by itself has whichever of them.
+inline constexpr unsigned kPinLength = 112;
 struct Pin {
-    Address own, peer;
+    Address own, peer;  // the peer's: those bits alone
     bool names_peer() const { return !peer.is_any(); }
     auto operator<=>(const Pin&) const = default;
 };

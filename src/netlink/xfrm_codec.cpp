@@ -233,7 +233,7 @@ std::vector<Selection> selections(const std::optional<Pin>& pin) {
         const Prefix link_local = *Prefix::parse("fe80::/10");
         // Groups are heard on a link of its own alone.
         const Prefix to = pin->names_peer() ? Prefix::any(Family::v6) : link_local;
-        const Prefix from = pin->names_peer() ? Prefix::host(pin->peer) : link_local;
+        const Prefix from = pin->names_peer() ? Prefix(pin->peer, kPinLength) : link_local;
         all.push_back({XFRM_POLICY_IN, link_local, to, kUnpinnedPriority, true});
         all.push_back({XFRM_POLICY_IN, from, Prefix::host(pin->own), kPinPriority});
     }
@@ -417,7 +417,7 @@ std::optional<Policies> read_policy(const nlmsghdr* message) {
     policies.local = address_of(tmpl.saddr, tmpl.family);
     policies.remote = address_of(tmpl.id.daddr, tmpl.family);
     if (info->priority == kPinPriority && info->sel.family == AF_INET6) {
-        const bool names_peer = info->sel.prefixlen_s == 128;
+        const bool names_peer = info->sel.prefixlen_s == kPinLength;
         policies.pin = {
             address_of(info->sel.daddr, AF_INET6),
             names_peer ? address_of(info->sel.saddr, AF_INET6) : Address::any(Family::v6)};

@@ -333,7 +333,7 @@ void add_shared_link(const Config& config, const std::vector<Pairing>& pairings,
     Link link = tunnel_link(config, shared_link(config));
     link.kind = netlink::External{};
     std::set<Address> own;
-    for (const Pairing& pairing : pairings) own.insert(pairing.pin.own);
+    for (const Pairing& pairing : pairings) own.insert(pairing.on_shared.own);
     for (const Address& address : own)
         out.addresses.push_back({link.space, link.name, address, 128, std::nullopt});
     out.links.push_back(std::move(link));
@@ -351,9 +351,9 @@ void add_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
 void add_shared_tunnel(const Config& config, const Pairing& pairing, Objects& out) {
     const std::string link = shared_link(config);
     const std::uint32_t table = config.mode == Mode::none ? netlink::kMainTable : overlay_table(config);
-    Route route = device_route(overlay_space(config), table, Prefix::host(pairing.pin.peer), link);
+    Route route = device_route(overlay_space(config), table, Prefix::host(pairing.on_shared.peer), link);
     route.encap = netlink::XfrmEncap{pairing.if_id};
-    route.pref_src = pairing.pin.own;  // also of the kernel's own words: the peer lets in no other
+    route.pref_src = pairing.on_shared.own;  // also of the kernel's own words: the peer lets in no other
     out.routes.push_back(std::move(route));
 }
 

@@ -68,7 +68,7 @@ void adopt_carriers(
     for (Pairing& pairing : pairings) {
         const auto legacy = kept.find(pairing.if_id);
         if (legacy == kept.end()) continue;
-        const bool is_shared = legacy->second.policies.pin == pairing.pin;
+        const bool is_shared = legacy->second.policies.pin == pin_on_shared(pairing);
         pairing.carrier = is_shared ? Carrier::shared : Carrier::own;
     }
 }

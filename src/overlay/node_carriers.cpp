@@ -49,11 +49,11 @@ std::string Node::State::carrier_of(const Pairing& pairing) const {
 }
 
 void Node::State::know(const Pairing& pairing) {
-    if (pairing.carrier == Carrier::shared) shared.tunnels[pairing.pin.peer] = pairing.if_id;
+    if (pairing.carrier == Carrier::shared) shared.tunnels[pairing.on_shared.peer] = pairing.if_id;
 }
 
 void Node::State::unknow(const Pairing& pairing) {
-    if (pairing.carrier == Carrier::shared) shared.tunnels.erase(pairing.pin.peer);
+    if (pairing.carrier == Carrier::shared) shared.tunnels.erase(pairing.on_shared.peer);
 }
 
 // As both sides have just agreed. It is another where the peer was started anew with another configuration.
@@ -75,7 +75,7 @@ void Node::State::carry(Tunnel& tunnel, bool shares) {
 // Babel can speak from our address on it once that is there.
 void Node::State::settle_link(Tunnel& tunnel) {
     if (tunnel.pairing.carrier != Carrier::shared) return;
-    tunnel.link_up = shared.up && shared.addresses.contains(tunnel.pairing.pin.own);
+    tunnel.link_up = shared.up && shared.addresses.contains(tunnel.pairing.on_shared.own);
     update_routing(tunnel);
 }
 
@@ -110,7 +110,7 @@ void Node::State::meet_misled() {
 // While a link of its own is away the kernel hands what comes over a tunnel to the one that is shared.
 std::optional<netlink::Pin> Node::State::pin_of(const Pairing& pairing) const {
     if (config.links == Links::per_peer) return std::nullopt;
-    if (pairing.carrier == Carrier::shared) return pairing.pin;
+    if (pairing.carrier == Carrier::shared) return pin_on_shared(pairing);
     return netlink::Pin{pairing.link_local, Address::any(Family::v6)};
 }
 

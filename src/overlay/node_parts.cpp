@@ -174,7 +174,7 @@ void Node::State::translate(babel::Send& action) {
         const Pairing& pairing = tunnel->second.pairing;
         send.link = carrier_of(pairing);
         // There is one neighbour on it, and no group on a link of many.
-        if (pairing.carrier == Carrier::shared) send.to = pairing.pin.peer;
+        if (pairing.carrier == Carrier::shared) send.to = pairing.on_shared.peer;
     }
     out->push_back(std::move(send));
 }
@@ -216,7 +216,7 @@ void Node::State::update_routing(Tunnel& tunnel) {
 babel::InterfaceConfig Node::State::babel_config(const Tunnel& tunnel) const {
     babel::InterfaceConfig interface;
     const bool is_shared = tunnel.pairing.carrier == Carrier::shared;
-    interface.link_local = is_shared ? tunnel.pairing.pin.own : tunnel.pairing.link_local;
+    interface.link_local = is_shared ? tunnel.pairing.on_shared.own : tunnel.pairing.link_local;
     constexpr unsigned kCostMax = babel::kInfinity - 1;
     const unsigned cost = config.babel.rxcost + unsigned(tunnel.pairing.cost);
     interface.rxcost = static_cast<std::uint16_t>(std::min(cost, kCostMax));

@@ -3,6 +3,8 @@
 #include "overlay/keeper.hpp"
 #include "overlay/legacy.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace aronet::overlay {
@@ -96,8 +98,15 @@ std::vector<std::string> plan_start(
         wishes.push_back(std::move(wish));
     const bool will_be_strict = config.sysctl == SysctlChoice::apply ||
                                 present.value_of({netlink::Space::underlay, kStrictVrf, ""}) == "1";
-    for (netlink::Wish& wish : difference(there, desired(config, registry, planned, will_be_strict)))
-        wishes.push_back(std::move(wish));
+    // What routes need is between them and the links.
+    auto changes = difference(there, desired(config, registry, planned, will_be_strict));
+    const auto routes = std::ranges::find_if(changes, [](const netlink::Wish& wish) {
+        return std::holds_alternative<netlink::AddRoute>(wish);
+    });
+    const auto take = [&](auto from, auto to) {
+        wishes.insert(wishes.end(), std::make_move_iterator(from), std::make_move_iterator(to));
+    };
+    take(changes.begin(), routes);
     if (const auto segments = clamp(config); segments && !present.has_clamp) wishes.push_back(*segments);
     if (config.sysctl == SysctlChoice::apply) {
         append(wishes, sysctls(config), present);
@@ -108,6 +117,7 @@ std::vector<std::string> plan_start(
                 append(wishes, link_sysctls(config, pairing.interface), present);
         }
     }
+    take(routes, changes.end());
     return in_words(std::move(wishes), there.links, config, host.kernel_datapath);
 }
 

@@ -123,13 +123,24 @@ Pairing pair_up(
     const auto* dearer = first_for(config.babel.peers, node.organization, node.common_name);
     pairing.cost = dearer != nullptr ? dearer->cost : std::uint16_t(0);
     pairing.link_local = link_local(peer);
-    pairing.pin = {shared_link_local(peer.local), shared_link_local(peer.remote)};
+    pairing.on_shared = {shared_link_local(peer.local), shared_link_local(peer.remote)};
     return pairing;
 }
 
 }  // namespace
 
-Address shared_link_local(const ike::Identity& endpoint) { return link_local(endpoint.to_string()); }
+Address shared_link_local(const ike::Identity& endpoint) {
+    ike::Identity node = endpoint;
+    node.qualifier.clear();
+    node.is_description = false;
+    constexpr std::size_t kOfNode = netlink::kPinLength / 8 - 8;
+    const std::string low = digest(node.to_string(), kOfNode) + digest(endpoint.to_string(), 8 - kOfNode);
+    return *Address::from_bytes(*base::from_hex("fe80000000000000" + low));
+}
+
+netlink::Pin pin_on_shared(const Pairing& pairing) {
+    return {pairing.on_shared.own, Prefix(pairing.on_shared.peer, netlink::kPinLength).address()};
+}
 
 // Where the registry has no key, or a secret may count instead, it is not for us to say.
 std::string refused_by_others(const Config& config, const Registry& registry) {
@@ -181,10 +192,11 @@ std::vector<Pairing> pairings(
 void share_out(std::vector<Pairing>& pairings) {
     std::map<Address, Pairing*> first;
     for (Pairing& pairing : pairings) {
-        Pairing*& chosen = first[pairing.pin.peer];
+        Pairing*& chosen = first[pairing.on_shared.peer];
         if (chosen == nullptr || pairing.carrier == Carrier::shared) chosen = &pairing;
     }
-    for (Pairing& pairing : pairings) pairing.peer.may_share_link = first.at(pairing.pin.peer) == &pairing;
+    for (Pairing& pairing : pairings)
+        pairing.peer.may_share_link = first.at(pairing.on_shared.peer) == &pairing;
 }
 
 }  // namespace aronet::overlay

@@ -17,6 +17,12 @@ namespace aronet::overlay {
 // sides agree on when they meet.
 enum class Carrier : std::uint8_t { own, shared, undecided };
 
+// Of a tunnel on a link that many share.
+struct Ends {
+    Address own, peer;
+    auto operator<=>(const Ends&) const = default;
+};
+
 struct Pairing {
     std::uint32_t if_id = 0;  // names the tunnel everywhere: as ike::PeerId, babel::InterfaceId and reqid too
     std::string interface;    // <ifname>-<hex>
@@ -25,14 +31,16 @@ struct Pairing {
     std::uint16_t remote_port = 0;
     Address link_local;  // ours on a link of its own
     Carrier carrier = Carrier::own;
-    netlink::Pin pin;        // both ends' on a shared one
+    Ends on_shared;          // the addresses on a shared one
     std::string updown;      // script of our endpoint, or empty
     std::uint16_t cost = 0;  // of this peer, beside rxcost
     bool operator==(const Pairing&) const = default;
 };
 
-// What stands for an endpoint on the link that its node's tunnels share: the same to all its peers.
+// What stands for an endpoint on the link that its node's tunnels share: the same to all its peers, and alike
+// in the first netlink::kPinLength bits for all endpoints of a node.
 Address shared_link_local(const ike::Identity& endpoint);
+netlink::Pin pin_on_shared(const Pairing& pairing);
 
 // Numbers from here on are no tunnels: ordinary interfaces are told apart by them.
 inline constexpr std::uint32_t kOrdinaryIdMin = 0xffff0000;

@@ -16,7 +16,7 @@ TEST_CASE("a tunnel that is pinned lets in what is link-local from its peer alon
 ) {
     const auto at = [](const char* text) { return *base::Address::parse(text); };
     const Policies pinned{
-        0x2a, 7, at("192.0.2.1"), at("192.0.2.2"), 0x1001, Pin{at("fe80::1"), at("fe80::2")}};
+        0x2a, 7, at("192.0.2.1"), at("192.0.2.2"), 0x1001, Pin{at("fe80::1"), at("fe80::2:0")}};
     struct Seen {
         int direction, action;
         std::uint32_t priority;
@@ -50,7 +50,7 @@ TEST_CASE("a tunnel that is pinned lets in what is link-local from its peer alon
         seen ==
         std::vector<Seen>{
             {dir, XFRM_POLICY_BLOCK, kUnpinnedPriority, in("fe80::/10"), in("::/0")},
-            {dir, XFRM_POLICY_ALLOW, kPinPriority, in("fe80::2/128"), in("fe80::1/128")},
+            {dir, XFRM_POLICY_ALLOW, kPinPriority, in("fe80::2:0/112"), in("fe80::1/128")},
             {dir, XFRM_POLICY_ALLOW, kPolicyPriority, in("::/0"), in("::/0")},
         }
     );

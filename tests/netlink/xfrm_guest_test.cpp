@@ -246,7 +246,7 @@ TEST_CASE(
         const auto routes = host.snapshot("ov").routes;
         CHECK(std::ranges::find(routes, route) != routes.end());
         CHECK(std::ranges::find(routes, v4) != routes.end());
-        const Pin pin{address("fe80::1"), address("fe80::2")};
+        const Pin pin{address("fe80::1"), address("fe80::2:0")};
         const Policies policies{0x2a, 7, address("192.0.2.1"), address("192.0.2.2"), 0xc1000001, pin};
         REQUIRE(host.perform(SetPolicies{policies}).error == 0);
         REQUIRE(host.perform(SetPolicies{policies}).error == 0);

@@ -71,7 +71,7 @@ std::map<std::uint32_t, Legacy> left_by(const std::vector<Pairing>& tunnels, boo
     for (const Pairing& pairing : tunnels) {
         Legacy& legacy = out[pairing.if_id];
         legacy.policies.if_id = pairing.if_id;
-        if (pinned) legacy.policies.pin = pairing.pin;
+        if (pinned) legacy.policies.pin = pin_on_shared(pairing);
     }
     return out;
 }
@@ -88,12 +88,12 @@ TEST_CASE("a shared link has our addresses and a way to each peer that names its
         CHECK(link.name == kLink);
         CHECK(link.space == (mode == Mode::netns ? Space::overlay : Space::underlay));
         CHECK(link.master == (mode == Mode::vrf ? "aronet" : ""));
-        CHECK(own_addresses(wanted) == std::set{tunnels[0].pin.own});  // one endpoint of ours
+        CHECK(own_addresses(wanted) == std::set{tunnels[0].on_shared.own});  // one endpoint of ours
         CHECK(
             ways(wanted) ==
             std::map{
-                std::pair(Prefix::host(tunnels[0].pin.peer), tunnels[0].if_id),
-                std::pair(Prefix::host(tunnels[1].pin.peer), tunnels[1].if_id)}
+                std::pair(Prefix::host(tunnels[0].on_shared.peer), tunnels[0].if_id),
+                std::pair(Prefix::host(tunnels[1].on_shared.peer), tunnels[1].if_id)}
         );
     }
 }
@@ -115,8 +115,8 @@ TEST_CASE("until a peer was met its tunnel has no link, and who does not share h
 TEST_CASE("an address on shared links is that of an endpoint: the same to all its peers, and to none of ours"
 ) {
     const auto tunnels = two_tunnels(Carrier::shared, Carrier::shared);
-    CHECK(tunnels[0].pin.own == tunnels[1].pin.own);
-    CHECK(tunnels[0].pin.peer != tunnels[1].pin.peer);
+    CHECK(tunnels[0].on_shared.own == tunnels[1].on_shared.own);
+    CHECK(tunnels[0].on_shared.peer != tunnels[1].on_shared.peer);
     // The other end has it the other way round.
     Config there = sharing();
     there.common_name = "two";
@@ -127,9 +127,9 @@ TEST_CASE("an address on shared links is that of an endpoint: the same to all it
     const auto back = pairings(there, here, {});
     REQUIRE(back.size() == 1);
     const auto same =
-        std::ranges::find(tunnels, back[0].pin.own, [](const Pairing& p) { return p.pin.peer; });
+        std::ranges::find(tunnels, back[0].on_shared.own, [](const Pairing& p) { return p.on_shared.peer; });
     REQUIRE(same != tunnels.end());
-    CHECK(back[0].pin.peer == same->pin.own);
+    CHECK(back[0].on_shared.peer == same->on_shared.own);
 }
 
 TEST_CASE("the shared link of an earlier run is ours and goes where links are not shared any more") {
@@ -176,7 +176,7 @@ TEST_CASE("pinned policies that nobody goes on with are removed with what they k
     netlink::Snapshot snapshot;
     snapshot.policies.resize(1);
     snapshot.policies[0].if_id = 77;  // of a peer that is none any more, known by its route
-    snapshot.policies[0].pin = tunnels[0].pin;
+    snapshot.policies[0].pin = pin_on_shared(tunnels[0]);
     CHECK(clean_up(snapshot, sharing(), tunnels, {}).empty());
     netlink::Route way;
     way.link = kLink;
@@ -187,7 +187,7 @@ TEST_CASE("pinned policies that nobody goes on with are removed with what they k
     const auto* removed = std::get_if<netlink::RemovePolicies>(&wishes[0]);
     REQUIRE(removed != nullptr);
     CHECK(removed->if_id == 77);
-    CHECK(removed->pin == tunnels[0].pin);
+    CHECK(removed->pin == pin_on_shared(tunnels[0]));
 }
 
 TEST_CASE("a kernel that refuses the shared link is asked again, and its refusal is told of once") {

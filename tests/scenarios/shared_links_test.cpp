@@ -185,9 +185,9 @@ TEST_CASE("a node that is started anew with another wish is met over another lin
 TEST_CASE("of several tunnels to one endpoint one goes over the shared link") {
     std::vector<overlay::Pairing> pairings(3);
     const auto at = [](const char* text) { return *base::Address::parse(text); };
-    pairings[0].pin = {at("fe80::1"), at("fe80::9")};
-    pairings[1].pin = {at("fe80::2"), at("fe80::9")};
-    pairings[2].pin = {at("fe80::1"), at("fe80::8")};
+    pairings[0].on_shared = {at("fe80::1"), at("fe80::9")};
+    pairings[1].on_shared = {at("fe80::2"), at("fe80::9")};
+    pairings[2].on_shared = {at("fe80::1"), at("fe80::8")};
     const auto may = [&] {
         overlay::share_out(pairings);
         return std::vector<bool>{

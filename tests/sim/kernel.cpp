@@ -109,7 +109,8 @@ std::optional<Kernel::Outbound> Kernel::outbound(const std::string& link, const 
 
 // What is link-local and is from there to here.
 bool lets_in(const netlink::Pin& pin, const netlink::Pin& packet) {
-    if (pin.names_peer()) return pin == packet;
+    if (pin.names_peer())
+        return packet.own == pin.own && netlink::Prefix(pin.peer, netlink::kPinLength).contains(packet.peer);
     return packet.own.is_multicast() || packet.own == pin.own;
 }
 
