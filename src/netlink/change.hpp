@@ -146,6 +146,7 @@ struct LinkUp {
     std::uint32_t index;
     std::uint32_t mtu;
     bool was_down = false;  // for a moment, unsaid, while we changed it: the routes over it are gone
+    bool is_ours = true;    // by its mark: somebody else's may have a name that we want
 };
 struct LinkDown {
     Space space;

@@ -356,7 +356,10 @@ std::vector<Notice> KnownLinks::learn(Space space, const LinkState& state, bool 
     if (!is_new && before.up && (!state.up || renamed)) news.push_back(LinkDown{space, before.link.name});
     if (!state.up) return news;
     const bool same = !is_new && before.up && !renamed && before.link.mtu == state.link.mtu;
-    if (!same || in_dump) news.push_back(LinkUp{space, state.link.name, state.index, state.link.mtu});
+    if (!same || in_dump) {
+        const bool is_ours = it->second.is_ours();
+        news.push_back(LinkUp{space, state.link.name, state.index, state.link.mtu, false, is_ours});
+    }
     const bool unmarked = was_ours && !renamed && !state.is_ours();
     const bool altered = before.master_index != state.master_index || before.link != state.link || unmarked;
     if (!in_dump && was_ours && altered) {

@@ -192,8 +192,8 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 void Node::State::notice(const netlink::LinkUp& up) {
     seen(up);
     const bool is_back = lost_links.erase(up.name) > 0;
-    Tunnel* tunnel = up.space == overlay_space(config) ? find(up.name) : nullptr;
-    const bool is_shared = is_shared_link(up.space, up.name);
+    Tunnel* tunnel = up.is_ours && up.space == overlay_space(config) ? find(up.name) : nullptr;
+    const bool is_shared = up.is_ours && is_shared_link(up.space, up.name);
     bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
     if (is_shared) is_new = !std::exchange(shared.up, true);
     // They come and go with it.

@@ -26,11 +26,16 @@ tunnel=$(in_host athens ip -n aronet -br link | sed -n 's/^\(aronet-[0-9a-f]*\).
 check 'athens stops' stop athens
 in_host athens ip netns add aronet
 in_host athens ip -n aronet link add "$tunnel" type dummy 2>/dev/null || in_host athens ip -n aronet link add "$tunnel" type bridge
-in_host athens ip -n aronet link show "$tunnel" >"$work/tunnel"
+in_host athens ip -n aronet link set "$tunnel" up
+in_host athens ip netns exec aronet sysctl -qw "net.ipv4.conf.$tunnel.rp_filter=2"
+tunnel_picture() { in_host athens ip netns exec aronet sh -c "ip link show '$tunnel'; cat /proc/sys/net/ipv4/conf/$tunnel/rp_filter"; }
+sleep 1
+tunnel_picture >"$work/tunnel"
 start athens
 warns() { ask athens status --json | jq -e '.warnings | any(contains("not ours"))' >/dev/null; }
 check 'a link under the name of a tunnel is reported by status' wait_for 20 warns
-check 'and is as it was' eval 'in_host athens ip -n aronet link show "$tunnel" | cmp - "$work/tunnel"'
+check 'and is as it was' eval 'tunnel_picture | diff "$work/tunnel" -'
+check 'Babel is not spoken on it' eval '! ask athens neighbours --json | jq -e --arg on "$tunnel" "any(.neighbours[]; .interface == \$on)"'
 in_host athens ip -n aronet link del "$tunnel"
 check 'once it has gone the tunnel is there' wait_for 30 all_reach 4 6
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop "$node"; done

@@ -50,6 +50,17 @@ TEST_CASE("a registry that comes while the node stops is refused, not forgotten"
     CHECK(desk.answers.front().status == 503);
 }
 
+TEST_CASE("row 13: somebody else's link under the name of a tunnel is not set up, and nothing is said on it"
+) {
+    Desk desk;
+    running(desk);
+    const auto name = pairings(config(), registry(), {}).front().interface;
+    desk.forget();
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400, false, false}});
+    desk.answer_all();
+    CHECK_FALSE(desk.asked(name));
+}
+
 TEST_CASE("C13: a tunnel's interface that somebody removes comes back in its VRF with address and sysctls") {
     Desk desk;
     running(desk);
