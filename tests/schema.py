@@ -63,9 +63,23 @@ def schema_key_lists(schema):
     return own.union(*map(schema_key_lists, schema.values()))
 
 
+key = []
+
+
+# The same one each time: a registry has its public half.
+def put_key(folder):
+    path = folder + "/node.key"
+    if not key:
+        subprocess.run([aronet, "keygen", "-o", path], check=True, capture_output=True)
+        with open(path) as file:
+            key.append(file.read())
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write(key[0])
+
+
 def parser_accepts(config, registry=None):
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([aronet, "keygen", "-o", folder + "/node.key"], check=True, capture_output=True)
+        put_key(folder)
         command = [aronet, "check-config", "--strict", "-c", folder + "/config.json"]
         for name, document in (("config", config), ("registry", registry)):
             with open(f"{folder}/{name}.json", "w") as file:
@@ -77,7 +91,7 @@ def parser_accepts(config, registry=None):
 
 def entry_of(config):
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([aronet, "keygen", "-o", folder + "/node.key"], check=True, capture_output=True)
+        put_key(folder)
         with open(folder + "/config.json", "w") as file:
             json.dump(config, file)
         command = [aronet, "pub", "-c", folder + "/config.json"]

@@ -100,8 +100,8 @@ std::vector<std::string> plan_start(
                                 present.value_of({netlink::Space::underlay, kStrictVrf, ""}) == "1";
     // What routes need is between them and the links.
     auto changes = difference(there, desired(config, registry, planned, will_be_strict));
-    const auto routes = std::ranges::find_if(changes, [](const netlink::Wish& wish) {
-        return std::holds_alternative<netlink::AddRoute>(wish);
+    const auto routes = std::stable_partition(changes.begin(), changes.end(), [](const netlink::Wish& wish) {
+        return !std::holds_alternative<netlink::AddRoute>(wish);
     });
     const auto take = [&](auto from, auto to) {
         wishes.insert(wishes.end(), std::make_move_iterator(from), std::make_move_iterator(to));
