@@ -235,7 +235,7 @@ void Node::State::notice(const netlink::NamespaceLost&) {
     if ((phase != Phase::starting && phase != Phase::running) || space_due) return;
     say(base::Level::warning,
         "the namespace " + config.netns_name +
-            " was deleted by somebody: it lives on, its name is wanted back");
+            " was deleted by somebody: it lives on, its name is to be put back");
     space_due = now + space_losses.pause(now);
 }
 

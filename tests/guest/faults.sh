@@ -68,7 +68,7 @@ check_weather() {
 
 forwards() { [ "$(in_host cairo sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding | xargs)" = '1 1' ]; }
 check_forwarding() {
-    in_host cairo sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+    in_host cairo sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv6.conf.all.seg6_enabled=0
     check 'row 9: forwarding that somebody switches off is on again within ten seconds' wait_for 12 forwards
     check 'row 9: and packets are forwarded' wait_for 5 reaches athens-host "${host_v4_of[cairo]}"
     settled 'row 9' cairo
@@ -197,10 +197,11 @@ check_silence() {
 forgets() {
     local link
     kill_hard cairo
-    in_host cairo sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+    in_host cairo sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv6.conf.all.seg6_enabled=0
     in_host cairo ip xfrm state flush
     in_host cairo ip xfrm policy flush
     for link in $(in_host cairo ip -br link | sed -n 's/^\(aronet[^ @]*\).*/\1/p'); do in_host cairo ip link del "$link"; done
+    in_host cairo sysctl -qw net.vrf.strict_mode=0
     in_host cairo rm /run/aronet/aronet.state
 }
 check_forgotten() {
