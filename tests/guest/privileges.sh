@@ -47,7 +47,9 @@ in_host athens ip link del aronet
 check 'athens gets back its VRF that somebody removed' wait_for 60 vrf_is_back
 kill_hard athens
 start_as_user athens
-check 'after kill -9 and restart of athens the mesh works again' wait_for 60 all_reach 4 6
+knows_peers() { ask athens tunnels --json | jq -e '.tunnels | length == 2 and all(.ike == "established" and .state == "routed")'; }
+check 'after kill -9 and a restart athens knows its peers again' wait_for 60 knows_peers
+check 'and the mesh works as before' wait_for 60 all_reach 4 6
 for node in athens cairo; do check "$node stops with exit status 0" stop $node; done
 check 'dakar stops with exit status 0' stop dakar
 check 'until root removes it, the namespace stays' in_host dakar "$aronet" netns remove -c "${config_of[dakar]}"
