@@ -403,7 +403,10 @@ bool Keeper::answered(const netlink::Done& done, Instant now, std::vector<base::
         notes.push_back({Level::info, words() + ": done at last"});
     }
     if (!entry.wanted) {
+        const Object gone = entry.object;
         erase(it);
+        const auto* address = std::get_if<LinkAddress>(&gone);
+        if (address != nullptr) lost_address(address->space, address->link, address->address, now);
         return true;
     }
     is_there(it->first, entry, now);

@@ -162,6 +162,27 @@ TEST_CASE("what is wanted still is not touched, and what is wanted anew in the m
     CHECK(desk.obey().size() == 1);
 }
 
+TEST_CASE("with the last address of IPv4 that is wanted no more its link's routes go unsaid, and are put back"
+) {
+    Kept desk;
+    Objects both = all();
+    both.addresses.push_back(on("ov", "10.99.0.1"));
+    both.routes.push_back(route("10.1.0.0/16", "ov"));
+    desk.keeper.want(both, desk.now);
+    CHECK(desk.obey().size() == 2);
+    both.addresses.pop_back();
+    desk.keeper.want(both, desk.now);
+    const auto words = desk.ask();
+    REQUIRE(words.size() == 1);
+    CHECK(words.front().starts_with("ip addr del 10.99.0.1"));
+    desk.answer();
+    desk.wait();
+    const auto again = desk.obey();
+    REQUIRE(again.size() == 1);
+    CHECK(again.front().starts_with("ip route replace 10.1.0.0/16"));
+    CHECK(desk.notes.empty());
+}
+
 TEST_CASE("what somebody takes away is back at once, with a word of it; with a stubborn one it takes longer"
 ) {
     Kept desk;
