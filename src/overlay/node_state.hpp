@@ -206,7 +206,7 @@ struct Node::State {
     // --- what the overlay needs of the host besides (node_sysctls.cpp)
     void look_at_sysctls();
     void want_sysctls(const std::vector<Sysctl>& list);
-    std::set<std::string> links_of_ours() const;  // with sysctls that are ours to keep
+    std::set<std::string> links_to_look_at();  // with sysctls that are ours to keep; of tunnels some
     std::vector<Sysctl> sysctls_of(const std::string& link) const;
     void forget_sysctls(const std::string& link);
     void notice(const netlink::SysctlValue& value);
@@ -381,6 +381,7 @@ struct Node::State {
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
     std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
+    std::string last_looked_at;                                                  // of the tunnels' links
     std::set<std::string> touched_links;                // whose sysctls are looked at the next time, too
     std::map<std::uint32_t, std::string> told_tunnels;  // whose SAs, to whoever goes on, by if_id
     std::map<std::string, Losses> sysctl_losses;        // by link; empty: of all

@@ -10,15 +10,21 @@ void Node::State::look_at_sysctls() {
     if (phase != Phase::running) return sysctls_due.reset();
     want_sysctls(sysctls(config));
     std::set<std::string> links = std::exchange(touched_links, {});
-    if (links.empty()) links = links_of_ours();
+    if (links.empty()) links = links_to_look_at();
     for (const std::string& link : links) want_sysctls(sysctls_of(link));
     sysctls_due = now + interval;
 }
 
-std::set<std::string> Node::State::links_of_ours() const {
+// Of a thousand tunnels all at once would be a second's work: they have their turn.
+std::set<std::string> Node::State::links_to_look_at() {
+    constexpr std::size_t kTunnelsAtOnce = 16;
     std::set<std::string> links{config.ifname, shared_link(config)};
-    for (const auto& [name, id] : by_interface) links.insert(name);
     for (const auto& [name, interface] : ordinary) links.insert(name);
+    auto next = by_interface.upper_bound(last_looked_at);
+    for (std::size_t i = 0; i < std::min(kTunnelsAtOnce, by_interface.size()); ++i, ++next) {
+        if (next == by_interface.end()) next = by_interface.begin();
+        links.insert(last_looked_at = next->first);
+    }
     return links;
 }
 
