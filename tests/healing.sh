@@ -61,7 +61,7 @@ told_span() {
 # heals SECONDS NODE COMMAND...: the command is done to the node, the node says so in one line (of Babel's routes, which also
 # go with their links, in none: `silent`), and all is as before.
 heals() {
-    local seconds=$1 node=$2 began reported lines took looking=0
+    local seconds=$1 node=$2 began reported lines took
     shift 2
     picture "$node" >"$work/$node.picture"
     reported=$(reports "$node")
@@ -72,11 +72,10 @@ heals() {
     pause=0.05 wait_for $((seconds + 5)) is_healed ||
         { reports "$node"; picture "$node" | diff "$work/$node.picture" - | tr '\n' ';'; return 1; }
     took=$(told_span "$node" "$lines")
-    # Files are nothing that the kernel tells of: what it took to look is in it.
-    [ -n "$took" ] || { took=$(((${EPOCHREALTIME/./} - began) / 1000)) && looking=$((slack * 4)); }
+    [ -n "$took" ] || took=$(((${EPOCHREALTIME/./} - began) / 1000))  # files are nothing that the kernel tells of
     echo "$took ms, $(($(reports "$node") - reported)) lines"
     [ $(($(reports "$node") - reported)) -le "${reports_at_most:-1}" ] || return 1
-    [ $took -le $((seconds * 1000 + slack + looking)) ] && agree "$node" && recovered=$took
+    [ $took -le $((seconds * 1000 + slack)) ] && agree "$node" && recovered=$took
 }
 # healed SECONDS NAME NODE COMMAND...
 healed() {
