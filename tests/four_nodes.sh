@@ -98,3 +98,12 @@ questions_are_marked() {
     echo "$marked marked, $unmarked not"
     [ "$marked" -gt 0 ] && [ "$unmarked" = 0 ]
 }
+
+# Nothing passes between the two, until the table `cut` of the switch is deleted.
+part_athens_from_berlin() {
+    in_host switch nft 'add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; };
+        add rule bridge cut f ip saddr 192.0.2.1 ip daddr 192.0.2.2 drop;
+        add rule bridge cut f ip saddr 192.0.2.2 ip daddr 192.0.2.1 drop;
+        add rule bridge cut f ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 drop;
+        add rule bridge cut f ip6 saddr 2001:db8::2 ip6 daddr 2001:db8::1 drop'
+}

@@ -33,13 +33,6 @@ spoofs() {
     [ "$(blocked "$2")" -gt "$before" ]
 }
 
-cut() {
-    in_host switch nft 'add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; };
-        add rule bridge cut f ip saddr 192.0.2.1 ip daddr 192.0.2.2 drop;
-        add rule bridge cut f ip saddr 192.0.2.2 ip daddr 192.0.2.1 drop;
-        add rule bridge cut f ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 drop;
-        add rule bridge cut f ip6 saddr 2001:db8::2 ip6 daddr 2001:db8::1 drop'
-}
 via() { ask "$1" routes --json | jq -e --arg to "$2" --arg via "$3" \
     'any(.routes[]; .destination == $to and .selected and .via == $via)' >/dev/null; }
 
@@ -72,7 +65,7 @@ check 'a packet of cairo with the address of another member is refused by athens
     "$(neighbour_of athens berlin)" athens
 check 'the neighbours of athens are those they were' eval '[ "$(neighbours athens)" = "$(cat "$work/neighbours")" ]'
 
-cut
+part_athens_from_berlin
 check 'with their direct path cut athens reaches berlin through cairo' wait_for 40 via athens fd10:2::/64 maple/cairo
 check 'IPv4, too' wait_for 20 via athens 10.10.2.0/24 maple/cairo
 check '200 kB of IPv6 from the host behind athens to the one behind berlin, through cairo' \

@@ -34,13 +34,6 @@ check_rekeying() {
     check 'two tunnels, not more' test "$(ask_strongswan cairo --list-sas | grep -c 'INSTALLED, TUNNEL')" = 2
 }
 
-cut() {
-    in_host switch nft 'add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; };
-        add rule bridge cut f ip saddr 192.0.2.1 ip daddr 192.0.2.2 drop;
-        add rule bridge cut f ip saddr 192.0.2.2 ip daddr 192.0.2.1 drop;
-        add rule bridge cut f ip6 saddr 2001:db8::1 ip6 daddr 2001:db8::2 drop;
-        add rule bridge cut f ip6 saddr 2001:db8::2 ip6 daddr 2001:db8::1 drop'
-}
 via_cairo() {
     ask athens routes --json | jq -e --arg prefix "$1" \
         '.routes[] | select(.destination == $prefix and .selected) | .via == "maple/cairo"'
@@ -48,7 +41,7 @@ via_cairo() {
 
 check_transit() {
     local families=$1 family
-    cut
+    part_athens_from_berlin
     check 'with their direct path cut, athens reaches berlin through strongSwan' wait_for 60 via_cairo fd10:2::/64
     check '200 kB of IPv6 from the host behind athens to the one behind berlin, through strongSwan' \
         transfer athens-host berlin-host "${host_v6_of[berlin]}" 200000
