@@ -43,6 +43,8 @@ TEST_CASE("whatever somebody takes away from a node in its kernel is there again
             mesh.comes_back(host, netlink::RemoveRoute{key}, 1s);
         for (const auto& address : std::set<netlink::LinkAddress>(kernel.addresses()))
             mesh.comes_back(host, netlink::RemoveAddress{address}, 1s);
+        for (const netlink::Rule& rule : std::set<netlink::Rule>(kernel.rules()))
+            mesh.comes_back(host, netlink::RemoveRule{rule}, 1s);
         for (const auto& [if_id, policies] : std::map(kernel.policies()))
             mesh.comes_back(host, netlink::RemovePolicies{if_id}, 1s);
     }

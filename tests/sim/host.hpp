@@ -20,8 +20,8 @@ struct World::Host {
     bool alive = false, stopped = false, asleep = false;
     bool listens = false;  // to Babel
     bool is_awake() const { return alive && !asleep; }
-    std::vector<netlink::Notice> untold;  // while it is asleep
-    bool registry_waits = false;          // likewise
+    std::vector<netlink::Notice> untold;                // while it is asleep
+    bool registry_waits = false, config_waits = false;  // likewise
     Instant unsettled_until{};  // a restart gives its prefixes two origins for a moment (RFC 8966 1.1)
     Instant trouble_until{};    // errors in its log are no wonder
     std::unique_ptr<base::Random> random;

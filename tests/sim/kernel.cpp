@@ -51,6 +51,7 @@ std::string Kernel::audit() const {
     for (const auto& [name, link] : links_) text += netlink::describe(netlink::AddLink{link.first}) + "\n";
     for (const auto& address : addresses_) text += netlink::describe(netlink::AddAddress{address}) + "\n";
     for (const auto& [key, route] : fib_.all()) text += netlink::describe(netlink::AddRoute{route}) + "\n";
+    for (const auto& rule : rules_) text += netlink::describe(netlink::AddRule{rule}) + "\n";
     for (const auto& [if_id, policies] : policies_)
         text += "policies of " + std::to_string(if_id) + " towards " + policies.remote.to_string() + "\n";
     std::map<std::uint32_t, std::size_t> sas;
@@ -174,13 +175,18 @@ std::vector<Notice> Kernel::suffer(netlink::Wish wish) {
         out.push_back(netlink::RouteLost{route->key});
     if (const auto* route = std::get_if<netlink::AddRoute>(&wish))
         out.push_back(netlink::RouteLost{route->route.key});
+    if (const auto* rule = std::get_if<netlink::RemoveRule>(&wish))
+        out.push_back(netlink::RuleLost{rule->rule});
     if (const auto* gone = std::get_if<netlink::RemoveAddress>(&wish)) {
         const auto& address = gone->address;
         out.push_back(netlink::AddressVanished{address.space, address.link, address.address});
     }
     if (const auto* sa = std::get_if<netlink::RemoveSa>(&wish)) out.push_back(netlink::SaLost{sa->id});
+    if (const auto* sa = std::get_if<netlink::MoveSa>(&wish)) out.push_back(netlink::SaLost{sa->id});
     if (const auto* policies = std::get_if<netlink::RemovePolicies>(&wish))
         out.push_back(netlink::PoliciesLost{policies->if_id});
+    if (const auto* altered = std::get_if<netlink::SetPolicies>(&wish))
+        out.push_back(netlink::PoliciesLost{altered->policies.if_id});
     if (const auto* link = std::get_if<netlink::AddLink>(&wish)) {
         out.clear();
         const bool up = link->link.up;
@@ -190,6 +196,22 @@ std::vector<Notice> Kernel::suffer(netlink::Wish wish) {
         );
     }
     return out;
+}
+
+// Of the stranger it is told as of any other.
+std::vector<Notice> Kernel::occupy(const Link& link) {
+    Notices out;
+    ++generation_;
+    ++turns_;
+    remove_link({link.space, link.name}, out);
+    strangers_.insert({link.space, link.name});
+    out.push_back(netlink::LinkUp{link.space, link.name, next_index_++, 1500});
+    return out;
+}
+
+std::vector<Notice> Kernel::vacate(const Link& link) {
+    strangers_.erase({link.space, link.name});
+    return {netlink::LinkDown{link.space, link.name}};
 }
 
 int Kernel::apply(netlink::AddNamespace&, Notices&) {
@@ -215,6 +237,7 @@ int Kernel::apply(netlink::AddLink& wish, Notices& out) {
     if (link.space == Space::overlay && !has_namespace_) return EINVAL;
     if (!link.master.empty() && !links_.contains({link.space, link.master})) return ENODEV;
     const LinkName name{link.space, link.name};
+    if (strangers_.contains(name)) return EEXIST;
     const Link* other = std::holds_alternative<netlink::External>(link.kind) ? external() : nullptr;
     if (other != nullptr && other->name != link.name) return EEXIST;  // there can be one
     const auto there = links_.find(name);

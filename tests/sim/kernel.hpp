@@ -26,6 +26,9 @@ public:
     std::uint64_t changes() const { return changes_; }
     std::uint64_t failures() const { return failures_; }  // of those that had to fail
     std::vector<netlink::Notice> suffer(netlink::Wish wish);
+    // A link of somebody else's has this one's name, in its place, until that goes.
+    std::vector<netlink::Notice> occupy(const netlink::Link& link);
+    std::vector<netlink::Notice> vacate(const netlink::Link& link);
     std::string audit() const;  // all that there is, in words without SPIs: equal states, equal words
     bool is_empty() const;      // nothing of the node is left
     std::string what_is_left() const;
@@ -115,6 +118,7 @@ private:
     std::uint64_t changes_ = 0, fail_at_ = 0, fail_count_ = 0, failures_ = 0;
     int fail_with_ = 0;
     std::map<LinkName, std::pair<netlink::Link, std::uint32_t>> links_;
+    std::set<LinkName> strangers_;               // somebody else's
     std::map<std::uint32_t, LinkName> tunnels_;  // by if_id
     std::set<netlink::LinkAddress> addresses_;
     Fib fib_;

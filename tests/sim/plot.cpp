@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 using Kind = Fault::Kind;
 using End = std::function<void()>;
 
-constexpr std::size_t kKinds = 14;
+constexpr std::size_t kKinds = 18;
 constexpr std::array<std::string_view, kKinds> kNames{
     "storm",
     "partition",
@@ -20,8 +20,12 @@ constexpr std::array<std::string_view, kKinds> kNames{
     "roam",
     "restart",
     "kill",
+    "keep",
+    "reload",
     "suspend",
     "meddle",
+    "alter",
+    "stranger",
     "overflow",
     "flap",
     "refuse",
@@ -39,10 +43,44 @@ std::vector<netlink::Wish> removals(const Kernel& kernel) {
     std::vector<netlink::Wish> all;
     for (const auto& [key, route] : kernel.routes()) all.emplace_back(netlink::RemoveRoute{key});
     for (const auto& address : kernel.addresses()) all.emplace_back(netlink::RemoveAddress{address});
+    for (const netlink::Rule& rule : kernel.rules()) all.emplace_back(netlink::RemoveRule{rule});
     for (const auto& [if_id, policies] : kernel.policies()) all.emplace_back(netlink::RemovePolicies{if_id});
     for (const auto& [id, sa] : kernel.sas()) all.emplace_back(netlink::RemoveSa{id, sa.source.address});
     for (const netlink::Link& link : kernel.links()) {
         if (carries_tunnels(link)) all.emplace_back(netlink::RemoveLink{link.space, link.name});
+    }
+    return all;
+}
+
+// What somebody may make of it that a look at everything finds: a route that leads nowhere, a link that takes
+// packets of another size, policies for another SA.
+std::vector<netlink::Wish> alterations(const Kernel& kernel) {
+    std::vector<netlink::Wish> all;
+    for (const auto& [key, route] : kernel.routes()) {
+        netlink::Route nowhere;
+        nowhere.key = key;
+        nowhere.kind = netlink::RouteKind::blackhole;
+        all.emplace_back(netlink::AddRoute{nowhere});
+    }
+    for (auto [if_id, policies] : kernel.policies()) {
+        ++policies.spi_out;
+        all.emplace_back(netlink::SetPolicies{policies});
+    }
+    for (netlink::Link& link : kernel.links()) {
+        if (!carries_tunnels(link)) continue;
+        link.mtu = 9000;
+        all.emplace_back(netlink::AddLink{link});
+    }
+    return all;
+}
+
+// Nor is an SA seen to lead elsewhere than it did: of that somebody has to tell.
+std::vector<netlink::Wish> all_alterations(const Kernel& kernel) {
+    std::vector<netlink::Wish> all = alterations(kernel);
+    for (const auto& [id, sa] : kernel.sas()) {
+        netlink::MoveSa elsewhere{id, sa.direction, sa.source, sa.destination};
+        ++(sa.direction == base::Direction::out ? elsewhere.destination : elsewhere.source).port;
+        all.emplace_back(elsewhere);
     }
     return all;
 }
@@ -55,6 +93,13 @@ std::vector<netlink::Wish> some_of(std::vector<netlink::Wish> all, base::Random&
         all.pop_back();
     }
     return some;
+}
+
+// First what is altered: what is gone nobody alters.
+std::vector<netlink::Wish> much_of(const Kernel& kernel, base::Random& random) {
+    std::vector<netlink::Wish> much = some_of(alterations(kernel), random, 10);
+    for (netlink::Wish& wish : some_of(removals(kernel), random, 20)) much.push_back(std::move(wish));
+    return much;
 }
 
 End storm(World& world, const Fault& fault) {
@@ -122,6 +167,45 @@ void refuse(World& world, const Fault& fault) {
     Kernel& kernel = world.kernel(fault.host);
     const int error = kErrors[random.below(kErrors.size())];
     kernel.fail_at(kernel.changes() + 1 + random.below(40), error, 1 + random.below(5));
+}
+
+// What may be another while it runs, by chance; who it is stays.
+void alter(overlay::Config& config, const Fault& fault) {
+    base::Random random = base::Random::from_number(fault.detail);
+    const auto chance = [&random] { return random.below(2) == 0; };
+    if (chance()) config.mtu = 1280 + std::uint32_t(random.below(120));
+    if (chance()) config.extra_ip = {{base::Address::v4({10, 99, 0, base::Byte(fault.host)}), 32}};
+    if (chance()) config.babel.hello_interval = random.between(1s, 20s);
+    if (chance()) config.babel.update_interval = random.between(2s, 60s);
+    if (chance()) config.babel.rxcost = std::uint16_t(32 + random.below(500));
+    if (chance()) config.ike.dpd_interval = random.between(2s, 30s);
+    if (chance()) config.ike.child_lifetime = random.between(15s, 60s);
+    if (chance()) config.ike.ike_lifetime = random.between(15s, 90s);
+}
+
+End reload(World& world, const Fault& fault) {
+    const auto usual = world.plan(fault.host).configure;
+    world.reconfigure(fault.host, [usual, fault](overlay::Config& config) {
+        if (usual) usual(config);
+        alter(config, fault);
+    });
+    return [&world, fault, usual] { world.reconfigure(fault.host, usual); };
+}
+
+End take_name(World& world, const Fault& fault) {
+    std::vector<netlink::Link> links = world.kernel(fault.host).links();
+    std::erase_if(links, [](const netlink::Link& link) { return !carries_tunnels(link); });
+    if (links.empty()) return {};
+    const netlink::Link link = links[fault.detail % links.size()];
+    world.occupy(fault.host, link);
+    return [&world, host = fault.host, link] { world.vacate(host, link); };
+}
+
+End start_again(World& world, std::size_t host) {
+    return [&world, host] {
+        world.run_for(world.is_stopped(host) ? 0s : 6s);
+        world.start(host);
+    };
 }
 
 End sleep(World& world, std::size_t host) {
@@ -222,10 +306,12 @@ std::function<void()> begin(World& world, const Fault& fault) {
             return [&world] { world.load_registries(); };
         case Kind::restart:
             world.stop(host);
-            return [&world, host] {
-                world.run_for(world.is_stopped(host) ? 0s : 6s);
-                world.start(host);
-            };
+            return start_again(world, host);
+        case Kind::keep:
+            world.stop(host, true);
+            return start_again(world, host);
+        case Kind::reload:
+            return reload(world, fault);
         case Kind::kill:
             world.kill(host);
             return [&world, host] { world.start(host); };
@@ -235,8 +321,14 @@ std::function<void()> begin(World& world, const Fault& fault) {
             for (netlink::Wish& wish : some_of(removals(world.kernel(host)), random, 1))
                 world.suffer(host, std::move(wish));
             return {};
+        case Kind::alter:
+            for (netlink::Wish& wish : some_of(all_alterations(world.kernel(host)), random, 1))
+                world.suffer(host, std::move(wish));
+            return {};
+        case Kind::stranger:
+            return take_name(world, fault);
         case Kind::overflow:
-            world.suffer_untold(host, some_of(removals(world.kernel(host)), random, 20));
+            world.suffer_untold(host, much_of(world.kernel(host), random));
             return {};
         case Kind::flap:
             return flap(world, fault);

@@ -20,9 +20,13 @@ struct Fault {
         roam,       // another address, which the registry has later
         restart,    // with a stop
         kill,       // and another start: over what it left
+        keep,       // a stop that leaves the kernel as it is, and another start
+        reload,     // another configuration for a while
         suspend,    // its clock jumps
         meddle,     // somebody removes one object of the kernel's
-        overflow,   // somebody removes many, of which nothing is told
+        alter,      // somebody makes another of it, under its name
+        stranger,   // somebody's link has a tunnel's name for a while
+        overflow,   // somebody removes and alters many, of which nothing is told
         flap,       // its tunnels' interfaces go down, ten times a second
         refuse,     // the kernel refuses the n-th change from now on, and some more
         registry,   // has one member less for a while, and each hears of it at another time

@@ -135,6 +135,7 @@ void World::resume(std::size_t number) {
     host.tick_at.reset();
     disturb();
     for (const netlink::Notice& notice : std::exchange(host.untold, {})) tell(number, notice);
+    if (std::exchange(host.config_waits, false)) reconfigure(number, host.plan.configure);
     if (std::exchange(host.registry_waits, false)) load_registry(number, host.members);
     settle(host);
 }
@@ -205,6 +206,7 @@ void World::load_registry(std::size_t number, const std::set<std::size_t>& membe
 void World::reconfigure(std::size_t number, std::function<void(overlay::Config&)> configure) {
     Host& host = *hosts_[number];
     host.plan.configure = std::move(configure);
+    host.config_waits = host.asleep;
     if (!host.is_awake()) return;
     host.node->handle(overlay::ConfigChanged{host.config()}, now_, host.actions);
     settle(host);
@@ -228,6 +230,19 @@ void World::suffer(std::size_t number, netlink::Wish wish) {
         tell(number, std::move(notice));
 }
 
+void World::occupy(std::size_t number, const netlink::Link& link) {
+    in_trouble(*hosts_[number]);
+    for (netlink::Notice& notice : hosts_[number]->kernel.occupy(link)) tell(number, std::move(notice));
+}
+
+void World::vacate(std::size_t number, const netlink::Link& link) {
+    Host& host = *hosts_[number];
+    for (netlink::Notice& notice : host.kernel.vacate(link)) {
+        if (host.asleep) host.untold.push_back(notice);
+        if (host.is_awake()) tell(number, std::move(notice));
+    }
+}
+
 void World::suffer_untold(std::size_t number, std::vector<netlink::Wish> wishes) {
     in_trouble(*hosts_[number]);
     for (netlink::Wish& wish : wishes) hosts_[number]->kernel.suffer(std::move(wish));
@@ -246,6 +261,7 @@ std::string World::ask(std::size_t number, const std::string& verb, const std::s
 }
 
 Kernel& World::kernel(std::size_t host) { return hosts_[host]->kernel; }
+const HostPlan& World::plan(std::size_t host) const { return hosts_[host]->plan; }
 bool World::is_stopped(std::size_t host) const { return hosts_[host]->stopped; }
 bool World::is_behind_nat(std::size_t host) const { return hosts_[host]->plan.behind_nat; }
 

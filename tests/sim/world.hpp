@@ -69,9 +69,13 @@ public:
     void load_registry(std::size_t host, const std::set<std::size_t>& members);
     // Another configuration, from now on.
     void reconfigure(std::size_t host, std::function<void(overlay::Config&)> configure);
+    const HostPlan& plan(std::size_t host) const;
     void load_registries();                               // each the members it has, where they are now
     void tell(std::size_t host, netlink::Notice notice);  // as if its kernel had
     void suffer(std::size_t host, netlink::Wish wish);    // somebody else does that to its kernel
+    // Somebody else's link has the name of one of its own for a while.
+    void occupy(std::size_t host, const netlink::Link& link);
+    void vacate(std::size_t host, const netlink::Link& link);
     void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
     // Somebody does all that to its kernel, and none of it is told, but that something was not.
     void suffer_untold(std::size_t host, std::vector<netlink::Wish> wishes);
