@@ -150,6 +150,11 @@ ask() {
     return $status
 }
 
+# via NODE PREFIX PEER: the way to the prefix leads over the peer.
+via() {
+    ask "$1" routes --json | jq -e --arg to "$2" --arg via "$3" \
+        'any(.routes[]; .destination == $to and .selected and .via == $via)' >/dev/null
+}
 reaches() { in_host "$1" ping -c1 -W2 -q "$2" >/dev/null 2>&1; }
 
 # Every node of "${nodes[@]}" reaches every other, in the families given (4, 6).

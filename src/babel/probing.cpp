@@ -7,7 +7,8 @@
 
 namespace aronet::babel {
 namespace {
-constexpr Duration kVacantGap = 400ms;  // hosts tell of four errors a second, and some more at first
+// Hosts tell of four errors a second over a tunnel of its own, of one over a shared link; some more at first.
+constexpr Duration kVacantGap = 400ms;
 }  // namespace
 
 bool Speaker::State::traffic_flows(Interface& interface, const Traffic& counters, const Turn& turn) {

@@ -72,6 +72,7 @@ struct Sa {
     Secret key;  // key_size(suite) bytes
 
     SaId id() const { return {destination.address, spi}; }
+    Sa without_key() const;  // for who keeps the rest of it where no key belongs
 };
 
 }  // namespace aronet::base

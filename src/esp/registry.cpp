@@ -3,28 +3,6 @@
 #include <algorithm>
 
 namespace aronet::esp {
-namespace {
-
-base::Sa without_key(const base::Sa& sa) {
-    base::Sa copy;
-    copy.direction = sa.direction;
-    copy.source = sa.source;
-    copy.destination = sa.destination;
-    copy.spi = sa.spi;
-    copy.reqid = sa.reqid;
-    copy.if_id = sa.if_id;
-    copy.mode = sa.mode;
-    copy.udp_encapsulation = sa.udp_encapsulation;
-    copy.esn = sa.esn;
-    copy.replay_window = sa.replay_window;
-    copy.mark = sa.mark;
-    copy.soft_bytes = sa.soft_bytes;
-    copy.soft_packets = sa.soft_packets;
-    copy.suite = sa.suite;
-    return copy;
-}
-
-}  // namespace
 
 std::errc Registry::add(const base::Sa& sa) {
     // RFC 4303 2.1: SPIs up to 255 are reserved; zero on UDP is the non-ESP marker.
@@ -44,7 +22,7 @@ std::errc Registry::add_to(Associations<State>& all, const base::Sa& sa, std::un
     });
     if (taken && sa.direction == base::Direction::in) return std::errc::file_exists;
     end(all, sa.id());
-    all[sa.id()] = Held<State>{without_key(sa), std::move(made)};
+    all[sa.id()] = Held<State>{sa.without_key(), std::move(made)};
     return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include "overlay/node_state.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace aronet::overlay {
@@ -133,17 +134,19 @@ void Node::State::shared_address(const Address& address, bool is_there) {
     settle_shared();
 }
 
-void Node::State::compare_shared(const Objects& there) {
-    if (config.links == Links::per_peer) return;
-    const std::string name = shared_link(config);
-    const netlink::Space space = overlay_space(config);
-    shared.up = false;
-    for (const netlink::Link& link : there.links)
-        shared.up = shared.up || (link.space == space && link.name == name && link.up);
+void Node::State::learn_shared_addresses(const Objects& there) {
     shared.addresses.clear();
     for (const netlink::LinkAddress& each : there.addresses) {
-        if (each.space == space && each.link == name) shared.addresses.insert(each.address);
+        if (is_shared_link(each.space, each.link)) shared.addresses.insert(each.address);
     }
+}
+
+void Node::State::compare_shared(const Objects& there) {
+    if (config.links == Links::per_peer) return;
+    shared.up = std::ranges::any_of(there.links, [&](const netlink::Link& link) {
+        return link.up && is_shared_link(link.space, link.name);
+    });
+    learn_shared_addresses(there);
     settle_shared();
 }
 

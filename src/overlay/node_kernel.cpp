@@ -346,9 +346,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     });
     keeper.want(desired(config, registry, wanted, strict_vrf), now);
     Objects there = found(snapshot, config);
-    for (const netlink::LinkAddress& each : there.addresses) {
-        if (is_shared_link(each.space, each.link)) shared.addresses.insert(each.address);
-    }
+    learn_shared_addresses(there);
     compare_routes(there);
     keeper.found(there, looked_as, now, true);
     keeper.ask_for_links(now);

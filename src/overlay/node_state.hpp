@@ -238,6 +238,7 @@ struct Node::State {
     void shared_link_came(bool was_down);
     void shared_link_went();
     void shared_address(const Address& address, bool is_there);
+    void learn_shared_addresses(const Objects& there);
     void compare_shared(const Objects& there);
     std::optional<babel::InterfaceId> came_in_on(
         const std::string& link, const Address& from, const Address& to

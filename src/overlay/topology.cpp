@@ -154,8 +154,7 @@ std::string refused_by_others(const Config& config, const Registry& registry) {
         std::ranges::any_of(config.ike.peers, [](const IkePeer& peer) { return !peer.psk.empty(); });
     if (own->keys.empty() || has_secrets || std::ranges::count(own->keys, config.public_key) > 0) return "";
     return "the registry has another public key of this node's organization than that of its private_key: "
-           "the "
-           "others will not let it in (`aronet pub` prints the entry)";
+           "the others will not let it in (`aronet pub` prints the entry)";
 }
 
 bool connected(const Config& config, const RegistryNode& node) {

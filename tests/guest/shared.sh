@@ -33,9 +33,6 @@ spoofs() {
     [ "$(blocked "$2")" -gt "$before" ]
 }
 
-via() { ask "$1" routes --json | jq -e --arg to "$2" --arg via "$3" \
-    'any(.routes[]; .destination == $to and .selected and .via == $via)' >/dev/null; }
-
 load_modules
 write_keys
 for node in athens berlin cairo; do daemon_keys[$node]='"links": "shared",'; done

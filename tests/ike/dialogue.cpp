@@ -28,18 +28,7 @@ EngineConfig with_key(EngineConfig config, std::uint64_t seed) {
 }
 
 base::Sa copy_of(const base::Sa& from) {
-    base::Sa to;
-    to.direction = from.direction;
-    to.source = from.source;
-    to.destination = from.destination;
-    to.spi = from.spi;
-    to.suite = from.suite;
-    to.if_id = from.if_id;
-    to.mode = from.mode;
-    to.esn = from.esn;
-    to.replay_window = from.replay_window;
-    to.soft_bytes = from.soft_bytes;
-    to.soft_packets = from.soft_packets;
+    base::Sa to = from.without_key();
     to.key = from.key.copy();
     return to;
 }

@@ -65,23 +65,29 @@ check_alone() {
 }
 
 # berlin logs in JSON, whatever happens to it.
-# A host that a member forwards for claims a prefix: an Update for fd66::/40 as Babel has it.
-babel_from_behind() {
-    local inside
-    inside=$(in_host athens ip -n aronet -j -6 addr show dev aronet scope global | jq -r '[.[].addr_info[]?.local // empty][0]')
-    in_host dakar-host python3 - "$inside" <<'SCRIPT'
+# An Update for fd66::/40 as Babel has it, from a PORT; counted by athens under REASON. The command runs python3 where it is
+# to come from: what is behind a member, or a member itself.
+claims_prefix() {  # PORT ADDRESS REASON COMMAND...
+    "${@:4}" python3 - "$1" "$2" <<'SCRIPT'
 import socket, sys
 router_id = bytes.fromhex("060a0000") + b"\x02" + bytes(6) + b"\x66"
 update = bytes.fromhex("081202002800019000010000") + bytes.fromhex("fd66000000000000")
+to = socket.getaddrinfo(sys.argv[2], 6696, socket.AF_INET6, socket.SOCK_DGRAM)[0][4]
 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
-    s.bind(("::", 6696))
-    s.sendto(b"\x2a\x02" + len(router_id + update).to_bytes(2, "big") + router_id + update, (sys.argv[1], 6696))
+    s.bind(("::", int(sys.argv[1])))
+    s.sendto(b"\x2a\x02" + len(router_id + update).to_bytes(2, "big") + router_id + update, to)
 SCRIPT
-    ask athens status --json | jq -c .drops.babel | tee "$work/drops" | jq -e '."source is not link-local" > 0' >/dev/null || { echo "$inside"; cat "$work/drops"; return 1; }
+    ask athens status --json | jq -c .drops.babel | tee "$work/drops" | jq -e ".[\"$3\"] > 0" >/dev/null || { echo "to $2"; cat "$work/drops"; return 1; }
 }
 check_strangers() {
-    check 'row 54: Babel from a host behind dakar is counted' wait_for 5 babel_from_behind
-    check 'row 54: and not believed' eval '! ask athens routes --json | grep -q fd66'
+    local inside link_local
+    inside=$(in_host athens ip -n aronet -j -6 addr show dev aronet scope global | jq -r '[.[].addr_info[]?.local // empty][0]')
+    link_local=$(ask cairo neighbours --json | jq -r '[.neighbours[] | select(.peer == "olive/athens") | .address + "%" + .interface][0]')
+    check 'row 53: Babel from another port of a neighbour is counted' wait_for 5 \
+        claims_prefix 40000 "$link_local" 'wrong source port' in_host cairo ip netns exec aronet
+    check 'row 54: Babel from a host behind dakar is counted' wait_for 5 \
+        claims_prefix 6696 "$inside" 'source is not link-local' in_host dakar-host
+    check 'row 53, 54: neither is believed' eval '! ask athens routes --json | grep -q fd66'
 }
 
 check_log() {

@@ -9,7 +9,6 @@ total() { ask "$1" tunnels --json | jq -e ".tunnels | length == $2" >/dev/null; 
 peers_of() { ask "$1" tunnels --json | jq -ce '[.tunnels[].peer] | unique' | tee "$work/peers" | grep -qxF "$2" || { cat "$work/peers"; return 1; }; }
 warns() { ask "$1" status --json | jq -e ".warnings | any(test(\"$2\"))" >/dev/null || { ask "$1" status; return 1; }; }
 warns_of_nobody() { ask "$1" status --json | jq -e '.warnings | any(test("announces")) | not' >/dev/null; }
-via() { ask "$1" routes --json | jq -e ".routes[] | select(.destination == \"$2\" and .selected) | .via == \"$3\"" >/dev/null; }
 knows() { ask "$1" routes --json | jq -e ".routes | any(.destination == \"$2\")" >/dev/null; }
 cost_to() { ask "$1" neighbours --json | jq -e "[.neighbours[] | select(.peer == \"$2\") | .$3] | length > 0 and all(. == $4)" >/dev/null; }
 
