@@ -209,6 +209,9 @@ struct Node::State {
     std::set<std::string> links_to_look_at();  // with sysctls that are ours to keep; of tunnels some
     std::vector<Sysctl> sysctls_of(const std::string& link) const;
     void forget_sysctls(const std::string& link);
+    void give_back(const Sysctl& set);
+    void give_back_filters(const std::function<bool(const std::string&)>& of);
+    void given_back_as(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlTouched& touched);
     void strict_vrf_answered(const netlink::Done& done, const std::string& words);
@@ -381,9 +384,11 @@ struct Node::State {
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
+    std::set<std::pair<netlink::Space, std::string>> given_back;  // and looked at before
     std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
     std::string last_looked_at;                                                  // of the tunnels' links
     std::set<std::string> touched_links;                // whose sysctls are looked at the next time, too
+    Instant next_round{};                               // of those of the others
     std::map<std::uint32_t, std::string> told_tunnels;  // whose SAs, to whoever goes on, by if_id
     std::map<std::string, Losses> sysctl_losses;        // by link; empty: of all
     std::optional<Instant> clamp_due;                   // TCP could not be clamped

@@ -59,6 +59,10 @@ TEST_CASE("row 13: somebody else's link under the name of a tunnel is not set up
     desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400, false, false}});
     desk.answer_all();
     CHECK_FALSE(desk.asked(name));
+    desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, name}});
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400, false, false}});
+    desk.answer_all();
+    CHECK_FALSE(desk.asked(name + "."));  // what it is asked to be
 }
 
 TEST_CASE("C13: a tunnel's interface that somebody removes comes back in its VRF with address and sysctls") {
