@@ -228,7 +228,8 @@ kernel_of() {
         { ip rule; ip -6 rule; } | grep -v l3mdev-table
         ip xfrm state; ip xfrm policy
         nft list tables
-        sysctl -e net.ipv6.conf.all.seg6_enabled net.vrf.strict_mode
+        sysctl -e net.ipv6.conf.all.seg6_enabled net.vrf.strict_mode net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
+        grep . /proc/sys/net/ipv4/conf/*/rp_filter | grep -v /all/
         ls /run/netns; find /run -type s; ls /run/aronet 2>/dev/null
         true' 2>&1
     in_host "$1" sh -c \
