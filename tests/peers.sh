@@ -23,9 +23,16 @@ needs_namespaces() {
     exit 0
 }
 
-# packets_lost FILE: by what ping said at its end.
-packets_lost() { sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$1" | { read -r a b; echo $((a - b)); }; }
-lost_at_most() { [ "$(packets_lost "$2")" -le "$1" ] || { packets_lost "$2"; return 1; }; }
+# packets_lost FILE: by what ping said at its end (which SIGINT makes it say, and SIGTERM does not). Who said nothing has lost
+# nothing either, and has shown nothing.
+packets_lost() {
+    local sent received
+    read -r sent received < <(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$1")
+    if [ "${sent:-0}" -gt 0 ] && [ "$received" -le "$sent" ]; then echo $((sent - received))
+    else echo "no count of packets: $(tail -n 3 "$1" | tr '\n' ' ')" >&2 && return 1; fi
+}
+# lost_at_most COUNT FILE: how many is left in `lost`.
+lost_at_most() { lost=$(packets_lost "$2") && { [ "$lost" -le "$1" ] || { echo "$lost"; return 1; }; }; }
 
 # check NAME COMMAND...: passes if the command succeeds; what it said last is the reason otherwise. How long a row of the fault
 # matrix had to be waited for is said for its table.
@@ -221,7 +228,8 @@ kernel_of() {
         { ip rule; ip -6 rule; } | grep -v l3mdev-table
         ip xfrm state; ip xfrm policy
         nft list tables
-        sysctl -e net.ipv6.conf.all.seg6_enabled net.vrf.strict_mode
+        sysctl -e net.ipv6.conf.all.seg6_enabled net.vrf.strict_mode net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
+        grep . /proc/sys/net/ipv4/conf/*/rp_filter | grep -v /all/
         ls /run/netns; find /run -type s; ls /run/aronet 2>/dev/null
         true' 2>&1
     in_host "$1" sh -c \

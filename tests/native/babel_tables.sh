@@ -14,18 +14,23 @@ in_77() {  # HOST PREFIX
 }
 empty_77() { [ -z "$(in_host "$1" sh -c 'ip -4 route show table 77; ip -6 route show table 77' 2>/dev/null)" ]; }
 untouched() { main_of "$1" | diff "$work/$1.main" -; }
+filters() { [ "$(in_host near sysctl -n "net.ipv4.conf.$1.rp_filter")" = "$2" ]; }
 by_rule() { for family in -4 -6; do in_host "$1" ip $family rule add lookup 77; done; }
 
 check_plain() {
-    router near far
+    local interface
+    router near far away
     cable near far
+    cable near away
+    for interface in far away; do in_host near sysctl -qw net.ipv4.conf.$interface.rp_filter=2; done
     address far lo 10.20.2.1/32 fd20:2::1/128
     address near lo 10.20.1.1/32 fd20:1::1/128
     sleep 1
     main_of near >"$work/near.main"
+    kernel_of near >"$work/near.clean"
     config_of[near]=$work/near.json
     echo '{"daemon": {"mode": "none", "route_table": 77}, "endpoints": [],
-        "babel": {"interfaces": [{"name": "far", "hello_interval": "1s"}]}}' >"$work/near.json"
+        "babel": {"interfaces": [{"name": "far", "hello_interval": "1s"}, {"name": "away"}]}}' >"$work/near.json"
     start near
     babeld_on far 'interface near type wired hello-interval 1 update-interval 4'
     check 'a plain router: IPv4 and IPv6 land in table 77' wait_for 20 eval 'in_77 near 10.20.2.1 && in_77 near fd20:2::1'
@@ -33,8 +38,13 @@ check_plain() {
     check 'so that without a rule nothing is reached' eval '! carries near fd20:2::1 fd20:1::1'
     by_rule near
     check 'and with one everything is' wait_for 10 eval 'carries near 10.20.2.1 10.20.1.1 && carries near fd20:2::1 fd20:1::1'
+    check 'what filters by the way back is set aside where Babel runs' wait_for 5 eval 'filters far 0 && filters away 0'
+    in_host near ip link set away down
+    check 'one interface is left' wait_for 5 grep -q 'away is left by Babel' "$work/near.log"
     check 'it stops with exit status 0' stop near
     check 'and leaves nothing in table 77' empty_77 near
+    for family in -4 -6; do in_host near ip $family rule del lookup 77; done
+    check 'row 16: the kernel is as it was, of the interface that was left, too' eval 'kernel_of near | diff "$work/near.clean" -'
 }
 
 check_tunnels() {
