@@ -133,9 +133,9 @@ void Node::tick(Instant now, Actions& out) {
     if (s.space_due && *s.space_due <= now) s.want_space();
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     if (s.clamp_due && *s.clamp_due <= now) s.want_clamp();
+    s.remove_again();
     s.set_policies_again();
     s.change_lost_keys();
-    s.remove_again();
     s.drop_adopted();
     if (s.inherits_until && *s.inherits_until <= now) s.drop_inherited();
     s.tell_routes_again(now);
