@@ -3,6 +3,7 @@
 It serves the files of FOLDER in the way that the file `mode` there says, which is read for every question:
 
     fine                as one would: ETag, Last-Modified, 304 for what has not changed
+    dated               without ETag: Last-Modified alone, which is the file's, and 304 for who has that
     bare                without ETag and Last-Modified
     status NUMBER       an error
     redirect URL        for /registry.json alone
@@ -14,6 +15,7 @@ It serves the files of FOLDER in the way that the file `mode` there says, which 
 Every question is a line in the file `asked`: path, what was conditional, status.
 """
 
+import email.utils
 import hashlib
 import http.server
 import os
@@ -33,7 +35,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def note(self, status):
-        condition = self.headers.get("If-None-Match") or self.headers.get("If-Modified-Since") or "-"
+        condition = self.headers.get("If-None-Match") or self.headers.get("If-Modified-Since", "-").replace(" ", "_")
         with open(os.path.join(folder, "asked"), "a") as file:
             file.write(f"{self.path} {condition} {status}\n")
 
@@ -60,6 +62,15 @@ class Server(http.server.BaseHTTPRequestHandler):
             return self.head(304, ETag=tag)
         labels = {"ETag": tag, "Last_Modified": "Sun, 06 Nov 1994 08:49:37 GMT"} if labelled else {}
         self.head(200, Content_Length=len(body), **labels)
+        self.wfile.write(body)
+
+    def serve_dated(self):
+        name = self.path.lstrip("/").split("?")[0]
+        body = read(name)
+        date = email.utils.formatdate(os.stat(os.path.join(folder, name)).st_mtime, usegmt=True)
+        if self.headers.get("If-Modified-Since") == date:
+            return self.head(304, Last_Modified=date)
+        self.head(200, Content_Length=len(body), Last_Modified=date)
         self.wfile.write(body)
 
     def serve_bare(self):

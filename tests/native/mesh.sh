@@ -54,13 +54,20 @@ check_loading() {
 }
 gone() { ! reaches athens "$1"; }
 
-refuses() { ! wait "${daemon_pid[cairo]}" && grep -q "already running with pid" "$work/cairo.log"; }
-
+# What a second daemon might take away or make anew: links and namespaces have numbers.
+picture() {
+    in_host "$1" sh -c 'ls -i /run/netns; for in in "" "-n aronet"; do ip $in -o link; ip $in -o addr; ip $in route show table all
+        ip $in -6 route show table all; done; ip rule; ip -6 rule; stat -c "%i %y" /run/aronet/aronet.pid; ls -i /run/aronet' |
+        sed 's/ expires [0-9]*sec//; s/valid_lft.*//'
+}
 check_alone() {
     local cairo=${daemon_pid[cairo]}
+    picture cairo >"$work/cairo.picture"
     start cairo
-    check 'row 19: a second daemon of the same node refuses to run' refuses
+    check 'row 19: a second daemon of the same node refuses to run, exit status 3' exits_with 3 wait "${daemon_pid[cairo]}"
     daemon_pid[cairo]=$cairo
+    check 'row 19: and says who runs' grep -q "already running with pid $cairo\b" "$work/cairo.log"
+    check 'row 19: it has touched nothing' eval 'picture cairo | diff "$work/cairo.picture" -'
     check 'row 19: and the first has not noticed' ask cairo status
 }
 

@@ -100,6 +100,8 @@ start_name_server names2 127.0.0.2
 echo 'nameserver 127.0.0.2' >"$work/resolv.conf"
 check 'the name server that the host asks from now on is asked' wait_for 20 reach_each_other cairo || show_logs
 
+registry_of[athens]=$work/registry.json
+check 'row 35: the kernels have what the nodes tell of' agree "${nodes[@]}"
 check 'no question could have taken a way through the overlay' questions_are_marked athens
 check 'athens loads a registry without cairo' ask athens load -r "$work/olive.json"
 check 'a name that nobody needs any more is not asked for' no_more_questions

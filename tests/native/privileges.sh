@@ -132,7 +132,7 @@ check_callers
 check_descriptors
 check_watchdog
 
-check 'row 21, 61: the kernel has what the node tells of' agree athens
+check 'row 21, 61, 62: the kernels have what the nodes tell of' agree athens cairo
 for node in "${nodes[@]}"; do
     check "$node stops with exit status 0" stop $node
     check "the namespace of $node stays, with nothing in it" empty_inside $node

@@ -146,7 +146,7 @@ serve() {  # [CERTIFICATE KEY]
     nsenter -t "${holder[web]}" -n -m -- python3 "$root/tests/registry_server.py" "$web" "$@" >>"$work/web.log" 2>&1 &
     server=$!
     echo $server >"$work/pids/web"
-    wait_for 10 in_host web sh -c 'ss -ltn | grep -q ":8443 "'
+    wait_for 10 in_host web sh -c "ss -ltn | grep -q ':$([ $# -gt 0 ] && echo 8443 || echo 8080) '"
 }
 stop_serving() { kill "$server" && { wait "$server" 2>/dev/null || true; }; }
 make_certificates() {
@@ -230,6 +230,35 @@ check_web() {
     stop_serving
     fails_with 'no server at all' 'cannot be reached'
     check 'cairo was connected through all of this' test "$(came_up)" = "$before"
+}
+
+# What has no ETag is known by its date; and over plain HTTP.
+check_dates() {
+    local plain=http://registry.test:8080/registry.json date
+    replace "$work/three.json" "$web/registry.json"
+    touch -d '2001-09-09 01:46:40 UTC' "$web/registry.json"
+    mode dated && rm "$web/asked" && serve
+    stop athens
+    in_host athens nft delete table inet asked
+    count_questions athens 'tcp dport 8080 tcp flags syn'
+    configure $plain '{interval: "5s"}'
+    rm "$state/aronet.registry.json"
+    start athens
+    check 'a registry comes over plain HTTP, too' wait_for 5 is '.registry | [.from, .source, .error, .nodes]' "[\"url\",\"$plain\",null,3]"
+    check 'it is asked outside of the overlay, too' questions_are_marked athens
+    date=Sun,_09_Sep_2001_01:46:40_GMT
+    check 'what has a date alone is asked for again by its date' wait_for 10 grep -q "^/registry.json $date 304" "$web/asked"
+    check 'and was sent once' test "$(grep -c ' 200$' "$web/asked")" = 1
+    replace "$work/two.json" "$web/registry.json"
+    check 'one of another date is in use after the interval' wait_for 8 peers_are "$two"
+    check 'and kept' has_copy "$work/two.json"
+    mode 'redirect http://registry.test:8080/moved.json' && cp "$work/three.json" "$web/moved.json" && hang_up
+    check 'a redirect from HTTP to HTTP is followed' wait_for 5 peers_are "$three"
+    mode 'status 503' && fails_with 'a server of plain HTTP with an error' 'answers with status 503'
+    stop_serving
+    fails_with 'no server of plain HTTP' 'cannot be reached'
+    check 'it carries' wait_for 20 reaches athens "${v6_of[cairo]}"
+    replace "$work/three.json" "$web/registry.json"
 }
 
 check_trust() {
@@ -354,6 +383,7 @@ check_file
 check_storms
 check_limits
 check_web
+check_dates
 check_trust
 check_copy
 check_disk

@@ -92,6 +92,27 @@ check_configuration() {
     check 'row 64: and not a packet is lost' lost_at_most 0 "$work/pings"
 }
 
+# The registry is read again, too, and answered for.
+check_registry() {
+    local before
+    before=$(keys)
+    cp "$work/three.json" "$work/registry.json"
+    check 'a reload brings another registry' exits_with 0 '^added: *olive/berlin' ask athens reload
+    check 'which is in use when it is answered' peers_are '["maple/cairo","olive/berlin"]'
+    head -c 300 "$work/three.json" >"$work/registry.json"
+    check 'row 67: half a registry is refused, exit status 6' exits_with 6 "$work/registry.json:[0-9]*:[0-9]*: " ask athens reload
+    check 'row 67: and the one before it stays' peers_are '["maple/cairo","olive/berlin"]'
+    cp "$work/two.json" "$work/registry.json"
+    alter athens '.babel.rxcost = 500'
+    check 'a reload brings another configuration and another registry at once' \
+        exits_with 0 '^removed: *olive/berlin' ask athens reload
+    check 'and says both' grep -q '^changed: babel.rxcost' "$work/text"
+    check 'both are in use when it is answered' eval "peers_are '[\"maple/cairo\"]' && wait_for 5 costs 500"
+    cp "$work/athens.good" "${config_of[athens]}"
+    check 'the keys of the tunnel that was in both are those they were' test "$(keys)" = "$before"
+    ask athens reload >/dev/null
+}
+
 check_endpoints() {
     local before
     before=$(keys)
@@ -119,8 +140,8 @@ check_own_entry() {
     check 'they stay when it is in it again' test "$(keys)" = "$before"
 }
 
-# Until then it is not the daemon yet that runs there.
-minds_hangups() { grep -qE '^Sig(Ign|Cgt):.*[13579bdf]$' "/proc/${daemon_pid[cairo]}/status"; }
+# Until then it is not the daemon yet that runs there, but a shell, which minds them too, or nsenter.
+minds_hangups() { [ "$(cat "/proc/${daemon_pid[cairo]}/comm")" = aronet ] && grep -qE '^Sig(Ign|Cgt):.*[13579bdf]$' "/proc/${daemon_pid[cairo]}/status"; }
 
 # However often it is told, and whatever it is about: reading large registries, starting, stopping.
 check_storm() {
@@ -212,6 +233,7 @@ has_tunnels() { [ "$(ask athens tunnels --json | jq '.tunnels | length')" = "$1"
 write_keys
 for node in athens berlin cairo; do write_config $node netns user; done
 write_registry "$work/registry.json" "${nodes[@]}"
+write_registry "$work/two.json" "${nodes[@]}"
 write_registry "$work/three.json" athens berlin cairo
 build_hosts
 for node in "${nodes[@]}"; do start $node; done
@@ -221,6 +243,7 @@ write_registry "$work/registry.json" "${nodes[@]}"
 ask athens load -r "$work/registry.json" >/dev/null
 wait_for 10 peers_are '["maple/cairo"]'
 check_configuration
+check_registry
 check_endpoints
 check_own_entry
 check_storm

@@ -38,5 +38,6 @@ for kind in calls reloads rekeyings; do
     echo "# $each ms each, $before KiB in the midst of them, $after KiB in the end"
 done
 check 'all tunnels are there still' whole
+check 'row 23: the kernels have what the nodes tell of' agree athens berlin
 for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What is left of keys outside the vault in a running daemon: nothing, neither of a private key in the configuration or in a
-# file, nor of shared secrets. And a daemon that crashes leaves no core file, unless that is wished for.
+# file, nor of shared secrets; and none of them in a log or in what it remembers. And a daemon that crashes leaves no core
+# file, unless that is wished for.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 
@@ -18,6 +19,7 @@ for node in "${nodes[@]}"; do write_config $node netns user; done
 sed -i "s|\"private_key\": \".*\"|\"private_key\": \"$(awk '{ printf "%s\\\\n", $0 }' "$work/olive.key")\"|" "${config_of[athens]}"
 sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"maple\", \"psk\": \"$psk\", \"ppk\": \"$ppk\", \"ppk_id\": \"two\"}],|" "${config_of[athens]}"
 sed -i "s|\"ike\": {|\"ike\": {\"peers\": [{\"organization\": \"olive\", \"psk\": \"$psk\", \"ppk\": \"$ppk\", \"ppk_id\": \"two\"}],|" "${config_of[cairo]}"
+for node in "${nodes[@]}"; do sed -i '1a "log": {"level": "debug"},' "${config_of[$node]}"; done
 write_registry "$work/registry.json" "${nodes[@]}"
 build_hosts
 
@@ -48,6 +50,12 @@ sleep 1
 check 'row 69: of a key in the configuration nothing is outside the vault' kept athens "$work/olive.key"
 check 'row 69: of a key in a file nothing is outside the vault' kept cairo "$work/maple.key"
 check 'what is locked is little' locks_little athens
+# What is remembered for the next process goes with a stop.
+states() {
+    local node
+    for node in "${nodes[@]}"; do in_host $node cat /run/aronet/aronet.state >"$work/$node.state" && [ -s "$work/$node.state" ] || return 1; done
+}
+check 'both remember something for the next process' states
 
 # Core files lie in a daemon's folder here. The limit is raised from outside: the process itself must not be dumpable either.
 no_core_limit() { grep -q '^Max core file size  *0 ' "/proc/${daemon_pid[athens]}/limits"; }
@@ -79,4 +87,33 @@ else
     check 'that it may is said in the log' grep -q 'core dumps are allowed' "$work/athens.log"
 fi
 check 'cairo stops with exit status 0' stop cairo
+
+# Keys as they would be written: in hex and in base64, with what is before them in a PEM file and without.
+words() {
+    local key secret
+    for key in olive maple; do
+        seed_of "$work/$key.key" && echo
+        body_of "$work/$key.key" | tail -c 41  # the newline, and octets of the key alone
+        body_of "$work/$key.key" | base64 -d | tail -c 32 | base64 -w0 | tr -d = && echo
+    done
+    for secret in "$psk" "$ppk"; do
+        printf '%s\n' "$secret"
+        printf %s "$secret" | hex && echo
+        printf %s "$secret" | base64 -w0 | tr -d = && echo
+    done
+}
+shows_keys() { { cat "$1" && hex <"$1"; } | grep -o -i -F -f "$work/words"; }
+kept_from_files() {
+    local file
+    words >"$work/words"
+    [ "$(grep -c '.\{24\}' "$work/words")" = 12 ] && [ "$(wc -l <"$work/words")" = 12 ] || { echo 'no words to look for'; return 1; }
+    for file in "$work"/{olive,maple}.key "${config_of[@]}"; do
+        shows_keys "$file" >/dev/null || { echo "not found where they are: $file"; return 1; }
+    done
+    for file in "$work"/*.log "$work"/*.state; do
+        ! shows_keys "$file" || { echo "in $file"; return 1; }
+    done
+}
+check 'both logs tell of new keys' eval 'grep -q "IKE SA .* rekeyed" "$work/athens.log" && grep -q "IKE SA .* rekeyed" "$work/cairo.log"'
+check 'row 69: neither a log nor what is remembered has a key or a secret in it, in hex, base64 or as it is' kept_from_files
 [ "$failures" = 0 ] || { show_logs 20; exit 1; }
