@@ -290,7 +290,8 @@ void Node::State::handle(Stop& event) {
     if (!is_same)
         say(base::Level::info, "the next start will be another node's, or elsewhere: nothing is kept");
     say(base::Level::info, "stopping");
-    if (phase == Phase::starting && snapshot_taken) look_at_start();  // what an earlier run left goes, too
+    if (phase == Phase::starting && (snapshot_taken || look_again_at))
+        look_at_start();  // what an earlier run left goes, too
     phase = Phase::saying_goodbye;
     give_up_at = now + kGoodbye;
     if (host.remembers) out->push_back(forget_router_id());  // everybody is told that this is the end

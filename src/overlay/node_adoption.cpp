@@ -25,6 +25,7 @@ bool is_adopted(ike::ChildId id) { return id >= kFirstAdopted; }
 
 void Node::State::look_at_start() {
     snapshot_taken = false;
+    look_again_at.reset();
     sightings = Sightings(overlay_space(config), config.babel.redistribute);
     looked_as = change(snapshot_wish(), {Purpose::Kind::snapshot});
 }

@@ -130,8 +130,7 @@ void Node::State::answered(const netlink::Done& done) {
         warn(base::Level::error, line);
     } else if (purpose.kind == Purpose::Kind::other || purpose.kind == Purpose::Kind::snapshot) {
         warn(base::Level::error, line);
-        // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
-        if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
+        if (purpose.kind == Purpose::Kind::snapshot) start_refused();
     } else if (purpose.kind == Purpose::Kind::look_again) {
         relearned.reset();  // half of it would be worse than what is known
         look_once_more = false;
@@ -315,7 +314,15 @@ void Node::State::notice(const netlink::Mapping& mapping) {
     }
 }
 
+// What an earlier run left can neither be told nor gone on with unseen; in the end we start all the same.
+void Node::State::start_refused() {
+    constexpr unsigned kLooks = 5;
+    if (phase != Phase::starting || ++looks_refused == kLooks) return notice(netlink::Snapshot{});
+    look_again_at = now + std::chrono::seconds(1);
+}
+
 void Node::State::notice(const netlink::Lost&) {
+    if (phase == Phase::starting) look_once_more = true;
     if (phase != Phase::running) return;
     say(base::Level::warning, "the kernel's notices overflowed: everything is looked at again");
     for (auto& [if_id, tunnel] : tunnels) {
@@ -371,6 +378,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     left.clear();
     if (auto next = std::exchange(next_config, {})) handle(*next);
     for (auto& trial : std::exchange(trials, {})) std::visit([&](auto& asked) { handle(asked); }, trial);
+    if (std::exchange(look_once_more, false)) look_again();
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {

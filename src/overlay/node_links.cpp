@@ -208,6 +208,7 @@ netlink::TakeSnapshot Node::State::snapshot_wish() const {
 // known, so that nothing is withdrawn on suspicion.
 void Node::State::look_again() {
     look_again_at.reset();
+    if (phase == Phase::starting) return look_at_start();
     if (phase != Phase::running) return;
     if (relearned) {
         look_once_more = true;

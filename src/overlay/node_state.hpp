@@ -196,6 +196,7 @@ struct Node::State {
     void lost_sa(Tunnel& tunnel, Child& child);
     void change_lost_keys();
     void set_policies_again();
+    void start_refused();
     void compare(const netlink::Snapshot& snapshot);
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
@@ -373,6 +374,7 @@ struct Node::State {
     bool look_once_more = false;           // what was looked at has changed meanwhile
     netlink::ChangeId looked_as = 0;       // the change that the last snapshot was asked for with
     std::optional<Instant> look_again_at;  // it failed
+    unsigned looks_refused = 0;            // at the start
     std::optional<Instant> space_due;      // the namespace could not be made
     unsigned space_refusals = 0;
     Losses space_losses;
