@@ -66,23 +66,34 @@ has_stayed_outside() {
     in_host berlin nft list table inet own | tee "$work/own"
     [ "$(grep -c 'packets 0 ' "$work/own")" = 1 ] && grep 'packets 0 ' "$work/own" | grep -q aronet && in_host berlin nft delete table inet own
 }
-# All of berlin goes into the overlay, whose default route, and a prefix of cairo, hold the addresses of its peers.
+# offers JSON: athens, by its configuration, at once.
+offers() {
+    jq ".exit = $1" "${config_of[athens]}" >"$work/offered" && cp "$work/offered" "${config_of[athens]}" && ask athens reload
+}
+has_default6_of_all() { inside "$1" -6 route show table "$(table_of "$1")" proto 140 | grep -q '^default via .*metric 32'; }
+# All of berlin goes into the overlay, whose default routes, and a prefix of cairo, hold the addresses of its peers. The one of
+# IPv6 for berlin's network alone would not: the tunnels' own packets have another source.
 check_own_packets() {  # MODE
-    local family table=128 goes_astray
+    local family table=128 goes_astray exits
     [ "$1" = vrf ] || table=77
+    exits=$(jq -c .exit "${config_of[athens]}")
+    check 'athens is an exit of IPv6 for everybody, too' offers "$exits + [\"::/0\"]"
+    check 'berlin has that default route' wait_for 10 has_default6_of_all berlin
     in_host berlin nft 'add table inet own; add chain inet own out { type filter hook output priority 0; };
         add rule inet own out oifname { "aronet", "aronet-*" } udp dport 12025 counter;
         add rule inet own out oifname "eth0" udp dport 12025 counter comment "watched"'
     goes_astray() { in_host berlin ip route get "$@" | grep -q 'dev aronet'; }
     for family in -4 -6; do in_host berlin ip $family rule add not fwmark 0x20a0 lookup $table priority 31000; done
-    check "a peer's address lies in the overlay's default route of IPv6" goes_astray 2001:db8::1 from fd10:2::ffff:0:0:1
-    check "and in that of IPv4" goes_astray 192.0.2.1
+    check "a peer's address lies in the overlay's default route of IPv6, whatever the source" goes_astray 2001:db8::1 from 2001:db8::2
+    check "and in that of IPv4" goes_astray 192.0.2.1 from 192.0.2.2
     check "but not for the tunnels' own packets" eval \
-        '! goes_astray 2001:db8::1 mark 0x20a0 && ! goes_astray 192.0.2.1 mark 0x20a0'
+        '! goes_astray 2001:db8::1 from 2001:db8::2 mark 0x20a0 && ! goes_astray 192.0.2.1 from 192.0.2.2 mark 0x20a0'
     check 'athens and berlin change the keys of IKE' ask berlin rekey olive/athens --ike
     sleep 6  # DPD is over by then
     check 'the tunnels do not go through themselves' all_reach 4 6
     for family in -4 -6; do in_host berlin ip $family rule del priority 31000; done
+    check 'athens is that no longer' offers "$exits"
+    check 'berlin has it no more' wait_for 10 eval '! has_default6_of_all berlin'
     check "a peer's address lies in a prefix of cairo" goes_astray 192.0.2.1
     check "which the tunnels' own packets do not look at" eval '! goes_astray 192.0.2.1 mark 0x20a0'
     check 'not one of theirs has gone into the overlay' has_stayed_outside

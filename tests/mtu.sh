@@ -22,6 +22,25 @@ in_time() {
     [ $recovered -le $((seconds * 1000)) ]
 }
 
+# exact FROM TO MTU: what takes so many octets, and may not be fragmented, passes; one more is answered with that number.
+exact() {
+    local headers=28
+    case $2 in *:*) headers=48 ;; esac
+    in_host "$1" ping -q -c2 -W5 -M 'do' -s $(($3 - headers)) "$2" &&
+        in_host "$1" ping -c1 -W5 -M 'do' -s $(($3 - headers + 1)) "$2" 2>&1 | tee "$work/told" |
+        grep -iE "(frag needed.*mtu = |too big: mtu=|message too long, mtu[:=] ?)$3\\b" || { cat "$work/told"; return 1; }
+}
+check_exact() {
+    local pair from to
+    for pair in 'athens dakar' 'dakar berlin' 'berlin athens'; do
+        read -r from to <<<"$pair"
+        check "1400 octets of IPv4 from $from to $to pass, of one more it is told how many would" exact "$from" "${v4_of[$to]}" 1400
+        check "and of IPv6" exact "$from" "${v6_of[$to]}" 1400
+        check "the same from the host behind $from to that behind $to, IPv4" exact "$from-host" "${host_v4_of[$to]}" 1400
+        check "and IPv6" exact "$from-host" "${host_v6_of[$to]}" 1400
+    done
+}
+
 # What is sent over IPv6 nobody may fragment on the way: the tunnels' MTU has to fit.
 narrow6() {
     in_host "$1" nft 'add table inet quiet; add chain inet quiet in { type filter hook prerouting priority -500; };
@@ -54,6 +73,7 @@ check_mtu() {  # MODE DATAPATH
     build_hosts
     for node in "${nodes[@]}"; do start $node; done
     check 'everybody reaches everybody' wait_for 60 all_reach 4 6 || { show_logs; exit 1; }
+    check_exact
     check '1 MB over a wide path' transfer athens dakar "${v4_of[dakar]}" 1000000
     narrow
     check 'packets of 1328 octets that may not be fragmented are lost' too_large_is_lost
