@@ -201,7 +201,7 @@ forgets() {
     in_host cairo ip xfrm state flush
     in_host cairo ip xfrm policy flush
     for link in $(in_host cairo ip -br link | sed -n 's/^\(aronet[^ @]*\).*/\1/p'); do in_host cairo ip link del "$link"; done
-    in_host cairo sysctl -qw net.vrf.strict_mode=0
+    in_host cairo sysctl -qw net.vrf.strict_mode=0 net.ipv4.tcp_l3mdev_accept=0 net.ipv4.udp_l3mdev_accept=0
     in_host cairo rm /run/aronet/aronet.state
 }
 check_forgotten() {
