@@ -9,11 +9,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string text_of(const fs::path& path) {
-    std::ifstream in(path);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // What stands between quotes behind every `start`. Files of ours are formatted: a name is one literal, at
 // times on a line of its own.
 std::set<std::string> names_behind(const std::string& start, char quote, const std::string& text) {
@@ -32,6 +27,11 @@ std::string trimmed(const std::string& text) {
 }
 
 }  // namespace
+
+std::string text_of(const fs::path& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
 
 std::vector<std::string> split(const std::string& text, char separator) {
     std::vector<std::string> parts;

@@ -2,6 +2,7 @@
 
 // Tables of docs/ whose rows are shown by tests: what the page says, and which tests there are.
 
+#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
@@ -15,3 +16,5 @@ std::vector<std::vector<std::string>> rows_below(const std::string& page, const 
 std::map<std::string, std::set<std::string>> tests_by_file();
 
 std::vector<std::string> split(const std::string& text, char separator);  // each part trimmed
+
+std::string text_of(const std::filesystem::path& path);

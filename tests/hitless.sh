@@ -22,6 +22,38 @@ ends() {
         keep) ask berlin daemon stop --keep && wait "${daemon_pid[berlin]}" ;;
     esac
 }
+# What NODE has of berlin by Babel: of its neighbours how many there are, how many of the last 16 Hellos it has heard of each, and
+# for how many seconds it knows them, the least of each; the router that berlin's own prefixes begin at, and its seqno.
+neighbours_on() {
+    ask "$1" neighbours --json | jq -r 'def ones: if . == 0 then 0 else . % 2 + (. / 2 | floor | ones) end;
+        [.neighbours[] | select(.peer == "olive/berlin")] |
+        "\(length) \(map(.hello_history | ones) | min) \(map(.since_seconds) | min)"'
+}
+router_on() {
+    ask "$1" routes --json | jq -r '[.routes[] | select(.via == "olive/berlin" and .node == "olive/berlin")] |
+        "\(map(.router_id) | unique | join(",")) \(map(.seqno) | max)"'
+}
+hears_whole() { local heard; read -r _ heard _ < <(neighbours_on "$1") && [ "$heard" = 16 ]; }
+remember_babel() { for node in athens cairo; do neighbours_on $node >"$work/$node.neighbours" && router_on $node >"$work/$node.router"; done; }
+# Its Hellos have the numbers that they had: of others a neighbour would count anew, and have heard a few by now.
+hellos_go_on() {
+    local node known since now heard age
+    for node in athens cairo; do
+        read -r known _ since <"$work/$node.neighbours"
+        read -r now heard age < <(neighbours_on $node)
+        echo "$node: $known, now $now neighbours, $heard Hellos, known for $since, now $age s"
+        [ "$now" = "$known" ] && [ "$heard" -ge 12 ] && [ "$age" -ge "$since" ] || return 1
+    done
+}
+router_goes_on() {
+    local node router seqno now_router now
+    for node in athens cairo; do
+        read -r router seqno <"$work/$node.router"
+        read -r now_router now < <(router_on $node)
+        echo "$node: $router $seqno, now $now_router $now"
+        [ -n "$router" ] && [ "$now_router" = "$router" ] && [ $(((now - seqno) & 0xffff)) -lt 32768 ] || return 1
+    done
+}
 stays_whole() { picture_of berlin | cmp "$work/berlin.picture"; }
 picture_of() {
     in_host "$1" sh -c '
@@ -33,22 +65,27 @@ picture_of() {
 
 # goes_on HOW NODE SECONDS NAME: under a stream from athens to NODE berlin's daemon ends, and so much later another one starts.
 goes_on() {
+    local node
     sas_of berlin >"$work/sas.before"
     begin_stream "$1" athens "$2"
     begin_stream "${1}4" athens "$2"
     sleep 3
+    for node in athens cairo; do check "$4: $node has heard berlin for a while" wait_for 20 hears_whole $node; done
+    remember_babel
     picture_of berlin >"$work/berlin.picture"
     check "$4: it ends" ends "$1"
     check "$4: what its kernel has stays" stays_whole
     sleep "$3"
     start berlin
     check "$4: IKE knows its peers again" wait_for 20 eval 'knows_peers && sas_of berlin >"$work/sas.after" && [ -n "$(comm -13 "$work/sas.before" "$work/sas.after")" ]'
+    check "$4: its Hellos go on where they ended" hellos_go_on
     check "$4: every SA is replaced, and nothing is there twice" wait_for 60 sas_are_new
     check "$4: not one packet to $2 is lost" end_stream "$1"
     told "$1"
     check "$4: nor one of IPv4" end_stream "${1}4"
     told "${1}4"
     check "$4: they were as many as asked for" eval "as_fast_as_asked $1 && as_fast_as_asked ${1}4"
+    check "$4: it is the router that it was" router_goes_on
     check "$4: the others have not noticed" unnoticed
     check "$4: the kernel of berlin has what it tells of" agree berlin
 }

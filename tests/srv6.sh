@@ -29,6 +29,8 @@ carried() {
     in_host "$1" "${inside[@]}" "$2" | grep "encap seg6 mode encap.red segs.*$3.*mtu 1400" &&
         in_host "$1" ip route show table 12025 "$2" | grep "dev aronet.* mtu $room"
 }
+# What comes out of IPv6 in NODE meets ACTION.
+comes_out_by() { { in_host "$1" ip -6 route show table 128; in_host "$1" ip -n aronet -6 route; } 2>/dev/null | grep "ffff:0:0:b .*action $2"; }
 # Who sends too much is told, and what may be fragmented passes.
 too_large() {
     in_host "$1" nft flush ruleset
@@ -71,8 +73,7 @@ check_srv6() {  # MODE DATAPATH ACTION
     check 'athens carries IPv4 to berlin in IPv6' carried athens 10.10.2.0/24 fd10:2::ffff:0:0:b
     check 'berlin does so to cairo' carried berlin 10.10.3.0/24 fd10:3::ffff:0:0:b
     check 'athens to cairo by way of berlin' carried athens 10.10.3.0/24 'fd10:2::ffff:0:0:a fd10:3::ffff:0:0:b'
-    check "what comes out of IPv6 in berlin meets $3" wait_for 15 eval \
-        '{ in_host berlin ip -6 route show table 128; in_host berlin ip -n aronet -6 route; } 2>/dev/null | grep -q "ffff:0:0:b .*action $3"'
+    check "what comes out of IPv6 in berlin meets $3" wait_for 15 comes_out_by berlin "$3"
     check_pairs
     # TCP between hosts is told of what fits when it begins, so that it need not hear of what does not.
     for node in "${nodes[@]}"; do

@@ -1,5 +1,7 @@
 // The style as a test: what a reviewer would otherwise say again and again.
 
+#include "documented.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -209,4 +211,61 @@ TEST_CASE("scripts pass shellcheck") {
     while (const std::size_t size = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, size);
     INFO(text);
     CHECK(pclose(pipe) == 0);
+}
+
+namespace {
+
+// What a statement that begins there says: its literals, as far as they say anything, and of these the
+// beginning.
+std::vector<std::string> said_at(const std::string& source, std::size_t start) {
+    static const std::regex joint("\"\\s*\""), literal(R"re("[ :]*((?:[^"\\]|\\.)*)")re"), escape(R"(\\(.))");
+    constexpr std::size_t kWords = 10, kFragment = 24;
+    const std::string statement = source.substr(start, source.find(';', start) - start);
+    const std::string text = std::regex_replace(statement, joint, "");
+    std::vector<std::string> said;
+    for (std::sregex_iterator it(text.begin(), text.end(), literal), none; it != none; ++it) {
+        const std::string words = std::regex_replace(it->str(1), escape, "$1");
+        const std::string bare_words = words.substr(0, words.find_last_not_of(" :") + 1);
+        if (bare_words.size() >= kWords) said.push_back(bare_words.substr(0, kFragment));
+    }
+    return said;
+}
+
+}  // namespace
+
+TEST_CASE("operations.md knows every line of the log that warns") {
+    // Words that are made elsewhere, or are an error of the system's.
+    std::map<std::string, std::vector<std::string>> elsewhere{
+        {"control.cpp", {"nobody can be answered: Too many open files", "somebody was not answered"}},
+        {"log.cpp", {"a file, line, column and key"}},
+        {"registry_port.cpp", {": not used: not a whole copy"}},
+        {"run.cpp", {"aronet.pid: No space left on device", "EVERY KEY IS WRITTEN TO"}},
+        {"runtime.cpp", {"Babel: UDP port 6696: bind"}},
+        {"runtime_ike.cpp", {"UDP port 12025: bind"}},
+        {"keeper.cpp", {"a command of `ip`, `sysctl` or `nft` and an error"}},
+        {"kept_registry.cpp", {"a file, line, column and key"}},
+        {"node_config.cpp", {"a key that cannot change while the daemon runs"}},
+        {"node_kernel.cpp", {"a command of `ip`, `sysctl` or `nft` and an error"}},
+        {"node_registry.cpp",
+         {"the registry does not have this node", "the registry has another public key"}},
+        {"node_roles.cpp",
+         {" announces 10.10.4.0/24 of ", "announces prefixes of", "is announced by the routers"}},
+        {"node_sysctls.cpp", {"a command of `ip`, `sysctl` or `nft` and an error"}},
+        {"registry_source.cpp", {": the old registry stays", ": there is no registry yet"}},
+    };
+    const std::string page = text_of(fs::path(ARONET_SOURCE_DIR) / "docs/operations.md");
+    const auto is_known = [&](const std::string& words) { return page.find(words) != std::string::npos; };
+    static const std::regex warns(R"(Level::(warning|error)\b)");
+    for (const File& file : source()) {
+        const std::string text = text_of(fs::path(ARONET_SOURCE_DIR) / file.name);
+        for (std::sregex_iterator it(text.begin(), text.end(), warns), none; it != none; ++it) {
+            const auto at = it->position();
+            const auto line = static_cast<std::size_t>(std::count(text.begin(), text.begin() + at, '\n')) + 1;
+            const auto said = said_at(text, static_cast<std::size_t>(at));
+            const auto& others = elsewhere[fs::path(file.name).filename().string()];
+            const bool known = said.empty() ? !others.empty() && std::ranges::all_of(others, is_known)
+                                            : std::ranges::any_of(said, is_known);
+            if (!known) complain(file, line, "docs/operations.md does not know this line of the log");
+        }
+    }
 }

@@ -74,9 +74,11 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
     for (;;) {
         co_await socket(channel).readable();
         bool overrun = false;
-        while (const auto bytes = socket(channel).receive(overrun)) {
-            session_.handle(channel, *bytes, now(), output_);
+        while (const auto received = socket(channel).receive(overrun)) {
+            session_.handle(channel, received->bytes, now(), output_);
             if (protocol_of(channel) == NETLINK_XFRM) socket(channel).forget();  // SAs show their keys
+            // At once: what comes next may be the end of a dump that is not whole.
+            if (received->cut) session_.lost(channel, now(), output_);
         }
         if (overrun) session_.lost(channel, now(), output_);
         advance(now());

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -78,12 +79,13 @@ boost::asio::awaitable<void> NetlinkSocket::readable() {
     co_await socket_.async_wait(socket_.wait_read, boost::asio::use_awaitable);
 }
 
-std::optional<base::ByteView> NetlinkSocket::receive(bool& overrun) {
+std::optional<NetlinkSocket::Received> NetlinkSocket::receive(bool& overrun) {
     for (;;) {
-        const ssize_t size = recv(socket_.native_handle(), buffer_.data(), buffer_.size(), 0);
+        // With MSG_TRUNC it is the size that the datagram had.
+        const ssize_t size = recv(socket_.native_handle(), buffer_.data(), buffer_.size(), MSG_TRUNC);
         if (size >= 0) {
-            received_ = static_cast<std::size_t>(size);
-            return base::ByteView(buffer_).first(received_);
+            received_ = std::min(static_cast<std::size_t>(size), buffer_.size());
+            return Received{base::ByteView(buffer_).first(received_), size > ssize_t(received_)};
         }
         if (errno == ENOBUFS) {
             overrun = true;

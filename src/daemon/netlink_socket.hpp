@@ -24,9 +24,13 @@ public:
     NetlinkSocket(boost::asio::io_context& io, Descriptor descriptor);
 
     boost::asio::awaitable<void> readable();  // throws when cancelled
+    struct Received {
+        base::ByteView bytes;
+        bool cut = false;  // it was larger than our buffer: the end is lost
+    };
     // What has arrived, until the next call; nullopt: nothing more for now. `overrun` is set when the kernel
     // had to drop notices (ENOBUFS).
-    std::optional<base::ByteView> receive(bool& overrun);
+    std::optional<Received> receive(bool& overrun);
     std::uint32_t port();                        // the kernel's name for it
     void ignore_changes_of(std::uint32_t port);  // what was asked for under that name is not told here
     void forget();                               // wipes what was received last

@@ -23,6 +23,10 @@ constexpr std::array<int, 2> kXfrmNoticeGroups{XFRMNLGRP_SA, XFRMNLGRP_POLICY};
 
 }  // namespace
 
+Space space_of(Channel channel) {
+    return channel == Channel::overlay_route ? Space::overlay : Space::underlay;
+}
+
 Channel route_channel(Space space) {
     return space == Space::overlay ? Channel::overlay_route : Channel::underlay_route;
 }

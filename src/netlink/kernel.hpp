@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -77,7 +78,13 @@ struct LinkAddress {
     Address address;
     unsigned prefix_length = 128;
     std::optional<Address> peer;  // point-to-point
-    auto operator<=>(const LinkAddress&) const = default;
+    // By our number: a daemon of ours has made it. Kernels before 5.18 do not keep that. It is no part of
+    // what makes it this address.
+    bool marked = false;
+
+    auto names() const { return std::tie(space, link, address, prefix_length, peer); }
+    auto operator<=>(const LinkAddress& other) const { return names() <=> other.names(); }
+    bool operator==(const LinkAddress& other) const { return names() == other.names(); }
 };
 
 struct Seg6LocalEnd {

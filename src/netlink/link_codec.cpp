@@ -170,6 +170,7 @@ Bytes delete_links(const std::vector<std::string>& names) {
 Bytes add_address(const LinkAddress& address, std::uint32_t index) {
     Builder out = address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, index);
     if (address.address.is_v6()) out.put_u32(IFA_FLAGS, IFA_F_NODAD);
+    out.put_u8(IFA_PROTO, kProtocol);
     return out.take();
 }
 
@@ -213,6 +214,7 @@ std::optional<AddressState> read_address(const nlmsghdr* message) {
     state.index = header->ifa_index;
     state.address.address = *Address::from_bytes(*own);
     state.address.prefix_length = header->ifa_prefixlen;
+    state.address.marked = attributes.u8(IFA_PROTO) == kProtocol;
     const std::uint32_t flags = attributes.u32(IFA_FLAGS).value_or(header->ifa_flags);
     const bool in_doubt = (flags & IFA_F_TENTATIVE) != 0 && (flags & IFA_F_OPTIMISTIC) == 0;
     state.usable = !in_doubt && (flags & IFA_F_DADFAILED) == 0;

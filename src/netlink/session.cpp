@@ -11,14 +11,6 @@
 #include <list>
 
 namespace aronet::netlink {
-namespace {
-
-Space space_of(Channel channel) {
-    return channel == Channel::overlay_route ? Space::overlay : Space::underlay;
-}
-
-}  // namespace
-
 struct Session::State {
     // One request that has not been answered, and whose it is.
     struct Pending {
@@ -60,15 +52,13 @@ struct Session::State {
     void answered(Pending& pending, const Acknowledgement& answer, base::Instant now, SessionOutput& out);
     void route_answered(Channel channel, std::uint32_t sequence, Acknowledgement answer, SessionOutput& out);
     void end_routes(Channel channel, std::uint32_t last, SessionOutput& out);
-    void dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out);
+    void dump_ended(const nlmsghdr* message, base::Instant now, SessionOutput& out);
     void learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     bool is_own(Channel asked_on, const nlmsghdr* message) const;
     void learn_link(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_route(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out);
     void learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out);
-    void collect(Task& task, Channel channel, const nlmsghdr* message);
     void tell_of_link(Space space, const std::string& name, Notice notice, SessionOutput& out);
-    std::string name_of(Space space, std::uint32_t index) const;
 };
 
 Session::Session() : state_(std::make_unique<State>()) {}
@@ -94,6 +84,11 @@ void Session::handle(Channel channel, base::ByteView bytes, base::Instant now, S
 void Session::lost(Channel channel, base::Instant now, SessionOutput& out) {
     const bool of_routes = channel == Channel::underlay_route || channel == Channel::overlay_route;
     if (of_routes) state_->links.clear();
+    for (auto& [sequence, waiting] : state_->pending) {
+        if (!waiting.request.is_dump) continue;
+        waiting.request.is_torn |= waiting.request.channel == channel;
+        waiting.task->has_holes |= waiting.task->snapshot.has_value();  // all is told by links
+    }
     state_->end_routes(channel, state_->next_sequence, out);
     out.notices.push_back(Lost{});
     state_->start_changes(now, out);
@@ -189,6 +184,7 @@ std::optional<Bytes> Session::State::route_request(const Wish& wish) const {
 }
 
 void Session::State::advance(std::list<Task>::iterator task, base::Instant now, SessionOutput& out) {
+    if (task->has_holes && task->unanswered == 0 && !task->start_over()) fail(task, ENOBUFS, "");
     while (task->error == 0 && task->unanswered == 0 && task->next_phase < task->phases.size()) {
         const Surroundings around{links, overlay_fd, task->shown_sa};
         auto requests = task->phases[task->next_phase++](around);
@@ -257,7 +253,7 @@ void Session::State::finish(std::list<Task>::iterator task, SessionOutput& out) 
         // Masters may have been told of behind what belongs to them.
         for (std::size_t i = 0; i < task->masters.size(); ++i) {
             Link& link = task->snapshot->links[i];
-            link.master = name_of(link.space, task->masters[i]);
+            link.master = links.name_of(link.space, task->masters[i]);
         }
         out.notices.push_back(std::move(*task->snapshot));
     }
@@ -284,16 +280,18 @@ void Session::State::receive(
         return;
     }
     if (is_answer && found->second.request.is_dump) {
-        if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) found->second.request.fine.push_back(EINTR);
-        if (message->nlmsg_type == NLMSG_DONE) return dump_ended(message->nlmsg_seq, now, out);
+        if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0) found->second.request.is_torn = true;
+        if (message->nlmsg_type == NLMSG_DONE) return dump_ended(message, now, out);
         learn(channel, message, true, out);
-        return collect(*found->second.task, channel, message);
+        return found->second.task->collect(channel, message, links);
     }
     if (is_answer && channel == Channel::xfrm && message->nlmsg_type == XFRM_MSG_NEWSA) {
         const auto* bytes = reinterpret_cast<const Byte*>(message);
         found->second.task->shown_sa.assign(bytes, bytes + message->nlmsg_len);
         return;
     }
+    // Of a dump that was given up, or is nobody's.
+    if (message->nlmsg_seq != 0 && (message->nlmsg_flags & NLM_F_MULTI) != 0) return;
     learn(channel, message, false, out);
 }
 
@@ -335,21 +333,19 @@ void Session::State::end_routes(Channel channel, std::uint32_t last, SessionOutp
     });
 }
 
-// EINTR among the errors that are fine marks a dump during which things changed: what it gave may be
-// inconsistent.
-void Session::State::dump_ended(std::uint32_t sequence, base::Instant now, SessionOutput& out) {
-    Pending done = std::move(pending.at(sequence));
-    pending.erase(sequence);
-    auto& fine = done.request.fine;
-    const auto interrupted = std::find(fine.begin(), fine.end(), EINTR);
+// What a dump gave during which things changed may be inconsistent. One that the kernel gave up says why at
+// its end.
+void Session::State::dump_ended(const nlmsghdr* message, base::Instant now, SessionOutput& out) {
+    Pending done = std::move(pending.at(message->nlmsg_seq));
+    pending.erase(message->nlmsg_seq);
+    const auto given_up = fixed_header<std::int32_t>(message);
+    if (given_up && *given_up < 0) return answered(done, {-*given_up, {}}, now, out);
+    if (done.task->has_holes || !done.request.is_torn) return answered(done, {}, now, out);
     --done.task->unanswered;
-    if (interrupted != fine.end()) {
-        fine.erase(std::remove(fine.begin(), fine.end(), EINTR), fine.end());
-        done.task->sent_at = now;
-        done.task->forget_dump();
-        return send(done.task, std::move(done.request), out);
-    }
-    if (done.task->unanswered == 0) advance(done.task, now, out);
+    done.task->sent_at = now;
+    done.task->forget_dump();
+    done.request.is_torn = false;
+    send(done.task, std::move(done.request), out);
 }
 
 void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dump, SessionOutput& out) {
@@ -370,7 +366,7 @@ void Session::State::learn(Channel channel, const nlmsghdr* message, bool in_dum
     } else if (message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) {
         learn_route(channel, message, in_dump, out);
     } else if (const auto change = read_parameter_change(message)) {
-        const std::string of = name_of(space_of(channel), change->index);
+        const std::string of = links.name_of(space_of(channel), change->index);
         if (change->index == 0 || !of.empty()) out.notices.push_back(SysctlTouched{space_of(channel), of});
     } else if (message->nlmsg_type == RTM_DELRULE) {
         auto gone = read_rule(message);
@@ -408,16 +404,11 @@ void Session::State::tell_of_link(Space space, const std::string& name, Notice n
     if (std::holds_alternative<LinkDown>(notice)) maker->was_down = true;
 }
 
-std::string Session::State::name_of(Space space, std::uint32_t index) const {
-    const LinkState* link = links.find(space, index);
-    return link == nullptr ? "" : link->link.name;
-}
-
 void Session::State::learn_address(Channel channel, const nlmsghdr* message, SessionOutput& out) {
     const auto found = read_address(message);
     if (!found) return;
     const Space space = space_of(channel);
-    const std::string link = name_of(space, found->index);
+    const std::string link = links.name_of(space, found->index);
     if (message->nlmsg_type == RTM_NEWADDR) {
         if (found->usable) out.notices.push_back(AddressAppeared{space, link, found->address.address});
     } else {
@@ -440,59 +431,8 @@ void Session::State::learn_route(Channel channel, const nlmsghdr* message, bool 
     if (ours) return;
     if (!found->leads_somewhere || !watched_tables.contains(key.table)) return;
     if (gone) return out.notices.push_back(ForeignRouteGone{key});
-    found->route.link = name_of(key.space, found->index);
+    found->route.link = links.name_of(key.space, found->index);
     out.notices.push_back(ForeignRoute{std::move(found->route), found->protocol});
-}
-
-void Session::State::collect(Task& task, Channel channel, const nlmsghdr* message) {
-    if (task.counters && message->nlmsg_type == XFRM_MSG_NEWSA) {
-        if (const auto sa = read_counters(message)) task.counters->sas.push_back(*sa);
-    }
-    if (task.link_counters && message->nlmsg_type == RTM_NEWSTATS) {
-        const auto count = read_link_count(message);
-        if (!count) return;
-        const std::string name = name_of(space_of(channel), count->index);
-        if (!name.empty()) task.link_counters->links.push_back({name, count->sent, count->received});
-    }
-    if (!task.snapshot) return;
-    Snapshot& snapshot = *task.snapshot;
-    const Space space = space_of(channel);
-    const auto is_ours = [&](const std::string& name) {
-        return !name.empty() && name.starts_with(task.link_prefix);
-    };
-    if (channel == Channel::xfrm) {
-        if (message->nlmsg_type == XFRM_MSG_NEWSA) {
-            const auto sa = read_sa(message);
-            if (sa && sa->if_id != 0) snapshot.sas.push_back(*sa);
-            snapshot.has_other_sas |= sa && sa->if_id == 0;
-        } else if (message->nlmsg_type == XFRM_MSG_NEWPOLICY) {
-            if (const auto policy = read_policy(message)) join(*policy, snapshot.policies);
-        }
-    } else if (message->nlmsg_type == RTM_NEWLINK) {
-        auto found = read_link(message);
-        if (!found || !is_ours(found->link.name) || !found->kind_known || !found->is_ours()) return;
-        found->link.space = space;
-        task.masters.push_back(found->master_index);
-        snapshot.links.push_back(found->link);
-    } else if (message->nlmsg_type == RTM_NEWADDR) {
-        auto found = read_address(message);
-        const std::string name = found ? name_of(space, found->index) : "";
-        if (!is_ours(name) && name != "lo") return;
-        found->address.space = space;
-        found->address.link = name;
-        snapshot.addresses.push_back(found->address);
-    } else if (message->nlmsg_type == RTM_NEWROUTE) {
-        auto found = read_route(message);
-        if (!found || found->protocol != kProtocol) return;
-        found->route.key.space = space;
-        if (found->route.kind == RouteKind::unicast) found->route.link = name_of(space, found->index);
-        snapshot.routes.push_back(found->route);
-    } else if (message->nlmsg_type == RTM_NEWRULE) {
-        auto found = read_rule(message);
-        if (!found || found->protocol != kProtocol) return;
-        found->rule.space = space;
-        snapshot.rules.push_back(found->rule);
-    }
 }
 
 }  // namespace aronet::netlink

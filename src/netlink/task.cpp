@@ -272,30 +272,7 @@ void plan(Task& task, T) {  // namespaces and sysctls are no netlink
     task.phases.push_back([](const Surroundings&) -> Requests { return Errno{EOPNOTSUPP}; });
 }
 
-template <class Each>
-void for_each_collected(Task& task, const Each& each) {
-    if (task.snapshot) {
-        Snapshot& s = *task.snapshot;
-        each(s.links), each(s.addresses), each(s.routes), each(s.rules), each(s.sas), each(s.policies);
-    }
-    if (task.counters) each(task.counters->sas);
-    if (task.link_counters) each(task.link_counters->links);
-    each(task.masters);
-}
-
 }  // namespace
-
-void Task::begin_dump() {
-    before_dump.clear();
-    for_each_collected(*this, [&](const auto& list) { before_dump.push_back(list.size()); });
-}
-
-void Task::forget_dump() {
-    auto size = before_dump.begin();
-    for_each_collected(*this, [&](auto& list) {
-        list.erase(list.begin() + static_cast<std::ptrdiff_t>(*size++), list.end());
-    });
-}
 
 Task::~Task() {
     for (Request& request : requests) base::wipe(request.bytes);
@@ -405,6 +382,11 @@ std::optional<Notice> KnownLinks::forget(Space space, std::uint32_t index) {
 const LinkState* KnownLinks::find(Space space, const std::string& name) const {
     const auto it = indexes_.find({space, name});
     return it == indexes_.end() ? nullptr : find(space, it->second);
+}
+
+std::string KnownLinks::name_of(Space space, std::uint32_t index) const {
+    const LinkState* link = find(space, index);
+    return link == nullptr ? "" : link->link.name;
 }
 
 void KnownLinks::clear() {

@@ -25,6 +25,7 @@ public:
     const LinkState* find_marked(Space space, const std::string& mark) const;
     // Somebody else's with the very number, of a tunnel or of a VRF's table.
     const LinkState* find_rival(Space space, const Link& link) const;
+    std::string name_of(Space space, std::uint32_t index) const;  // empty: of none
     void clear();
 
 private:
@@ -37,6 +38,7 @@ struct Request {
     Bytes bytes;
     std::vector<int> fine;  // errors that are as good as success
     bool is_dump = false;
+    bool is_torn = false;  // a dump during which things changed, or something of it was lost
 };
 
 // What a task may look at when it makes its next requests.
@@ -79,10 +81,15 @@ struct Task {
     bool was_down = false;                                   // that link, meanwhile
     bool is_exclusive = false;
 
-    // A dump during which things changed is asked for again: what it gave goes, that of those before stays.
+    void collect(Channel channel, const nlmsghdr* message, const KnownLinks& links);
+    // A torn dump is asked for again: what it gave goes, that of those before stays. A snapshot that may have
+    // holes, as the links were forgotten that it goes by, is taken anew.
     void begin_dump();
     void forget_dump();
+    bool start_over();                          // false: it has been often enough
     std::vector<std::size_t> before_dump = {};  // how much there was of each
+    bool has_holes = false;
+    unsigned beginnings = 0;
 
     bool is_all_sent() const { return next_phase == phases.size(); }
 };
@@ -92,5 +99,6 @@ bool is_removal(const Wish& wish);
 bool needs_overlay(const Wish& wish);  // something of it is in the namespace
 bool is_exclusive(const Wish& wish);   // changes links or asks in turns: nothing runs beside it
 Channel route_channel(Space space);
+Space space_of(Channel channel);
 
 }  // namespace aronet::netlink

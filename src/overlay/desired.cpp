@@ -455,9 +455,23 @@ std::vector<Sysctl> sysctls(const Config& config) {
 
 std::vector<Sysctl> link_sysctls(const Config& config, const std::string& link) {
     std::vector<Sysctl> out{rp_filter_of(config, link)};
+    // Who is a router is for Babel to say: where hosts believe advertisements though they forward, a member
+    // could take their default route past every filter.
+    if (link != config.ifname)
+        out.push_back({overlay_space(config), "net.ipv6.conf." + in_sysctls(link) + ".accept_ra", "0"});
     if (config.mode != Mode::none)
         out.push_back({overlay_space(config), "net.ipv6.conf." + in_sysctls(link) + ".seg6_enabled", "1"});
     return out;
+}
+
+std::string link_in(const std::string& sysctl) {
+    for (const std::string_view begin : {"net.ipv4.conf.", "net.ipv6.conf."}) {
+        if (!sysctl.starts_with(begin)) continue;
+        std::string link = sysctl.substr(begin.size(), sysctl.rfind('.') - begin.size());
+        std::replace(link.begin(), link.end(), '/', '.');
+        return link == "all" || link == "default" ? "" : link;
+    }
+    return "";
 }
 
 Sysctl rp_filter_of(const Config& config, const std::string& link) {

@@ -47,7 +47,8 @@ Objects desired(
 // What a snapshot shows of ours: what has to do with links of ours, or is in a table of ours. Babel's routes
 // are among it.
 Objects found(const netlink::Snapshot& snapshot, const Config& config);
-bool is_ours(const Config& config, const std::string& link);  // by its name
+bool is_ours(const std::string& ifname, const std::string& link);  // by its name
+inline bool is_ours(const Config& config, const std::string& link) { return is_ours(config.ifname, link); }
 
 // Of TCP that is forwarded over the main interface: what fits into a tunnel. None: it is not wanted.
 std::optional<netlink::ClampSegments> clamp(const Config& config);
@@ -57,6 +58,7 @@ struct Sysctl {
     std::string key, value;
 };
 std::vector<Sysctl> sysctls(const Config& config);
+std::string link_in(const std::string& sysctl);  // whose it is; empty: of no link, or of all
 std::vector<Sysctl> link_sysctls(
     const Config& config, const std::string& link
 );  // of a tunnel or the main interface

@@ -44,10 +44,10 @@ std::set<std::uint32_t> host_tables(const Snapshot& snapshot, const Config& conf
 }  // namespace
 
 // Tunnels have a hexadecimal number, the original's too. Another link that begins so is somebody else's.
-bool is_ours(const Config& config, const std::string& name) {
-    if (name == config.ifname || name == shared_link(config)) return true;
-    const std::string begin = config.ifname + "-";
+bool is_ours(const std::string& ifname, const std::string& name) {
+    const std::string begin = ifname + "-";
     const std::string_view rest = name.starts_with(begin) ? std::string_view(name).substr(begin.size()) : "";
+    if (name == ifname || rest == "x") return true;  // shared_link()
     return !rest.empty() && rest.size() <= 8 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
 }
 

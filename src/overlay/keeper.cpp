@@ -207,12 +207,11 @@ void Keeper::found(const Objects& actual, netlink::ChangeId asked, Instant now, 
     }
 }
 
-// The kernel may have made an address, or, on a link that is not ours, anybody.
+// Addresses without our number are somebody else's on our links, too. On a link that is not ours another
+// daemon of ours may have made those that have it.
 bool Keeper::may_be_left(const Object& object) const {
     const auto* address = std::get_if<LinkAddress>(&object);
-    if (address == nullptr) return true;
-    const bool may_be_kernels = address->address.is_link_local() && address->prefix_length != 128;
-    return !may_be_kernels && link_at(address->space, address->link) != nullptr;
+    return address == nullptr || (address->marked && link_at(address->space, address->link) != nullptr);
 }
 
 void Keeper::is_there(const Name& name, Entry& entry, Instant now) {
@@ -273,15 +272,25 @@ void Keeper::lost_address(Space space, const std::string& link, const Address& a
             break;
         lose(it, now);
     }
-    const Entry* carrier = link_at(space, link);
+    lose_routes_of(first, now);
+}
+
+// The last of IPv4 takes its routes along, and those of IPv6 stay without their source: both unsaid.
+void Keeper::lose_routes_of(const LinkAddress& gone, Instant now) {
+    const Entry* carrier = link_at(gone.space, gone.link);
     if (carrier == nullptr) return;
-    // The last of IPv4 takes its routes along, and those of IPv6 stay without their source: both unsaid.
-    for_each_on(std::get<Link>(carrier->object), [&](Entries::iterator it) {
+    const Link link = std::get<Link>(carrier->object);
+    bool was_last = gone.address.is_v4();
+    for_each_on(link, [&](Entries::iterator it) {
+        const auto* other = std::get_if<LinkAddress>(&it->second.object);
+        const bool is_there = other != nullptr && it->second.state == State::there;
+        if (is_there && other->space == gone.space && other->address.is_v4()) was_last = false;
+    });
+    for_each_on(link, [&](Entries::iterator it) {
         const auto* route = std::get_if<Route>(&it->second.object);
-        if (route == nullptr || route->key.space != space) return;
-        const bool is_other =
-            address.is_v6() ? route->pref_src == address : route->key.destination.family() == Family::v4;
-        if (is_other) lose(it, now, true);
+        if (route == nullptr || route->key.space != gone.space) return;
+        const bool is_other = was_last && route->key.destination.family() == Family::v4;
+        if (is_other || route->pref_src == gone.address) lose(it, now, true);
     });
 }
 
@@ -337,7 +346,19 @@ Wish Keeper::wish_for(const Entry& entry) {
     );
 }
 
-// Removals first, and those that hang on others before these.
+// With the last address of IPv4 the routes of its link would go: another one comes before it leaves.
+bool Keeper::is_followed(const Object& object) const {
+    const auto* address = std::get_if<LinkAddress>(&object);
+    if (address == nullptr || !address->address.is_v4()) return false;
+    const auto on_link = on_.find({address->space, address->link});
+    return on_link != on_.end() && std::ranges::any_of(on_link->second, [&](const Name& name) {
+        const auto* other = std::get_if<LinkAddress>(&name);
+        return other != nullptr && entries_.at(name).wanted && other->address.is_v4() &&
+               other->address != address->address;
+    });
+}
+
+// Removals first, but for addresses that others follow, and those that hang on others before these.
 void Keeper::ask_due(Instant now, const Ask& ask, std::vector<base::Note>& notes) {
     std::vector<Entries::iterator> due;
     while (const auto name = due_.expired(now)) {
@@ -352,9 +373,10 @@ void Keeper::ask_due(Instant now, const Ask& ask, std::vector<base::Note>& notes
             due.push_back(it);
         }
     }
-    const auto place = [](const Entries::iterator& it) {
-        const int of_object = rank(it->second.object);
-        return it->second.wanted ? of_object : -1 - of_object;
+    const auto place = [this](const Entries::iterator& it) {
+        const int of_object = 2 * rank(it->second.object);
+        if (it->second.wanted) return of_object;
+        return is_followed(it->second.object) ? of_object + 1 : -1 - of_object;
     };
     std::ranges::stable_sort(due, {}, place);
     for (const auto it : due) {
@@ -406,7 +428,7 @@ bool Keeper::answered(const netlink::Done& done, Instant now, std::vector<base::
         const Object gone = entry.object;
         erase(it);
         const auto* address = std::get_if<LinkAddress>(&gone);
-        if (address != nullptr) lost_address(address->space, address->link, address->address, now);
+        if (address != nullptr) lose_routes_of(*address, now);
         return true;
     }
     is_there(it->first, entry, now);
@@ -457,44 +479,6 @@ Objects Keeper::wanted() const {
         );
     }
     return out;
-}
-
-namespace {
-
-// All that it asks for, where nothing is refused.
-std::vector<Wish> obey(Keeper& keeper) {
-    std::vector<Wish> out;
-    std::vector<netlink::ChangeId> unanswered;
-    std::vector<base::Note> notes;
-    netlink::ChangeId last = 0;
-    const auto ask = [&](Wish wish) {
-        out.push_back(std::move(wish));
-        unanswered.push_back(++last);
-        return last;
-    };
-    do {  // what hangs on a link behind the answer to that
-        for (const netlink::ChangeId id : std::exchange(unanswered, {}))
-            keeper.answered({id, 0, {}}, Instant(), notes);
-        keeper.ask_due(Instant(), ask, notes);
-    } while (!unanswered.empty());
-    return out;
-}
-
-}  // namespace
-
-std::vector<Wish> difference(const Objects& actual, const Objects& wanted) {
-    Keeper keeper;
-    keeper.want(wanted, Instant());
-    keeper.found(actual, 0, Instant(), true);
-    return obey(keeper);
-}
-
-std::vector<Wish> transition(const Objects& before, const Objects& after) {
-    Keeper keeper;
-    keeper.want(before, Instant());
-    obey(keeper);
-    keeper.want(after, Instant());
-    return obey(keeper);
 }
 
 }  // namespace aronet::overlay

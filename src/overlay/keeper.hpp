@@ -56,6 +56,10 @@ public:
     bool keeps(netlink::Space space, const std::string& link) const {
         return link_at(space, link) != nullptr;
     }
+    bool has(netlink::Space space, const std::string& link) const {  // it is there, and ours
+        const Entry* entry = link_at(space, link);
+        return entry != nullptr && entry->wanted && entry->state == State::there;
+    }
     bool wants(const netlink::RouteKey& route) const {
         const auto it = entries_.find(route);
         return it != entries_.end() && it->second.wanted;
@@ -82,12 +86,14 @@ private:
     void put(const Object& object, base::Instant now);
     Entries::iterator add(const Object& object, bool wanted);
     bool may_be_left(const Object& object) const;
+    bool is_followed(const Object& object) const;
     template <class Each>
     void for_each_on(const Link& link, const Each& each);  // that hangs on it: each(iterator)
     void hang(const Name& name, const Object& object);
     void unhang(const Name& name, const Object& object);
     void let_go(Entries::iterator it, base::Instant now);
     void lose(Entries::iterator it, base::Instant now, bool with_its_link = false);
+    void lose_routes_of(const netlink::LinkAddress& gone, base::Instant now);
     void is_there(const Name& name, Entry& entry, base::Instant now);
     Entries::iterator erase(Entries::iterator it);
     const Entry* link_at(netlink::Space space, const std::string& name) const;

@@ -133,9 +133,9 @@ void Node::tick(Instant now, Actions& out) {
     if (s.space_due && *s.space_due <= now) s.want_space();
     if (s.sysctls_due && *s.sysctls_due <= now) s.look_at_sysctls();
     if (s.clamp_due && *s.clamp_due <= now) s.want_clamp();
+    s.remove_again();
     s.set_policies_again();
     s.change_lost_keys();
-    s.remove_again();
     s.drop_adopted();
     if (s.inherits_until && *s.inherits_until <= now) s.drop_inherited();
     s.tell_routes_again(now);
@@ -290,7 +290,8 @@ void Node::State::handle(Stop& event) {
     if (!is_same)
         say(base::Level::info, "the next start will be another node's, or elsewhere: nothing is kept");
     say(base::Level::info, "stopping");
-    if (phase == Phase::starting && snapshot_taken) look_at_start();  // what an earlier run left goes, too
+    if (phase == Phase::starting && (snapshot_taken || look_again_at))
+        look_at_start();  // what an earlier run left goes, too
     phase = Phase::saying_goodbye;
     give_up_at = now + kGoodbye;
     if (host.remembers) out->push_back(forget_router_id());  // everybody is told that this is the end

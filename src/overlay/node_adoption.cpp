@@ -25,6 +25,7 @@ bool is_adopted(ike::ChildId id) { return id >= kFirstAdopted; }
 
 void Node::State::look_at_start() {
     snapshot_taken = false;
+    look_again_at.reset();
     sightings = Sightings(overlay_space(config), config.babel.redistribute);
     looked_as = change(snapshot_wish(), {Purpose::Kind::snapshot});
 }
@@ -73,17 +74,8 @@ void Node::State::remove_all(const std::vector<netlink::Wish>& left_over) {
 void Node::State::remove_left(const netlink::Snapshot& snapshot) {
     const std::vector<Pairing> known = pairings(config, registry, host.local_addresses);
     remove_all(clean_up(snapshot, config, known, {}));
-    Objects there = found(snapshot, config);
-    for (const auto& [name, link] : sightings.links()) {  // Babel ran on it
-        const bool is_own =
-            std::ranges::any_of(there.links, [&](const auto& each) { return each.name == name; });
-        const Sysctl sysctl = rp_filter_of(config, name);
-        const std::pair key{sysctl.space, sysctl.key};
-        if (is_own || sysctl.space != netlink::Space::underlay || !old_sysctls.contains(key)) continue;
-        wanted_sysctls[key] = sysctl;
-        change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::clean_up});
-    }
-    keeper.found(std::move(there), looked_as, now, true);
+    give_back_filters([](const std::string&) { return true; });
+    keeper.found(found(snapshot, config), looked_as, now, true);
 }
 
 void Node::State::take_over(Tunnel& tunnel, const Legacy& legacy) {

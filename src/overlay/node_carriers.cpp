@@ -9,6 +9,15 @@
 #include <cerrno>
 
 namespace aronet::overlay {
+namespace {
+
+// Or will, once the kernel has the SAs that were agreed on.
+bool goes_over_shared(const Tunnel& tunnel) {
+    return tunnel.pairing.carrier == Carrier::shared ||
+           std::ranges::any_of(tunnel.children, [](const auto& child) { return child.second.shares_link; });
+}
+
+}  // namespace
 
 void settle_links(Config& config, const Host& host) {
     if (!host.kernel_datapath || host.has_other_ipsec) config.links = Links::per_peer;
@@ -92,7 +101,7 @@ void Node::State::shared_link_answered(int error) {
     shared.is_offered = error == 0;
     engine.configure(engine_config(config, shared.is_offered));
     for (auto& [if_id, tunnel] : tunnels) {
-        if (!shared.is_offered && tunnel.pairing.carrier == Carrier::shared) shared.misled.insert(if_id);
+        if (!shared.is_offered && goes_over_shared(tunnel)) shared.misled.insert(if_id);
     }
     meet_misled();
     drain();

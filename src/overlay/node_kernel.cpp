@@ -36,7 +36,11 @@ void Node::State::remove_again() {
     while (!removals_due.empty() && removals_due.begin()->first <= now) {
         auto due = removals_due.extract(removals_due.begin());
         auto& [what, refused] = due.mapped();
-        if (!is_in_use(what)) remove(std::move(what), refused);
+        if (is_in_use(what)) continue;
+        // Those that a tunnel has with any pin go along.
+        const auto* policies = std::get_if<netlink::RemovePolicies>(&what);
+        if (policies != nullptr && tunnels.contains(policies->if_id)) policies_due.set(policies->if_id, now);
+        remove(std::move(what), refused);
     }
 }
 
@@ -126,8 +130,7 @@ void Node::State::answered(const netlink::Done& done) {
         warn(base::Level::error, line);
     } else if (purpose.kind == Purpose::Kind::other || purpose.kind == Purpose::Kind::snapshot) {
         warn(base::Level::error, line);
-        // Without a snapshot an earlier run's leftovers cannot be told; start all the same.
-        if (purpose.kind == Purpose::Kind::snapshot) notice(netlink::Snapshot{});
+        if (purpose.kind == Purpose::Kind::snapshot) start_refused();
     } else if (purpose.kind == Purpose::Kind::look_again) {
         relearned.reset();  // half of it would be worse than what is known
         look_once_more = false;
@@ -191,7 +194,7 @@ void Node::State::policies_answered(const Purpose& purpose, const netlink::Done&
 
 void Node::State::notice(const netlink::LinkUp& up) {
     seen(up);
-    const bool is_back = lost_links.erase(up.name) > 0;
+    const bool is_back = up.is_ours && lost_links.erase(up.name) > 0;
     Tunnel* tunnel = up.is_ours && up.space == overlay_space(config) ? find(up.name) : nullptr;
     const bool is_shared = up.is_ours && is_shared_link(up.space, up.name);
     bool is_new = tunnel != nullptr && !std::exchange(tunnel->link_up, true);
@@ -311,7 +314,15 @@ void Node::State::notice(const netlink::Mapping& mapping) {
     }
 }
 
+// What an earlier run left can neither be told nor gone on with unseen; in the end we start all the same.
+void Node::State::start_refused() {
+    constexpr unsigned kLooks = 5;
+    if (phase != Phase::starting || ++looks_refused == kLooks) return notice(netlink::Snapshot{});
+    look_again_at = now + std::chrono::seconds(1);
+}
+
 void Node::State::notice(const netlink::Lost&) {
+    if (phase == Phase::starting) look_once_more = true;
     if (phase != Phase::running) return;
     say(base::Level::warning, "the kernel's notices overflowed: everything is looked at again");
     for (auto& [if_id, tunnel] : tunnels) {
@@ -367,6 +378,7 @@ void Node::State::notice(const netlink::Snapshot& snapshot) {
     left.clear();
     if (auto next = std::exchange(next_config, {})) handle(*next);
     for (auto& trial : std::exchange(trials, {})) std::visit([&](auto& asked) { handle(asked); }, trial);
+    if (std::exchange(look_once_more, false)) look_again();
 }
 
 void Node::State::compare(const netlink::Snapshot& snapshot) {
@@ -417,7 +429,6 @@ void Node::State::want_space() {
 
 void Node::State::begin_clean_up() {
     phase = Phase::cleaning_up;
-    const Purpose quiet{Purpose::Kind::clean_up};
     for (auto& [if_id, tunnel] : tunnels) drop_adopted(tunnel);
     for (auto& [if_id, tunnel] : tunnels) {
         if (tunnel.current || !tunnel.children.empty()) remove(netlink::RemovePolicies{if_id, tunnel.pinned});
@@ -431,16 +442,8 @@ void Node::State::begin_clean_up() {
     drop_inherited();
     keeper.want({}, now);
     keep();
-    // Those of our links went with them, those of the namespace go with it.
-    std::vector<Sysctl> changed = sysctls(config);
-    for (const auto& [name, interface] : ordinary) changed.push_back(rp_filter_of(config, name));
-    for (const Sysctl& sysctl : changed) {
-        wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;  // as they are where it has not begun
-        const bool ours = old_sysctls.contains({sysctl.space, sysctl.key});
-        if (ours && sysctl.space == netlink::Space::underlay) {
-            change(netlink::GetSysctl{sysctl.space, sysctl.key}, quiet);
-        }
-    }
+    for (const Sysctl& sysctl : sysctls(config)) give_back(sysctl);
+    give_back_filters([](const std::string&) { return true; });
     if (config.mode == Mode::netns) remove(netlink::RemoveNamespace{config.netns_name});
 }
 

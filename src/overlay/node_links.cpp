@@ -36,8 +36,7 @@ std::optional<babel::InterfaceConfig> runnable(
 }  // namespace
 
 const InterfaceRule* Node::State::rule_for(const std::string& link) const {
-    const bool ours = link == config.ifname || link.starts_with(config.ifname + "-") || link == kLoopback;
-    if (ours) return nullptr;
+    if (is_ours(config, link) || link == kLoopback) return nullptr;
     const auto& rules = config.babel.interfaces;
     const auto rule = std::find_if(rules.begin(), rules.end(), [&](const InterfaceRule& r) {
         return babel::fits(r.name, link);
@@ -69,6 +68,8 @@ void Node::State::follow(const std::string& name) {
         drain();
         ordinary_names.erase(at->second.id);
         ordinary.erase(at);
+        const Sysctl filter = rp_filter_of(config, name);
+        if (rule == nullptr) wanted_sysctls.erase({filter.space, filter.key});
         say(base::Level::info, name + " is left by Babel");
     }
     if (wanted) run_on(name, std::move(*wanted));
@@ -99,6 +100,7 @@ void Node::State::follow_all() {
     for (const auto& [name, link] : sightings.links()) all.insert(name);
     for (const auto& [name, interface] : ordinary) all.insert(name);
     for (const std::string& name : all) follow(name);
+    give_back_filters([this](const std::string& name) { return rule_for(name) == nullptr; });
 }
 
 std::optional<babel::InterfaceId> Node::State::babel_interface(const std::string& link) const {
@@ -206,6 +208,7 @@ netlink::TakeSnapshot Node::State::snapshot_wish() const {
 // known, so that nothing is withdrawn on suspicion.
 void Node::State::look_again() {
     look_again_at.reset();
+    if (phase == Phase::starting) return look_at_start();
     if (phase != Phase::running) return;
     if (relearned) {
         look_once_more = true;

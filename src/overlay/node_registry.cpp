@@ -201,6 +201,7 @@ void Node::State::forget(std::uint32_t if_id) {
     if (tunnel.on_babel) leave_link(if_id, tunnel.pairing.interface);
     drain();
     forget_sysctls(tunnel.pairing.interface);
+    lost_links.erase(tunnel.pairing.interface);
     told_tunnels.erase(if_id);
     if (host.remembers) out->push_back(forget_tunnel(if_id));
     unknow(tunnel.pairing);

@@ -196,6 +196,7 @@ struct Node::State {
     void lost_sa(Tunnel& tunnel, Child& child);
     void change_lost_keys();
     void set_policies_again();
+    void start_refused();
     void compare(const netlink::Snapshot& snapshot);
     void compare_sas(const netlink::Snapshot& snapshot);
     void want_space();
@@ -209,6 +210,9 @@ struct Node::State {
     std::set<std::string> links_to_look_at();  // with sysctls that are ours to keep; of tunnels some
     std::vector<Sysctl> sysctls_of(const std::string& link) const;
     void forget_sysctls(const std::string& link);
+    void give_back(const Sysctl& set);
+    void give_back_filters(const std::function<bool(const std::string&)>& of);
+    void given_back_as(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlValue& value);
     void notice(const netlink::SysctlTouched& touched);
     void strict_vrf_answered(const netlink::Done& done, const std::string& words);
@@ -370,6 +374,7 @@ struct Node::State {
     bool look_once_more = false;           // what was looked at has changed meanwhile
     netlink::ChangeId looked_as = 0;       // the change that the last snapshot was asked for with
     std::optional<Instant> look_again_at;  // it failed
+    unsigned looks_refused = 0;            // at the start
     std::optional<Instant> space_due;      // the namespace could not be made
     unsigned space_refusals = 0;
     Losses space_losses;
@@ -381,9 +386,11 @@ struct Node::State {
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
+    std::set<std::pair<netlink::Space, std::string>> given_back;  // and looked at before
     std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
     std::string last_looked_at;                                                  // of the tunnels' links
     std::set<std::string> touched_links;                // whose sysctls are looked at the next time, too
+    Instant next_round{};                               // of those of the others
     std::map<std::uint32_t, std::string> told_tunnels;  // whose SAs, to whoever goes on, by if_id
     std::map<std::string, Losses> sysctl_losses;        // by link; empty: of all
     std::optional<Instant> clamp_due;                   // TCP could not be clamped

@@ -10,9 +10,12 @@ void Node::State::look_at_sysctls() {
     if (phase != Phase::running) return sysctls_due.reset();
     want_sysctls(sysctls(config));
     std::set<std::string> links = std::exchange(touched_links, {});
-    if (links.empty()) links = links_to_look_at();
+    if (now >= next_round) {
+        links.merge(links_to_look_at());
+        next_round = now + interval;
+    }
     for (const std::string& link : links) want_sysctls(sysctls_of(link));
-    sysctls_due = now + interval;
+    sysctls_due = next_round;
 }
 
 // Of a thousand tunnels all at once would be a second's work: they have their turn.
@@ -35,15 +38,47 @@ std::vector<Sysctl> Node::State::sysctls_of(const std::string& link) const {
     const bool is_shared = is_shared_link(overlay_space(config), link);
     const bool is_there = tunnel != nullptr ? tunnel->link_up
                           : is_shared       ? shared.up
-                                            : link == config.ifname && config.mode != Mode::none;
+                                            : keeper.has(overlay_space(config), link);
     return is_there ? link_sysctls(config, link) : std::vector<Sysctl>();
 }
 
 void Node::State::want_sysctls(const std::vector<Sysctl>& list) {
     for (const Sysctl& sysctl : list) {
         wanted_sysctls[{sysctl.space, sysctl.key}] = sysctl;
+        given_back.erase({sysctl.space, sysctl.key});
         change(netlink::GetSysctl{sysctl.space, sysctl.key}, {Purpose::Kind::sysctl});
     }
+}
+
+// As it was before us, if it is as we set it. Those of our links go with them, those of a namespace with it.
+void Node::State::give_back(const Sysctl& set) {
+    const std::pair key{set.space, set.key};
+    if (set.space != netlink::Space::underlay || !old_sysctls.contains(key)) return;
+    wanted_sysctls[key] = set;  // also where this run has not begun, or an earlier one had set it
+    given_back.insert(key);
+    change(netlink::GetSysctl{set.space, set.key}, {Purpose::Kind::clean_up});
+}
+
+// Of ordinary interfaces: those that Babel has left, and those that are away.
+void Node::State::give_back_filters(const std::function<bool(const std::string&)>& of) {
+    for (const auto& [key, old] : old_sysctls) {
+        const std::string link = link_in(key.second);
+        if (!link.empty() && !is_ours(config, link) && of(link)) give_back({key.first, key.second, "0"});
+    }
+}
+
+void Node::State::given_back_as(const netlink::SysctlValue& value) {
+    const std::pair key{value.space, value.key};
+    const auto set = wanted_sysctls.find(key);
+    const auto old = old_sysctls.find(key);
+    if (set == wanted_sysctls.end() || old == old_sysctls.end()) return;
+    // What somebody changed since is theirs.
+    if (value.value == set->second.value)
+        change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up});
+    if (phase != Phase::running) return;
+    wanted_sysctls.erase(set);
+    old_sysctls.erase(old);
+    if (host.remembers) out->push_back(forget_sysctl(value.space, value.key));
 }
 
 // Whoever else minds is not outrun: each look is one, however much was touched.
@@ -62,16 +97,9 @@ void Node::State::notice(const netlink::SysctlValue& value) {
     const std::pair key{value.space, value.key};
     seen_sysctls[key] = value.value;
     if (way_out.see(value)) offer_exits();
+    if (given_back.erase(key) > 0) return given_back_as(value);
     const auto wanted = wanted_sysctls.find(key);
-    if (wanted == wanted_sysctls.end()) return;
-    if (phase == Phase::cleaning_up) {
-        const auto old = old_sysctls.find(key);
-        // What somebody changed since is theirs.
-        if (old != old_sysctls.end() && value.value == wanted->second.value) {
-            change(netlink::SetSysctl{value.space, value.key, old->second}, {Purpose::Kind::clean_up});
-        }
-        return;
-    }
+    if (wanted == wanted_sysctls.end() || phase == Phase::cleaning_up) return;
     if (value.value == wanted->second.value) {
         if (value.key == kStrictVrf) vrf_is_strict();
         return;

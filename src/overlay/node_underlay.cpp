@@ -8,8 +8,8 @@
 namespace aronet::overlay {
 
 bool Node::State::is_underlay(netlink::Space space, const std::string& link, const Address& address) const {
-    const bool ours = link == config.ifname || link.starts_with(config.ifname + "-");
-    return space == netlink::Space::underlay && !ours && !address.is_loopback() && !address.is_link_local();
+    return space == netlink::Space::underlay && !is_ours(config, link) && !address.is_loopback() &&
+           !address.is_link_local();
 }
 
 // The way to any peer may begin there now.

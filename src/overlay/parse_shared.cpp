@@ -77,6 +77,14 @@ std::optional<Duration> parse_duration(std::string_view text) {
     return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(amount * scale));
 }
 
+// Halves and quarters of everything are what they say, though they begin where "this host" does.
+bool is_of_each_host(const Prefix& prefix) {
+    constexpr unsigned kThisHost = 8;
+    const Address& a = prefix.address();
+    const bool is_this = a == Address::any(a.family()) && prefix.length() >= kThisHost;
+    return is_this || a.is_link_local() || a.is_multicast() || a.is_loopback();
+}
+
 }  // namespace
 
 const std::vector<std::string> kPrefixSpellings{"prefixs", "prefixes", "extra_network"};
@@ -129,8 +137,7 @@ std::optional<Prefix> read_prefix(const Value& value) {
         value.error(
             prefix->to_string() + " would lead all traffic into the overlay, that of its tunnels too"
         );
-    } else if (const Address& a = prefix->address();
-               a.is_link_local() || a.is_multicast() || a.is_loopback()) {
+    } else if (is_of_each_host(*prefix)) {
         value.error(prefix->to_string() + " means something else on every host: it cannot be routed");
     } else {
         return prefix;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace aronet::overlay {
 namespace {
@@ -194,8 +195,17 @@ void share_out(std::vector<Pairing>& pairings) {
         Pairing*& chosen = first[pairing.on_shared.peer];
         if (chosen == nullptr || pairing.carrier == Carrier::shared) chosen = &pairing;
     }
-    for (Pairing& pairing : pairings)
-        pairing.peer.may_share_link = first.at(pairing.on_shared.peer) == &pairing;
+    // Policies let in whatever begins like a node's addresses (kPinLength): where those of two nodes do, by a
+    // name that somebody has searched for, each would be heard as the other.
+    std::map<Address, std::set<std::pair<std::string, std::string>>> nodes;
+    for (const Pairing& pairing : pairings) {
+        const ike::Identity& remote = pairing.peer.remote;
+        nodes[pin_on_shared(pairing).peer].emplace(remote.organization, remote.common_name);
+    }
+    for (Pairing& pairing : pairings) {
+        pairing.peer.may_share_link = first.at(pairing.on_shared.peer) == &pairing &&
+                                      nodes.at(pin_on_shared(pairing).peer).size() == 1;
+    }
 }
 
 }  // namespace aronet::overlay

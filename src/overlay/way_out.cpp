@@ -18,14 +18,10 @@ bool WayOut::is_default(const netlink::RouteKey& key) const {
            !key.source;
 }
 
-// Through one of those a packet would come back.
-bool WayOut::is_ours(const std::string& link) const {
-    return link == ifname_ || link.starts_with(ifname_ + "-");
-}
-
 bool WayOut::see(const netlink::ForeignRoute& notice) {
     const netlink::Route& route = notice.route;
-    if (!is_default(route.key) || is_ours(route.link)) return false;
+    // Through a link of ours a packet would come back.
+    if (!is_default(route.key) || is_ours(ifname_, route.link)) return false;
     const Default seen{route.link, route.kind == netlink::RouteKind::unicast};
     if (fresh_) fresh_->insert_or_assign(route.key, seen);
     routes_.insert_or_assign(route.key, seen);
@@ -47,7 +43,7 @@ bool WayOut::see(const netlink::LinkDown& notice) {
 }
 
 bool WayOut::see(const netlink::LinkUp& notice) {
-    if (notice.space != Space::underlay || is_ours(notice.name)) return false;
+    if (notice.space != Space::underlay || is_ours(ifname_, notice.name)) return false;
     up_.insert(notice.name);
     return lost_.erase(notice.name) > 0;
 }

@@ -39,7 +39,6 @@ private:
     using SysctlName = std::pair<netlink::Space, std::string>;
 
     bool is_default(const netlink::RouteKey& key) const;
-    bool is_ours(const std::string& link) const;
 
     std::string ifname_;
     std::map<SysctlName, Family> needed_;

@@ -100,7 +100,7 @@ check_flaps() {
 # Wall clocks are all one in here; everything that measures waits until it is right again.
 jumps() {
     local to now
-    for to in '+1 hour' '-1 hour' '+1 year' 1970-01-02; do
+    for to in '+1 hour' '-1 hour' '+1 year' '-1 year' 1970-01-02; do
         now=$(date +%s)
         date -s "$to" >/dev/null
         sleep 2

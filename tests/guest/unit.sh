@@ -51,7 +51,8 @@ is_replaced() {
     shift
     before=$(process)
     check "$name: it is done" "$@"
-    check "$name: another process takes over" wait_for 40 is_another "$before"
+    check "$name: another process takes over" wait_for 30 is_another "$before"
+    replaced=${EPOCHREALTIME/./}
     check "$name: the kernel has what the node tells of" agree berlin
 }
 # costs_nothing NAME COMMAND...: and no packet either way is lost.
@@ -79,6 +80,13 @@ starves() {
     [ "$(restarts)" -gt "$before" ]
 }
 hangs() { unit kill -s STOP aronet; }
+# Of what athens sent since then nothing was lost but before berlin was back; that it is, it is told within seconds.
+arrives_since_back() {
+    local last limit=$(((replaced - $1) / 1000 * rate / 1000 + 3 * rate))
+    last=$(awk '/^ lost/ { split($NF, at, "-"); print $NF == ".." ? "more" : at[2] }' "$work/stream.hanging.2")
+    echo "the last one was ${last:-none}, of $limit"
+    [ "${last:-0}" -lt $limit ]
+}
 # As by a package: another file of the same name.
 upgrades() {
     file_of >"$work/file"
@@ -280,11 +288,14 @@ check 'row 15: it is the other one that runs' is_upgraded
 costs_nothing 'row 14: kill -9' unit kill -s KILL aronet
 costs_nothing 'row 17: three crashes in a row' crashes
 costs_nothing 'row 22: no memory for the daemon' starves
+began=${EPOCHREALTIME/./}
 begin_stream hanging athens berlin
 sleep 2
 is_replaced 'row 18: a daemon that hangs' hangs
 end_stream hanging >/dev/null
 told hanging
+check 'row 18: what it sends meanwhile arrives' grep '^lost 0 of' "$work/stream.hanging.1"
+check 'row 18: what is sent to it, once it is back' arrives_since_back "$began"
 check 'everybody reaches everybody' wait_for 20 all_reach 4 6
 check 'row 17: the manager has counted them all' eval '[ "$(restarts)" -ge 5 ]'
 check 'row 16: systemctl stop' unit stop aronet

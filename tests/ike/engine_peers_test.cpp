@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace aronet;
 using namespace aronet::ike;
 using namespace aronet::ike::test;
@@ -181,6 +183,39 @@ TEST_CASE(
             for_each_fault(story, seed);
         }
     }
+}
+
+TEST_CASE("C17, row 41: a thousand pairs begin at once, in bad weather, and each has one IKE SA and one child"
+) {
+    unsigned crossed = 0;
+    for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+        INFO("seed " << seed);
+        base::Random draw = base::Random::from_number(seed);
+        Dialogue d(seed);
+        d.delay = draw.between(1ms, 400ms);
+        d.fate = [&](const Passing&) {
+            const std::uint64_t drawn = draw.below(20);
+            const bool bad = d.now < base::Instant(3s) && drawn < 6;
+            return !bad ? Fate::arrives : drawn < 2 ? Fate::lost : drawn < 4 ? Fate::doubled : Fate::late;
+        };
+        Peer eager = d.peer_of_b();
+        eager.initiate_first = true;
+        const Duration later = draw.between(0ms, d.delay);
+        const bool a_begins = draw.below(2) == 0;
+        if (a_begins) d.a_connects().advance(later);
+        d.call(d.b, [&](Engine& engine, Actions& out) { engine.connect(eager, d.now, out); });
+        if (!a_begins) d.advance(later).a_connects();
+        d.advance(50s).expect_tunnel();
+        CHECK(d.a.view().spi_i == d.b.view().spi_i);
+        const auto asks = [&](bool a) {
+            return std::ranges::any_of(d.sent, [&](const Passing& message) {
+                return message.by_a == a && message.exchange() == kInit && !message.response();
+            });
+        };
+        crossed += asks(true) && asks(false) ? 1 : 0;
+    }
+    CAPTURE(crossed);
+    CHECK(crossed > 900);  // where the one was quick enough the other does not ask
 }
 
 TEST_CASE("C17, row 41: of two IKE_AUTH that cross one is given up") {

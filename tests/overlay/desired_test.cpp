@@ -153,6 +153,32 @@ TEST_CASE("what is the others' has an end on the host that only the tunnels' own
     CHECK(objects(Mode::none, 1).rules.empty());
 }
 
+TEST_CASE(
+    "row 63: a prefix that holds the nodes' own addresses is taken, as the tunnels' packets go by other "
+    "tables"
+) {
+    Registry all = registry(2);
+    all.nodes[0].prefixes = {*Prefix::parse("192.0.2.0/24")};
+    for (const Mode mode : {Mode::vrf, Mode::netns}) {
+        const Objects wanted = desired(config(mode), all, pairings(config(mode), all, {}));
+        unsigned routes = 0;
+        for (const netlink::Route& route : wanted.routes) {
+            if (route.key.destination != all.nodes[0].prefixes[0]) continue;
+            ++routes;
+            const bool of_host = route.key.space == netlink::Space::underlay && route.key.table == 12025;
+            const bool inside =
+                mode == Mode::vrf ? route.key.table == 128 : route.key.space == netlink::Space::overlay;
+            CHECK((of_host || inside));
+        }
+        CHECK(routes >= 2);
+        REQUIRE_FALSE(wanted.rules.empty());
+        for (const netlink::Rule& rule : wanted.rules) {
+            CHECK(rule.unless_fits);
+            CHECK(rule.mark == config(mode).fwmark);
+        }
+    }
+}
+
 TEST_CASE("a rule of protocol 140 is ours where it leads all to a table of the host's at our place") {
     netlink::Snapshot snapshot;
     netlink::Rule rule;

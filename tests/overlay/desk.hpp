@@ -65,8 +65,9 @@ public:
         while (!unanswered_.empty()) {
             const netlink::Change change = std::move(unanswered_.front());
             unanswered_.pop_front();
-            if (std::holds_alternative<netlink::TakeSnapshot>(change.wish)) tell(netlink::Notice{snapshot});
             const bool refused = !refuses.empty() && netlink::describe(change.wish).starts_with(refuses);
+            if (!refused && std::holds_alternative<netlink::TakeSnapshot>(change.wish))
+                tell(netlink::Notice{snapshot});
             tell(netlink::Notice{netlink::Done{change.id, refused ? EBUSY : 0, refused ? "no" : ""}});
         }
     }

@@ -183,6 +183,37 @@ TEST_CASE("with the last address of IPv4 that is wanted no more its link's route
     CHECK(desk.notes.empty());
 }
 
+TEST_CASE("an address of IPv4 that follows another is there before that leaves, and routes are left alone") {
+    Kept desk;
+    Objects one = all();
+    one.addresses.push_back(on("ov", "10.99.0.1"));
+    one.routes.push_back(route("10.1.0.0/16", "ov"));
+    desk.keeper.want(one, desk.now);
+    CHECK(desk.obey().size() == 2);
+    one.addresses.back() = on("ov", "10.99.0.2");
+    desk.keeper.want(one, desk.now);
+    CHECK(began(desk.obey()) == "ip addr add 10.99.0.2/128; ip addr del 10.99.0.1/128; ");
+    desk.hear();
+    CHECK_FALSE(desk.keeper.next());
+    // With another length it is the same one to many: that cannot be there twice.
+    one.addresses.back().prefix_length = 24;
+    desk.keeper.want(one, desk.now);
+    CHECK(began(desk.ask()).starts_with("ip addr del 10.99.0.2/128; ip addr add 10.99.0.2/24; "));
+}
+
+TEST_CASE("row 14: addresses of an earlier run go where they are wanted no more, those of others stay") {
+    Desk desk;
+    desk.keeper.want(all(), desk.now);
+    Objects seen = all();
+    seen.addresses.push_back(on("ov", "10.99.0.1"));  // by hand, or by a script
+    seen.addresses.push_back(on("ov", "10.99.0.2"));
+    seen.addresses.back().marked = true;
+    seen.addresses.push_back(on("lo", "10.99.0.3"));  // of another daemon of ours
+    seen.addresses.back().marked = true;
+    desk.keeper.found(seen, 0, desk.now, true);
+    CHECK(began(desk.obey()) == "ip addr del 10.99.0.2/128; ");
+}
+
 TEST_CASE("what somebody takes away is back at once, with a word of it; with a stubborn one it takes longer"
 ) {
     Kept desk;

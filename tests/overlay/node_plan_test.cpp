@@ -162,6 +162,21 @@ TEST_CASE("row 9: sysctls of links of which the kernel does not tell are looked 
     desk.wait(11s);
     CHECK(desk.asked("sysctl net.ipv6.conf." + tunnel + ".seg6_enabled"));
     CHECK(desk.asked("sysctl net.ipv4.conf." + tunnel + ".rp_filter"));
+    CHECK(desk.asked("sysctl net.ipv6.conf." + tunnel + ".accept_ra"));
+}
+
+TEST_CASE("row 9: a link whose sysctls are touched again and again keeps no other from being looked at") {
+    Desk desk;
+    running(desk);
+    const std::string tunnel = pairings(config(), registry(), {}).front().interface;
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, tunnel, 7, 1400}});
+    desk.answer_all();
+    desk.forget();
+    for (int i = 0; i < 12; ++i) {
+        desk.tell(netlink::Notice{netlink::SysctlTouched{netlink::Space::underlay, "aronet"}});
+        desk.wait(1s);
+    }
+    CHECK(desk.asked("sysctl net.ipv6.conf." + tunnel + ".seg6_enabled"));
 }
 
 TEST_CASE("row 9: the reverse path filter of an interface that Babel runs on is put back at once") {
@@ -180,6 +195,49 @@ TEST_CASE("row 9: the reverse path filter of an interface that Babel runs on is 
     desk.wait();
     CHECK(desk.asked("sysctl net.ipv4.conf.eth1.rp_filter"));
     CHECK_FALSE(desk.asked("eth1.seg6_enabled"));
+}
+
+TEST_CASE("row 16: an interface that Babel leaves has its reverse path filter back, though it is away") {
+    const auto with_eth1 = [] {
+        Config with = config();
+        with.babel.interfaces.push_back({});
+        with.babel.interfaces.back().name = "eth1";
+        return with;
+    };
+    constexpr const char* kFilter = "net.ipv4.conf.eth1.rp_filter";
+    const auto is = [](Desk& desk, const char* value) {
+        desk.tell(netlink::Notice{netlink::SysctlValue{netlink::Space::underlay, kFilter, value}});
+        desk.answer_all();
+    };
+    const auto run_on_eth1 = [&](Desk& desk) {
+        running(desk);
+        desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, "eth1", 3, 1500}});
+        desk.tell(netlink::Notice{
+            netlink::AddressAppeared{netlink::Space::underlay, "eth1", *Address::parse("fe80::1")}});
+        desk.answer_all();
+        is(desk, "2");
+        REQUIRE(desk.asked(std::string("sysctl -w ") + kFilter + "=0"));
+        desk.forget();
+    };
+    const std::string put_back = std::string("sysctl -w ") + kFilter + "=2";
+
+    Desk left(with_eth1(), Host{true, {}, "test", 1, "", false, false});
+    run_on_eth1(left);
+    left.tell(ConfigChanged{config(), 1});
+    is(left, "0");
+    CHECK(left.asked(put_back));
+    left.forget();
+    left.tell(Stop{});
+    left.answer_all();
+    CHECK_FALSE(left.asked(kFilter));  // it is none of ours any more
+
+    Desk away(with_eth1(), Host{true, {}, "test", 1, "", false, false});
+    run_on_eth1(away);
+    away.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, "eth1"}});
+    away.tell(Stop{});
+    away.wait_for([&] { return away.asked(std::string("sysctl ") + kFilter); });
+    is(away, "0");
+    CHECK(away.asked(put_back));
 }
 
 TEST_CASE("strict mode of VRFs that is refused is asked for at the next look, not for ever") {

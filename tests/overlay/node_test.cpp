@@ -59,6 +59,10 @@ TEST_CASE("row 13: somebody else's link under the name of a tunnel is not set up
     desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400, false, false}});
     desk.answer_all();
     CHECK_FALSE(desk.asked(name));
+    desk.tell(netlink::Notice{netlink::LinkDown{netlink::Space::underlay, name}});
+    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, name, 7, 1400, false, false}});
+    desk.answer_all();
+    CHECK_FALSE(desk.asked(name + "."));  // what it is asked to be
 }
 
 TEST_CASE("C13: a tunnel's interface that somebody removes comes back in its VRF with address and sysctls") {
@@ -433,4 +437,57 @@ TEST_CASE("row 64: of a thousand nodes only that is touched which is another") {
     CHECK(planned.size() == desk.wishes.size());
     CHECK(desk.asked("link del aronet-"));
     CHECK(desk.asked(network));
+}
+
+namespace {
+
+const std::string kLook = "ip link show aronet*";
+
+// Starts, but nobody shows the kernel.
+void unseen(Desk& desk) {
+    desk.refuses = kLook;
+    running(desk);
+    CHECK(desk.wishes == std::vector<std::string>{kLook});
+    desk.forget();
+}
+
+}  // namespace
+
+TEST_CASE("row 12: a start to which the kernel is not shown asks again, and changes nothing before") {
+    Desk desk;
+    unseen(desk);
+    desk.wait();
+    CHECK(desk.wishes.empty());
+    desk.wait(1s);
+    CHECK(desk.wishes == std::vector<std::string>{kLook});
+    desk.refuses.clear();
+    desk.answer_all();
+    CHECK(desk.asked("link add aronet"));
+    CHECK(std::ranges::count(desk.wishes, kLook) == 1);
+}
+
+TEST_CASE("row 12: a node to which the kernel is never shown starts in the end, and stops at any time") {
+    for (const int looks : {0, 1, 4}) {
+        CAPTURE(looks);
+        Desk desk;
+        unseen(desk);
+        for (int i = 0; i < looks; ++i) {
+            desk.wait(1s);
+            desk.answer_all();
+        }
+        CHECK(desk.asked("link add aronet") == (looks == 4));
+        desk.refuses.clear();
+        desk.tell(Stop{});
+        desk.answer_all();
+        CHECK(desk.wait_for([&] { return desk.answer_all(), desk.stopped; }));
+    }
+}
+
+TEST_CASE("row 12: what went unsaid while the node started is looked at behind it") {
+    Desk desk;
+    desk.start();
+    desk.tell(RegistryChanged{registry()});
+    desk.tell(netlink::Notice{netlink::Lost{}});
+    desk.answer_all();
+    CHECK(std::ranges::count(desk.wishes, kLook) == 2);
 }

@@ -81,6 +81,16 @@ TEST_CASE("row 63: a registry that would break the mesh is refused with the reas
         {registry_text(node_text("a", "fd66::/64", "\"fe80::/64\"")),
          "fe80::/64 means something else on every"},
         {registry_text(node_text("a", "ff02::/64")), "ff02::/64 means something else on every host"},
+        {registry_text(node_text("a", "fd66::/64", "\"127.0.0.0/8\"")), "127.0.0.0/8 means something else"},
+        {registry_text(node_text("a", "fd66::/64", "\"127.0.0.53/32\"")),
+         "127.0.0.53/32 means something else"},
+        {registry_text(node_text("a", "fd66::/64", "\"::1/128\"")),
+         "::1/128 means something else on every host"},
+        {registry_text(node_text("a", "fd66::/64", "\"169.254.0.0/16\"")), "169.254.0.0/16 means something"},
+        {registry_text(node_text("a", "fd66::/64", "\"224.0.0.0/4\"")),
+         "224.0.0.0/4 means something else on"},
+        {registry_text(node_text("a", "::/64")), "::/64 means something else on every host"},
+        {registry_text(node_text("a", "fd66::/64", "\"0.0.0.0/8\"")), "0.0.0.0/8 means something else on"},
     };
     for (const auto& [text, words] : cases) {
         INFO(text);

@@ -171,6 +171,21 @@ TEST_CASE("what carries a tunnel of an earlier run is told by whether it was pin
     CHECK(std::ranges::count(others, Carrier::own, &Pairing::carrier) == 1);
 }
 
+TEST_CASE("nodes of which each could be heard as the other share no link") {
+    auto tunnels = two_tunnels(Carrier::undecided, Carrier::undecided);
+    share_out(tunnels);
+    CHECK((tunnels[0].peer.may_share_link && tunnels[1].peer.may_share_link));
+    // As if somebody had searched for such a name.
+    tunnels[0].on_shared.peer = *Address::parse("fe80::1:2:3:4");
+    tunnels[1].on_shared.peer = *Address::parse("fe80::1:2:3:5");
+    share_out(tunnels);
+    CHECK_FALSE((tunnels[0].peer.may_share_link || tunnels[1].peer.may_share_link));
+    // Endpoints of one node are let in by each other's policies, and speak for one.
+    tunnels[1].peer.remote.common_name = tunnels[0].peer.remote.common_name;
+    share_out(tunnels);
+    CHECK((tunnels[0].peer.may_share_link && tunnels[1].peer.may_share_link));
+}
+
 TEST_CASE("pinned policies that nobody goes on with are removed with what they kept out") {
     const auto tunnels = two_tunnels(Carrier::shared, Carrier::shared);
     netlink::Snapshot snapshot;

@@ -106,8 +106,11 @@ TEST_CASE(
     CHECK(mesh.world.violations().empty());
 }
 
+// Whenever its kernel says so: before peers are met, while they are, and when links have been agreed on.
 TEST_CASE("a node whose kernel will not have such a link has one for each peer, and says so once") {
     World world(1, some_share(3, 3));
+    world.kernels_take = std::chrono::milliseconds(GENERATE(0, 5, 15, 25, 35, 50, 200));
+    CAPTURE(base::milliseconds(world.kernels_take));
     netlink::Link other;
     other.name = "somebodys";
     other.kind = netlink::External{};

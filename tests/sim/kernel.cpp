@@ -284,8 +284,9 @@ int Kernel::apply(netlink::RemoveLink& wish, Notices& out) {
 }
 
 int Kernel::apply(netlink::AddAddress& wish, Notices& out) {
-    const auto& address = wish.address;
+    auto& address = wish.address;
     if (!links_.contains({address.space, address.link})) return ENODEV;
+    address.marked = true;
     addresses_.insert(address);
     out.push_back(netlink::AddressAppeared{address.space, address.link, address.address});
     return 0;

@@ -256,7 +256,7 @@ std::string World::ask(std::size_t number, const std::string& verb, const std::s
     host.answer.clear();
     host.node->handle(overlay::Request{1, verb, body}, now_, host.actions);
     settle(host);
-    if (host.answer.empty()) run_for(1ms);  // its kernel is asked first
+    if (host.answer.empty()) run_for(1ms + kernels_take);  // its kernel is asked first
     return host.answer;
 }
 
@@ -295,11 +295,12 @@ void World::perform(Host& host, overlay::Action& action) {
             recorder->add(sa->sa);
         const std::uint64_t failures = host.kernel.failures();
         for (netlink::Notice& notice : host.kernel.perform(std::move(*change))) {
-            schedule(now_, host.number, [life = host.life, notice = std::move(notice), this](Host& told) {
+            auto is_heard = [life = host.life, notice = std::move(notice), this](Host& told) {
                 if (told.life != life) return;
                 if (told.asleep) return told.untold.push_back(notice);
                 told.node->handle(overlay::Event(notice), now_, told.actions);
-            });
+            };
+            schedule(now_ + kernels_take, host.number, std::move(is_heard));
         }
         if (host.kernel.failures() == failures) return;
         in_trouble(host);

@@ -51,6 +51,7 @@ public:
     ~World();
 
     Weather weather;
+    Duration kernels_take{};  // until what they say is heard
     void start(std::size_t host, bool has_registry = true);
     void start_all();
     void stop(std::size_t host, bool keep = false);  // says goodbye, or leaves its kernel as it is
