@@ -1,6 +1,6 @@
 #!/bin/bash
 # Mode `none` with a table of choice: routes go there and nowhere else, and come away again. First a plain router beside
-# babeld, then three nodes with tunnels, one of them in that mode.
+# babeld, then three nodes with tunnels, one of them in that mode, which announces what is in a third table.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 . "$root/tests/babel_peers.sh"
@@ -51,6 +51,7 @@ check_tunnels() {
     write_keys
     for node in "${nodes[@]}"; do write_config $node netns user; done
     daemon_keys[athens]='"route_table": 77,'
+    babel_keys[athens]=', "redistribute": [{"table": 78, "protocol": "static"}], "redistribute_tables": [78]'
     write_config athens none user
     write_registry "$work/registry.json" "${nodes[@]}"
     build_hosts
@@ -64,10 +65,28 @@ check_tunnels() {
     by_rule athens
     check 'with tunnels: with one everybody reaches everybody' wait_for 20 all_reach 4 6
     check_pairs
+    check_source
     for node in "${nodes[@]}"; do check "$node stops with exit status 0" stop $node; done
     check 'with tunnels: nothing is left in table 77' empty_77 athens
     for family in -4 -6; do in_host athens ip $family rule del lookup 77; done
     check 'with tunnels: the main table and the rules are as they were' untouched athens
+}
+# What athens announces besides its own comes from table 78.
+check_source() {
+    in_host athens ip route add 10.10.1.128/26 dev lan proto static
+    in_host athens ip route add 10.10.1.192/26 dev lan proto boot table 78
+    in_host athens ip route add 10.10.1.64/26 dev lan proto static table 78
+    in_host athens ip -6 route add fd10:1:0:0:7::/80 dev lan proto static table 78
+    check 'a table of choice: its prefixes are learned by the other nodes' wait_for 10 eval \
+        'via berlin 10.10.1.64/26 olive/athens && via cairo fd10:1:0:0:7::/80 olive/athens'
+    check 'a table of choice: what is in another is not, nor what no rule wants' eval \
+        '! ask berlin routes | grep -e 10.10.1.128 -e 10.10.1.192'
+    in_host athens ip route del 10.10.1.64/26 table 78
+    in_host athens ip -6 route flush table 78
+    check 'a table of choice: what goes there goes everywhere' wait_for 10 eval \
+        '! via berlin 10.10.1.64/26 olive/athens && ! via cairo fd10:1:0:0:7::/80 olive/athens'
+    in_host athens ip route flush table 78
+    in_host athens ip route del 10.10.1.128/26
 }
 # The node's own addresses on the loopback are all that may be new.
 of_main() { main_of athens | grep -v -e 'fd10:1::ffff:0:0:1 dev lo' | diff "$work/athens.main" -; }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Somebody else has a link under a name that a node of ours wants: it is told, and nothing is done to that link.
+# Somebody else has a link, or a table of packet filters, under a name that a node of ours wants: it is told, and nothing is
+# done to what is theirs.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
 
@@ -21,10 +22,24 @@ check 'row 13: a node whose main interface has the name of a bridge does not sta
 check 'the bridge is as it was' is_untouched
 in_host athens ip link del aronet
 
+# A table of packet filters with the name of ours: what it has in it stays, and TCP is clamped when it has gone.
+in_host athens nft 'add table inet aronet_aronet; add chain inet aronet_aronet forward { type filter hook forward priority 5; };
+    add rule inet aronet_aronet forward tcp dport 9 drop comment "theirs"'
+table() { in_host athens nft list ruleset; }
+tells_of_table() { ask athens status --json | jq -e '.warnings | any(test("nft add table inet aronet_aronet.*: File exists"))' >/dev/null; }
+clamps() { table | grep -q 'maxseg size set'; }
+table >"$work/table"
 for node in "${nodes[@]}"; do start "$node"; done
 check 'without it the node starts' wait_for 30 all_reach 4 6 || { show_logs; exit 1; }
+check "row 13: a table of packet filters that has our table's name is told of" wait_for 5 tells_of_table
+sleep 4  # it is asked for again by then
+check 'row 13: and is as it was' eval 'table | diff "$work/table" -'
+in_host athens nft delete table inet aronet_aronet
+check 'once it has gone TCP is clamped' wait_for 40 clamps
+check 'and there is no more to tell' wait_for 5 eval '! tells_of_table'
 tunnel=$(in_host athens ip -n aronet -br link | sed -n 's/^\(aronet-[0-9a-f]*\).*/\1/p' | head -n 1)
 check 'athens stops' stop athens
+check 'with its table' eval '[ -z "$(table)" ]'
 in_host athens ip netns add aronet
 in_host athens ip -n aronet link add "$tunnel" type dummy 2>/dev/null || in_host athens ip -n aronet link add "$tunnel" type bridge
 in_host athens ip -n aronet link set "$tunnel" up

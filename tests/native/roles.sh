@@ -1,5 +1,5 @@
 #!/bin/bash
-# A partial mesh of real daemons: athens is the hub. What is filtered, who is dearer, who is no transit; a member that
+# A partial mesh of real daemons: athens is the hub, then others have lists. What is filtered, who is dearer, who is no transit; a member that
 # announces what is another's, and one that says too much.
 . "$(dirname "$0")/../peers.sh"
 . "$root/tests/four_nodes.sh"
@@ -35,6 +35,41 @@ check 'athens has tunnels with all' peers_of athens '["maple/cairo","maple/dakar
 for node in berlin cairo dakar; do check "$node has them with athens alone" peers_of $node '["olive/athens"]'; done
 check 'cairo is told that its way to athens is dearer' wait_for 10 cost_to cairo olive/athens txcost 532
 check 'berlin is not' cost_to berlin olive/athens txcost 32
+
+# Lists: with whom they name and do not refuse, as both sides see it.
+for node in cairo dakar; do cp "${config_of[$node]}" "$work/$node.hub"; done
+configure cairo '.connect = [{common_name: "athens"}, {organization: "maple"}]'
+configure dakar '.connect = [{common_name: "cairo"}, {common_name: "berlin", deny: true}, {organization: "olive"}]'
+configure berlin 'del(.connect)'
+write_registry "$work/registry.json" "${nodes[@]}"
+for node in "${nodes[@]}"; do check "$node reads it again" ask $node reload; done
+check 'cairo has tunnels with those that its list names' wait_for 30 peers_of cairo '["maple/dakar","olive/athens"]'
+check 'dakar has none with whom its list refuses' wait_for 30 peers_of dakar '["maple/cairo","olive/athens"]'
+check 'berlin, which would with everybody, has one with whom no list leaves out' wait_for 30 peers_of berlin '["olive/athens"]'
+check 'everybody reaches everybody' wait_for 40 all_reach 4 6
+check 'cairo and dakar by the tunnel between them' wait_for 20 via cairo fd10:4::/64 maple/dakar
+
+# What athens does not announce over one of its tunnels goes over the others.
+configure athens '.babel.export = [{peer: "maple/dakar", prefix: "10.10.2.0/24", deny: true},
+    {peer: "maple/dakar", organization: "olive", prefix: "fd10:2::/64", metric: 700}]'
+configure dakar '.connect = [{common_name: "athens"}]'
+write_registry "$work/registry.json" "${nodes[@]}"
+for node in "${nodes[@]}"; do ask $node reload >/dev/null; done
+check 'dakar has one tunnel again' wait_for 30 peers_of dakar '["olive/athens"]'
+check 'export filter of a tunnel: what it denies dakar does not know' wait_for 20 eval '! knows dakar 10.10.2.0/24'
+check 'and does not reach' eval '! reaches dakar "${v4_of[berlin]}"'
+# To athens it costs 32.
+dearer() { ask dakar routes --json | jq -e '[.routes[] | select(.destination == "fd10:2::/64") | .received_metric] | . == [732]'; }
+check 'what it makes dearer is told to be' wait_for 20 dearer
+check 'and reached' wait_for 20 reaches dakar "${v6_of[berlin]}"
+check 'what it says nothing of dakar knows' eval 'knows dakar 10.10.3.0/24 && knows dakar 10.10.1.0/24'
+check 'cairo, by another tunnel, has all of it' eval 'knows cairo 10.10.2.0/24 && reaches cairo "${v4_of[berlin]}"'
+for node in cairo dakar; do cp "$work/$node.hub" "${config_of[$node]}"; done
+configure athens 'del(.babel.export)'
+configure berlin '.connect = [{organization: "olive", common_name: "ath*"}]'
+write_registry "$work/registry.json" "${nodes[@]}"
+for node in "${nodes[@]}"; do ask $node reload >/dev/null; done
+check 'all is as before' wait_for 40 all_reach 4 6
 
 # A rule that the registry does not know: cairo would, dakar does not want to.
 configure cairo 'del(.connect)'
