@@ -5,7 +5,6 @@
 . "$root/tests/four_nodes.sh"
 . "$root/tests/rekeyings.sh"
 . "$root/tests/hitless.sh"
-rate=${ARONET_RATE:-800}  # in transit the emulated machine has no power for a thousand when others need it, too
 for node in "${nodes[@]}"; do daemon_keys[$node]='"links": "shared",'; done
 share_a_link() { for node in "${nodes[@]}"; do ask "$node" tunnels --json | jq -e '[.tunnels[] | select(.state == "routed") | .link] | unique == ["aronet-x"]' || return 1; done; }
 prepare_hitless vrf
