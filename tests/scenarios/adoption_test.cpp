@@ -92,6 +92,70 @@ TEST_CASE("row 14: who is killed and started again loses no packet, on the path 
     }
 }
 
+namespace {
+
+// What a node that goes on asks of its kernel for the SAs of each tunnel that it has taken over.
+struct Replacing {
+    Replacing(Line& line, std::size_t host) : before(line.sas(host)) {
+        line.world.watch = [this, &line, host](std::size_t asked, const netlink::Wish& wish) {
+            if (asked != host) return;
+            if (const auto* remove = std::get_if<netlink::RemoveSa>(&wish)) {
+                const auto& sas = line.world.kernel(host).sas();
+                const auto sa = sas.find(remove->id);
+                if (sa != sas.end() && before.contains(remove->id))
+                    removed.try_emplace(sa->second.if_id, line.world.now());
+            } else if (const auto* set = std::get_if<netlink::SetPolicies>(&wish)) {
+                replaced.try_emplace(set->policies.if_id, line.world.now());
+            } else if (std::holds_alternative<netlink::RemovePolicies>(wish)) {
+                ++downs;
+            }
+        };
+    }
+    std::set<base::SaId> before;
+    std::map<std::uint32_t, Instant> replaced, removed;  // by if_id
+    unsigned downs = 0;
+};
+
+std::size_t routed(World& world, std::size_t host) {
+    const auto all = tunnels(world, host);
+    return std::size_t(std::ranges::count_if(all, [](const auto& each) {
+        return each.at("state") == "routed";
+    }));
+}
+
+}  // namespace
+
+TEST_CASE("row 14: each tunnel that was taken over gets other SAs on its own, and is never down meanwhile") {
+    for (const bool one_is_late : {false, true}) {
+        Line line(12);
+        World& world = line.world;
+        Replacing seen(line, 1);
+        line.end(1, End::killed);
+        line.flow(1s);
+        if (one_is_late) world.cut(1, 2);  // it hears no IKE
+        world.start(1);
+        world.run_for(10ms);
+        for (const Instant end = world.now() + 6s; world.now() < end; world.run_for(10ms)) {
+            if (!one_is_late) CHECK(routed(world, 1) == 2);
+            CHECK(world.reaches(0, 1));
+            CHECK(world.reaches(1, 0));
+        }
+        CHECK(seen.replaced.size() == (one_is_late ? 1 : 2));
+        if (one_is_late) world.mend(1, 2);
+        line.flow(60s);
+        CHECK(seen.replaced.size() == 2);
+        CHECK(seen.removed.size() == 2);
+        for (const auto& [if_id, at] : seen.removed) {
+            REQUIRE(seen.replaced.contains(if_id));
+            CHECK(at - seen.replaced.at(if_id) >= 3s);  // what is on its way still arrives
+        }
+        CHECK(seen.downs == 0);
+        CHECK(line.sas(1).size() == 4);
+        if (!one_is_late) CHECK(line.lost == 0);
+        CHECK(world.violations().empty());
+    }
+}
+
 TEST_CASE("row 17: who crashes every two seconds loses no packet, and nothing piles up") {
     Line line(5);
     const std::string audit = line.world.kernel(1).audit();

@@ -23,6 +23,7 @@ struct World::Host {
     std::vector<netlink::Notice> untold;                // while it is asleep
     bool registry_waits = false, config_waits = false;  // likewise
     Instant unsettled_until{};  // a restart gives its prefixes two origins for a moment (RFC 8966 1.1)
+    Instant refused_until{};    // what its kernel would not change may loop until it is asked again
     Instant trouble_until{};    // errors in its log are no wonder
     std::unique_ptr<base::Random> random;
     std::unique_ptr<overlay::Node> node;

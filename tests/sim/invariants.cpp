@@ -36,6 +36,17 @@ World::Walk World::walk(const Host& from, const Address& to) const {
     return Walk::loop;  // more hops than hosts
 }
 
+// One of those who send it round has been refused something.
+bool World::is_excused(const Host& from, const Address& looping) const {
+    const Host* at = &from;
+    for (std::size_t i = 0; i < hosts_.size(); ++i) at = next_hop(*at, looping);  // into the loop
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+        if (now_ < at->refused_until) return true;
+        at = next_hop(*at, looping);
+    }
+    return false;
+}
+
 bool World::reaches(std::size_t from, std::size_t to) const {
     const Host& target = *hosts_[to];
     return walk(*hosts_[from], within(target.network)) == Walk::reached &&
@@ -143,13 +154,17 @@ void World::check(Host& host) {
     const std::uint64_t generation = host.kernel.generation();
     if (host.links_checked != generation) check_links(host);
     host.links_checked = generation;
-    if (host.loops_checked == host.kernel.turns() || now_ < refused_until_) return;
+    if (host.loops_checked == host.kernel.turns()) return;
     host.loops_checked = host.kernel.turns();
     for (const auto& to : hosts_) {
         if (now_ < to->unsettled_until) continue;
         for (const Address& address : {within(to->network), within(to->prefix)}) {
-            if (walk(host, address) == Walk::loop)
+            if (walk(host, address) != Walk::loop) continue;
+            if (is_excused(host, address)) {
+                host.loops_checked.reset();  // it may not last
+            } else {
                 violate("a loop", "towards " + address.to_string() + " through " + host.plan.name);
+            }
         }
     }
 }

@@ -257,6 +257,13 @@ std::optional<Kind> kind_of(const std::string& name) {
     return found == kNames.end() ? std::nullopt : std::optional(Kind(found - kNames.begin()));
 }
 
+bool has_nat(std::uint64_t seed, std::size_t host, std::size_t nodes) {
+    const std::uint64_t first = seed / 2 % std::min<std::uint64_t>(4, nodes);
+    const auto drawn = [first](std::size_t i) { return i % 4 == first; };
+    const bool closes_ring = host + 1 == nodes && drawn(0);
+    return drawn(host) && !closes_ring;
+}
+
 Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<Kind> broken) {
     base::Random random = base::Random::from_number(seed);
     Plot plot{seed, nodes, Shape(random.below(3)), length, {}, {}, broken, {}};
@@ -277,6 +284,8 @@ Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<
         fault.host = random.below(nodes);
         fault.other = (fault.host + 1 + random.below(nodes - 1)) % nodes;
         fault.detail = random.u64();
+        while (fault.kind == Kind::rebind && !has_nat(seed, fault.host, nodes))
+            fault.host = (fault.host + 1) % nodes;
         Duration& until = busy[fault.kind == Kind::storm ? nodes : fault.host];
         if (until >= at) continue;
         until = at + fault.lasts + 5s;

@@ -51,6 +51,8 @@ struct Plot {
     std::string to_string() const;
 };
 
+// A quarter of all, and no two that are neighbours in a ring: they would not find each other.
+bool has_nat(std::uint64_t seed, std::size_t host, std::size_t nodes);
 Plot draw(std::uint64_t seed, std::size_t nodes, Duration length, std::optional<Fault::Kind> broken = {});
 std::optional<Fault::Kind> kind_of(const std::string& name);
 

@@ -24,9 +24,8 @@ void cut_to_shape(World& world, base::Random& random, Shape shape) {
 
 std::vector<HostPlan> cast(const Plot& plot, bool tells_keys) {
     auto hosts = plans(plot.nodes);
-    base::Random random = base::Random::from_number(plot.seed);
-    hosts[random.below(plot.nodes)].behind_nat = true;
     for (std::size_t i = 0; i < plot.nodes; ++i) {
+        hosts[i].behind_nat = has_nat(plot.seed, i, plot.nodes);
         hosts[i].changes_keys = i % 5 == 0;
         hosts[i].tells_keys = tells_keys;
         hosts[i].tells_connect = false;

@@ -304,7 +304,7 @@ void World::perform(Host& host, overlay::Action& action) {
         }
         if (host.kernel.failures() == failures) return;
         in_trouble(host);
-        refused_until_ = now_ + 30s;
+        host.refused_until = now_ + 30s;
     } else if (auto* note = std::get_if<base::Note>(&action)) {
         remember(host, note->text);
         const bool allowed = errors_allowed || now_ < host.trouble_until;

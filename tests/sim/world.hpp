@@ -131,6 +131,7 @@ private:
     // --- invariants.cpp
     const Host* next_hop(const Host& host, const base::Address& to) const;
     enum class Walk { reached, lost, loop };
+    bool is_excused(const Host& from, const base::Address& looping) const;
     Walk walk(const Host& from, const base::Address& to) const;
     template <class Visit>
     void visit_unreached(Visit visit) const;  // until it says false
@@ -153,7 +154,6 @@ private:
     std::uint64_t order_ = 0, disturbances_ = 0, ike_sent_ = 0;
     std::map<base::Endpoint, std::size_t> by_outside_;
     std::multiset<std::pair<std::size_t, std::size_t>> cuts_;  // from, to
-    Instant refused_until_{};  // what a kernel would not change may loop until it is asked again
     std::map<std::pair<std::size_t, base::SaId>, Instant> lonely_since_;
     std::optional<std::pair<std::uint64_t, bool>> reached_;           // at which generation of everything
     std::optional<std::uint64_t> holes_seen_;                         // likewise
