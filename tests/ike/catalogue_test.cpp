@@ -6,7 +6,7 @@
 
 namespace {
 
-// "A3" and "A11" of "A3, A11, row 45: what happens" (the row is of docs/faults.md); nothing of other names.
+// "A3" and "A11" of "A3, A11, row N: what happens" (the row is of docs/faults.md); nothing of other names.
 std::set<std::string> identifiers_of(const std::string& name) {
     const auto is_identifier = [](const std::string& text) {
         const bool letter = !text.empty() && text[0] >= 'A' && text[0] <= 'C';
