@@ -115,6 +115,16 @@ struct Kept : Desk {
     }
 };
 
+// All, and an address of IPv4 with a route: what is kept from now on.
+Objects also_ipv4(Kept& desk) {
+    Objects more = all();
+    more.addresses.push_back(on("ov", "10.99.0.1"));
+    more.routes.push_back(route("10.1.0.0/16", "ov"));
+    desk.keeper.want(more, desk.now);
+    CHECK(desk.obey().size() == 2);
+    return more;
+}
+
 std::string began(const std::vector<std::string>& words) {
     std::string text;
     for (const std::string& line : words) text += line.substr(0, line.find(' ', 14)) + "; ";
@@ -165,11 +175,7 @@ TEST_CASE("what is wanted still is not touched, and what is wanted anew in the m
 TEST_CASE("with the last address of IPv4 that is wanted no more its link's routes go unsaid, and are put back"
 ) {
     Kept desk;
-    Objects both = all();
-    both.addresses.push_back(on("ov", "10.99.0.1"));
-    both.routes.push_back(route("10.1.0.0/16", "ov"));
-    desk.keeper.want(both, desk.now);
-    CHECK(desk.obey().size() == 2);
+    Objects both = also_ipv4(desk);
     both.addresses.pop_back();
     desk.keeper.want(both, desk.now);
     const auto words = desk.ask();
@@ -185,11 +191,7 @@ TEST_CASE("with the last address of IPv4 that is wanted no more its link's route
 
 TEST_CASE("an address of IPv4 that follows another is there before that leaves, and routes are left alone") {
     Kept desk;
-    Objects one = all();
-    one.addresses.push_back(on("ov", "10.99.0.1"));
-    one.routes.push_back(route("10.1.0.0/16", "ov"));
-    desk.keeper.want(one, desk.now);
-    CHECK(desk.obey().size() == 2);
+    Objects one = also_ipv4(desk);
     one.addresses.back() = on("ov", "10.99.0.2");
     desk.keeper.want(one, desk.now);
     CHECK(began(desk.obey()) == "ip addr add 10.99.0.2/128; ip addr del 10.99.0.1/128; ");

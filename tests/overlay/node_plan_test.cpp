@@ -152,13 +152,19 @@ TEST_CASE("what TCP is to be clamped to is asked for again where it was refused"
     CHECK_FALSE(desk.asked("nft add table"));
 }
 
-TEST_CASE("row 9: sysctls of links of which the kernel does not tell are looked at, too") {
-    Desk desk;
+// The link of the one that there is.
+static std::string running_with_tunnel(Desk& desk) {
     running(desk);
-    const std::string tunnel = pairings(config(), registry(), {}).front().interface;
+    std::string tunnel = pairings(config(), registry(), {}).front().interface;
     desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, tunnel, 7, 1400}});
     desk.answer_all();
     desk.forget();
+    return tunnel;
+}
+
+TEST_CASE("row 9: sysctls of links of which the kernel does not tell are looked at, too") {
+    Desk desk;
+    const std::string tunnel = running_with_tunnel(desk);
     desk.wait(11s);
     CHECK(desk.asked("sysctl net.ipv6.conf." + tunnel + ".seg6_enabled"));
     CHECK(desk.asked("sysctl net.ipv4.conf." + tunnel + ".rp_filter"));
@@ -167,11 +173,7 @@ TEST_CASE("row 9: sysctls of links of which the kernel does not tell are looked 
 
 TEST_CASE("row 9: a link whose sysctls are touched again and again keeps no other from being looked at") {
     Desk desk;
-    running(desk);
-    const std::string tunnel = pairings(config(), registry(), {}).front().interface;
-    desk.tell(netlink::Notice{netlink::LinkUp{netlink::Space::underlay, tunnel, 7, 1400}});
-    desk.answer_all();
-    desk.forget();
+    const std::string tunnel = running_with_tunnel(desk);
     for (int i = 0; i < 12; ++i) {
         desk.tell(netlink::Notice{netlink::SysctlTouched{netlink::Space::underlay, "aronet"}});
         desk.wait(1s);
