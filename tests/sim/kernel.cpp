@@ -198,14 +198,14 @@ std::vector<Notice> Kernel::suffer(netlink::Wish wish) {
     return out;
 }
 
-// Of the stranger it is told as of any other.
+// The stranger's link is told of as one without our mark.
 std::vector<Notice> Kernel::occupy(const Link& link) {
     Notices out;
     ++generation_;
     ++turns_;
     remove_link({link.space, link.name}, out);
     strangers_.insert({link.space, link.name});
-    out.push_back(netlink::LinkUp{link.space, link.name, next_index_++, 1500});
+    out.push_back(netlink::LinkUp{link.space, link.name, next_index_++, 1500, false, false});
     return out;
 }
 
