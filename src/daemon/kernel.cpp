@@ -7,6 +7,7 @@
 #include "daemon/sysctl.hpp"
 #include "netlink/codec.hpp"
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <linux/netlink.h>
@@ -25,6 +26,11 @@ int protocol_of(Channel channel) {
     const bool is_xfrm = channel == Channel::xfrm || channel == Channel::xfrm_notices;
     return is_xfrm ? NETLINK_XFRM : NETLINK_ROUTE;
 }
+
+// What the kernel does within a system call, and what it tells, may be thousands of links at once. Babel's Hellos
+// must not wait for all of them: after so long, or so many datagrams, it is everybody else's turn.
+constexpr auto kTurn = std::chrono::milliseconds(10);
+constexpr int kFair = 256;
 
 template <class T, class... Ts>
 bool holds(const std::variant<Ts...>& value) {
@@ -57,9 +63,16 @@ void Kernel::perform(netlink::Change change, base::Instant now) {
 }
 
 void Kernel::tick(base::Instant now) {
+    worked_ = {};
     session_.tick(now, output_);
     if (datapath_ != nullptr) datapath_->let_go();
     advance(now);
+}
+
+std::optional<base::Deadline> Kernel::deadline() const {
+    if (worked_ >= kTurn && !waiting_.empty() && session_.idle())
+        return base::Deadline{{}, "the rest of what is to be done here"};
+    return session_.deadline();
 }
 
 std::vector<netlink::Notice> Kernel::take_notices(base::Instant now) {
@@ -74,11 +87,16 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
     for (;;) {
         co_await socket(channel).readable();
         bool overrun = false;
+        int taken = 0;
         while (const auto received = socket(channel).receive(overrun)) {
             session_.handle(channel, received->bytes, now(), output_);
             if (protocol_of(channel) == NETLINK_XFRM) socket(channel).forget();  // SAs show their keys
             // At once: what comes next may be the end of a dump that is not whole.
             if (received->cut) session_.lost(channel, now(), output_);
+            if (++taken % kFair != 0) continue;
+            advance(now());
+            woken();
+            co_await boost::asio::post(io_, boost::asio::use_awaitable);
         }
         if (overrun) session_.lost(channel, now(), output_);
         advance(now());
@@ -108,11 +126,13 @@ boost::asio::awaitable<void> Kernel::watch_name(std::function<void()> woken) {
 void Kernel::advance(base::Instant now) {
     while (!waiting_.empty()) {
         if (is_local(waiting_.front().wish)) {
-            if (!session_.idle()) return;
+            if (!session_.idle() || worked_ >= kTurn) return;
+            const base::Instant begun = daemon::now();
             remove_devices();
             netlink::Change change = std::move(waiting_.front());
             waiting_.pop_front();
             perform_here(std::move(change), now);
+            worked_ += daemon::now() - begun;
         } else {
             session_.handle(std::move(waiting_.front()), now, output_);
             waiting_.pop_front();
@@ -122,7 +142,7 @@ void Kernel::advance(base::Instant now) {
 
 // Those that are to go now and next, in one go.
 void Kernel::remove_devices() {
-    constexpr std::size_t kTogether = 512;
+    constexpr std::size_t kTogether = 128;
     if (devices_gone_ > 0) {
         --devices_gone_;
         return;

@@ -31,7 +31,7 @@ public:
 
     void perform(netlink::Change change, base::Instant now);  // with the next take_notices()
     void tick(base::Instant now);
-    std::optional<base::Deadline> deadline() const { return session_.deadline(); }
+    std::optional<base::Deadline> deadline() const;
 
     // Sends what there is to send. Notices since the last call, oldest first.
     std::vector<netlink::Notice> take_notices(base::Instant now);
@@ -77,6 +77,7 @@ private:
     Bell overlay_entered_, overlay_named_;
     std::deque<netlink::Change> waiting_;  // behind something that must happen first
     std::size_t devices_gone_ = 0;         // of the next that wait: they only have to be closed
+    base::Duration worked_{};              // since the last tick(), on what is not netlink
     std::vector<netlink::Notice> notices_;
     std::map<std::string, std::uint32_t> tunnels_;  // of the datapath: name → if_id
 };
