@@ -27,8 +27,8 @@ int protocol_of(Channel channel) {
     return is_xfrm ? NETLINK_XFRM : NETLINK_ROUTE;
 }
 
-// What the kernel does within a system call, and what it tells, may be thousands of links at once. Babel's Hellos
-// must not wait for all of them: after so long, or so many datagrams, it is everybody else's turn.
+// What the kernel does within a system call, and what it tells, may be thousands of links at once. Babel's
+// Hellos must not wait for all of them: after so long, or so many datagrams, it is everybody else's turn.
 constexpr auto kTurn = std::chrono::milliseconds(10);
 constexpr int kFair = 256;
 

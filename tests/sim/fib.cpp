@@ -33,4 +33,23 @@ const netlink::Route* Fib::lookup(netlink::Space space, std::uint32_t table, con
     return nullptr;
 }
 
+const netlink::Route* Fib::over(const std::string& link, const netlink::Address& to) const {
+    const netlink::Route* route = nullptr;
+    for (auto table = routes_.begin(); table != routes_.end();) {
+        netlink::RouteKey key = table->first;
+        key.destination = netlink::Prefix::host(to);
+        key.source.reset();
+        key.metric = 0;
+        for (auto it = routes_.lower_bound(key); it != routes_.end(); ++it) {
+            const netlink::RouteKey& found = it->first;
+            if (std::tie(found.space, found.table, found.destination) !=
+                std::tie(key.space, key.table, key.destination))
+                break;
+            if (it->second.link == link) route = &it->second;
+        }
+        table = routes_.lower_bound({key.space, key.table + 1, {}, {}, 0});
+    }
+    return route;
+}
+
 }  // namespace aronet::sim

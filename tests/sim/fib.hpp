@@ -15,6 +15,8 @@ public:
     void put(const netlink::Route& route);
     void remove(const netlink::RouteKey& key);
     const netlink::Route* lookup(netlink::Space space, std::uint32_t table, const netlink::Address& to) const;
+    // The one to that address alone over that link, whatever its table.
+    const netlink::Route* over(const std::string& link, const netlink::Address& to) const;
     const Routes& all() const { return routes_; }
 
 private:

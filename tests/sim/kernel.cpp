@@ -102,8 +102,9 @@ std::optional<Kernel::Outbound> Kernel::outbound(const netlink::Route& route) co
 std::optional<Kernel::Outbound> Kernel::outbound(const std::string& link, const netlink::Address& to) const {
     netlink::Route direct;
     direct.link = link;
-    for (const auto& [key, route] : fib_.all()) {
-        if (route.link == link && key.destination == netlink::Prefix::host(to)) direct = route;
+    const Link* there = find(link);
+    if (there != nullptr && std::holds_alternative<netlink::External>(there->kind)) {
+        if (const auto* route = fib_.over(link, to)) direct = *route;
     }
     return outbound(direct);
 }
@@ -158,9 +159,13 @@ std::optional<netlink::Mapping> Kernel::count_inbound(
 }
 
 bool Kernel::has_address(const std::string& link, const netlink::Address& address) const {
-    return std::ranges::any_of(addresses_, [&](const auto& each) {
-        return each.link == link && each.address == address;
-    });
+    for (const Space space : {Space::underlay, Space::overlay}) {
+        const auto found = addresses_.lower_bound({space, link, address, 0, {}});
+        if (found != addresses_.end() &&
+            std::tie(found->space, found->link, found->address) == std::tie(space, link, address))
+            return true;
+    }
+    return false;
 }
 
 bool Kernel::link_is_up(const std::string& name) const { return find(name) != nullptr; }
