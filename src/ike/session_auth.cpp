@@ -139,6 +139,9 @@ void Session::on_auth_response(const Message& message, Turn& turn) {
     for (const InitAnswer& other : hs->others) passed_over_.push_back(other.spi_r);
     shares_link_ = hs->offers_link && offers_shared_link(message);  // the peer goes by what was said to it
     become_established(turn);
+    // Whoever was not told by INITIAL_CONTACT that we have nothing else goes on with what it has, until it is
+    // shown that we have this.
+    probe_wanted_ = hs->beside;
     const auto agreed = accepted(hs->esp_offer, peer->child, message);
     if (!agreed) return no_child(message, hs->esp_spi, turn);
     raise_child(
