@@ -93,7 +93,8 @@ boost::asio::awaitable<void> Kernel::receive(Channel channel, std::function<void
             if (protocol_of(channel) == NETLINK_XFRM) socket(channel).forget();  // SAs show their keys
             // At once: what comes next may be the end of a dump that is not whole.
             if (received->cut) session_.lost(channel, now(), output_);
-            if (++taken % kFair != 0) continue;
+            // Until an overrun queue is empty the kernel drops its answers, too: nothing is asked before.
+            if (overrun || ++taken % kFair != 0) continue;
             advance(now());
             woken();
             co_await boost::asio::post(io_, boost::asio::use_awaitable);
