@@ -53,7 +53,7 @@ std::string BabelPort::open(Netns& space, const std::string& vrf) {
 
 void BabelPort::link_up(const std::string& name, std::uint32_t index) {
     const auto known = index_of_.find(name);
-    if (known != index_of_.end() && known->second != index) link_gone(name);
+    if (known != index_of_.end() && known->second != index) forget(name);
     index_of_[name] = index;
     name_of_[index] = name;
     join_if_wanted(name, index);
@@ -70,6 +70,11 @@ void BabelPort::join_if_wanted(const std::string& name, std::uint32_t index) {
 }
 
 void BabelPort::link_gone(const std::string& name) {
+    wanted_.erase(name);
+    forget(name);
+}
+
+void BabelPort::forget(const std::string& name) {
     const auto it = index_of_.find(name);
     if (it == index_of_.end()) return;
     // The kernel would keep the membership of a link that is no more, and count it.

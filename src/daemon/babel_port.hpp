@@ -27,9 +27,9 @@ public:
     std::string open(Netns& space, const std::string& vrf);
 
     void link_up(const std::string& name, std::uint32_t index);
-    void link_gone(const std::string& name);
+    void link_gone(const std::string& name);  // whoever wants to hear it says so again when it is back
     bool knows(const std::string& link) const { return index_of_.contains(link); }
-    void listen(const std::string& link);  // once it is there, whenever it is there
+    void listen(const std::string& link);  // once it is there, until it is gone
     // From exactly this address: a MAC depends on it (RFC 8967 4.1).
     bool send(
         const std::string& link, const base::Address& from, const base::Address& to, base::ByteView bytes
@@ -41,6 +41,7 @@ public:
 private:
     bool take(int most);
     void take_refusals();
+    void forget(const std::string& link);
     void join_if_wanted(const std::string& name, std::uint32_t index);
     void join(std::uint32_t index);
     bool send_to_group(const std::string& link, const base::Address& from, base::ByteView bytes);

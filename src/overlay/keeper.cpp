@@ -320,6 +320,7 @@ Keeper::Entries::iterator Keeper::erase(Entries::iterator it) {
     if (!it->second.wanted) --going_;
     if (it->second.refused > 0) --refused_;
     due_.stop(it->first);
+    waiting_.erase(it->first);
     unhang(it->first, it->second.object);
     return entries_.erase(it);
 }

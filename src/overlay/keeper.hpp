@@ -53,8 +53,9 @@ public:
     bool answered(const netlink::Done& done, base::Instant now, std::vector<base::Note>& notes);
 
     std::optional<base::Instant> next() const;
-    bool keeps(netlink::Space space, const std::string& link) const {
-        return link_at(space, link) != nullptr;
+    bool wants(netlink::Space space, const std::string& link) const {
+        const Entry* entry = link_at(space, link);
+        return entry != nullptr && entry->wanted;
     }
     bool has(netlink::Space space, const std::string& link) const {  // it is there, and ours
         const Entry* entry = link_at(space, link);

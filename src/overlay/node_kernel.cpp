@@ -217,8 +217,7 @@ void Node::State::notice(const netlink::LinkDown& down) {
         update_routing(*tunnel);
     }
     if (is_shared_link(down.space, down.name)) shared_link_went();
-    if (!keeper.keeps(down.space, down.name)) return;
-    lost_links.insert(down.name);
+    if (keeper.wants(down.space, down.name)) lost_links.insert(down.name);
     keeper.lost_link(down.space, down.name, now);
 }
 
@@ -401,15 +400,20 @@ void Node::State::compare(const netlink::Snapshot& snapshot) {
 
 // What was asked for behind the snapshot has not been answered yet.
 void Node::State::compare_sas(const netlink::Snapshot& snapshot) {
-    std::set<base::SaId> there;
-    for (const auto& sa : snapshot.sas) there.insert(sa.id);
+    std::map<base::SaId, const netlink::Snapshot::KnownSa*> there;
+    for (const auto& sa : snapshot.sas) there.emplace(sa.id, &sa);
+    const auto is_as_made = [&](const base::SaId& id, const Address& from, std::uint32_t if_id) {
+        const auto sa = there.find(id);
+        return sa != there.end() && sa->second->source == from && sa->second->if_id == if_id;
+    };
     std::map<std::uint32_t, std::optional<netlink::Pin>> policies;
     for (const netlink::Policies& each : snapshot.policies) policies.emplace(each.if_id, each.pin);
     std::set<base::SaId> known;
     for (auto& [if_id, tunnel] : tunnels) {
         for (auto& [id, child] : tunnel.children) {
             known.insert({child.in, child.out});
-            const bool is_whole = there.contains(child.in) && there.contains(child.out);
+            const bool is_whole = is_as_made(child.in, child.in_source, if_id) &&
+                                  is_as_made(child.out, child.out_source, if_id);
             if (child.changed_as < looked_as && !is_whole) lost_sa(tunnel, child);
         }
         if (tunnel.carries && !policies.contains(if_id)) policies_due.set(if_id, now);

@@ -168,8 +168,16 @@ void Node::State::seen(const netlink::LinkDown& down) {
     if (seen<>(down)) follow(down.name);
 }
 
+// The routes that have it go with it, those of IPv6 stay without: of neither every kernel tells.
+bool Node::State::is_preferred_source(const Address& address) const {
+    return std::ranges::any_of(config.babel.install, [&](const auto& rule) {
+        return rule.verdict.preferred_source == address;
+    });
+}
+
 void Node::State::notice(const netlink::AddressAppeared& appeared) {
     gained(appeared);
+    if (is_preferred_source(appeared.address)) tell_routes_again(Instant::max());  // refused without it
     if (is_shared_link(appeared.space, appeared.link)) shared_address(appeared.address, true);
     if (seen(appeared)) follow(appeared.link);
 }
@@ -183,7 +191,8 @@ void Node::State::notice(const netlink::AddressVanished& vanished) {
         babel_interface(vanished.link) || is_shared_link(vanished.space, vanished.link);
     const bool may_take_routes = sightings.wants_routes() || carries_routes;
     const bool of_exit = !config.exits.empty() && vanished.space == netlink::Space::underlay;
-    if (vanished.address.is_v4() && (may_take_routes || of_exit)) look_again();
+    if (is_preferred_source(vanished.address) || (vanished.address.is_v4() && (may_take_routes || of_exit)))
+        look_again();
     if (seen(vanished)) follow(vanished.link);
 }
 
@@ -214,22 +223,23 @@ void Node::State::look_again() {
         look_once_more = true;
         return;
     }
+    take_a_look();
+}
+
+void Node::State::take_a_look() {
     relearned.emplace(overlay_space(config), config.babel.redistribute);
+    underlay_seen_again.clear();
     way_out.look_again();
     looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
 }
 
 void Node::State::looked_again() {
     if (!relearned) return;
-    if (std::exchange(look_once_more, false)) {
-        relearned = Sightings(overlay_space(config), config.babel.redistribute);
-        way_out.look_again();
-        looked_as = change(snapshot_wish(), {Purpose::Kind::look_again});
-        return;
-    }
+    if (std::exchange(look_once_more, false)) return take_a_look();
     std::set<babel::Destination> touched = sightings.destinations();
     sightings = std::move(*relearned);
     relearned.reset();
+    lose_unseen();
     touched.merge(sightings.destinations());
     sightings.take_touched();
     follow_all();

@@ -225,6 +225,7 @@ struct Node::State {
     bool is_underlay(netlink::Space space, const std::string& link, const Address& address) const;
     void gained(const netlink::AddressAppeared& appeared);
     void lost(const netlink::AddressVanished& vanished);
+    void lose_unseen();
 
     // --- what carries a tunnel (node_carriers.cpp)
     std::vector<Pairing> planned(const Config& by, const Registry& from) const;
@@ -302,8 +303,10 @@ struct Node::State {
     void announce_own();
     void offer(const babel::Destination& about);
     void offer_touched();
+    bool is_preferred_source(const Address& address) const;
     netlink::TakeSnapshot snapshot_wish() const;
     void look_again();
+    void take_a_look();
     void looked_again();
     std::optional<babel::InterfaceId> babel_interface(const std::string& link) const;
     std::string link_of(babel::InterfaceId id) const;  // empty: gone
@@ -362,8 +365,9 @@ struct Node::State {
         std::set<Address> addresses;               // on it
         std::map<Address, std::uint32_t> tunnels;  // over it, by the peer's address
     } shared;                                      // the link of all tunnels without one of their own
-    std::set<std::pair<std::string, Address>> underlay_addresses;  // by link
-    std::set<std::string> lost_links;                              // to somebody else; asked for again
+    std::set<std::pair<std::string, Address>> underlay_addresses;   // by link
+    std::set<std::pair<std::string, Address>> underlay_seen_again;  // while everything is looked at again
+    std::set<std::string> lost_links;                               // to somebody else; asked for again
     Keeper keeper;
     bool strict_vrf = false;  // as far as is known
     Forwarding forwarding;
@@ -386,7 +390,7 @@ struct Node::State {
     std::map<babel::InterfaceId, std::string> ordinary_names;
     std::map<std::pair<netlink::Space, std::string>, Sysctl> wanted_sysctls;
     std::map<std::pair<netlink::Space, std::string>, std::string> old_sysctls;   // as they were before us
-    std::set<std::pair<netlink::Space, std::string>> given_back;  // and looked at before
+    std::set<std::pair<netlink::Space, std::string>> given_back;                 // and looked at before
     std::map<std::pair<netlink::Space, std::string>, std::string> seen_sysctls;  // as they should be by now
     std::string last_looked_at;                                                  // of the tunnels' links
     std::set<std::string> touched_links;                // whose sysctls are looked at the next time, too

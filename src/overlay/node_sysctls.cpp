@@ -95,10 +95,10 @@ void Node::State::notice(const netlink::SysctlTouched& touched) {
 
 void Node::State::notice(const netlink::SysctlValue& value) {
     const std::pair key{value.space, value.key};
-    seen_sysctls[key] = value.value;
+    const auto wanted = wanted_sysctls.find(key);
+    if (wanted != wanted_sysctls.end()) seen_sysctls[key] = value.value;  // else it went with its link
     if (way_out.see(value)) offer_exits();
     if (given_back.erase(key) > 0) return given_back_as(value);
-    const auto wanted = wanted_sysctls.find(key);
     if (wanted == wanted_sysctls.end() || phase == Phase::cleaning_up) return;
     if (value.value == wanted->second.value) {
         if (value.key == kStrictVrf) vrf_is_strict();

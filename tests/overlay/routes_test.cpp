@@ -157,6 +157,33 @@ TEST_CASE("a route that the kernel refuses is asked for ever more seldom, and do
     }
 }
 
+TEST_CASE("routes from a source address are looked at when that goes, whatever its family") {
+    for (const char* source : {"2001:db8::1", "10.1.1.1"}) {
+        CAPTURE(source);
+        Neighbourhood n(R"(, "install": [{"pref_src": ")" + std::string(source) + "\"}]");
+        n.say(0, 1);
+        n.router.neighbourhood = {
+            netlink::LinkUp{Space::underlay, "eth0", 2, 1500},
+            netlink::AddressAppeared{Space::underlay, "eth0", kOwn}};
+        n.router.add("dummy0", source);
+        n.router.add("dummy0", "2001:db8::2");
+        const unsigned before = n.router.snapshots;
+        n.router.remove("dummy0", "2001:db8::2");
+        CHECK(n.router.snapshots == before);
+        n.router.remove("dummy0", source);
+        CHECK(n.router.snapshots == before + 1);
+        CHECK(n.router.routes.size() == 1);
+        n.router.refuses = true;  // as the kernel does while it is away
+        n.router.routes.clear();
+        n.router.tell(netlink::Lost{});
+        for (int i = 0; i < 50; ++i) n.router.wait(20ms);
+        REQUIRE(n.router.routes.empty());
+        n.router.refuses = false;
+        n.router.add("dummy0", source);
+        CHECK(n.router.routes.size() == 1);
+    }
+}
+
 TEST_CASE("a route that somebody takes away again and again comes back ever later") {
     Neighbourhood n;
     n.say(0, 2);

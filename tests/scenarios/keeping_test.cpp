@@ -97,6 +97,25 @@ TEST_CASE("for an SA that somebody takes away there is another, and traffic goes
     CHECK(mesh.world.unreached().empty());
 }
 
+TEST_CASE("row 10: an SA that was altered while notices overflowed is replaced by another") {
+    Meshed mesh(2);
+    for (const auto direction : {base::Direction::in, base::Direction::out}) {
+        const auto sas = mesh.world.kernel(0).sas();
+        REQUIRE(sas.size() == 2);
+        for (const auto& [id, sa] : sas) {
+            if (sa.direction != direction) continue;
+            const base::Endpoint elsewhere{sa.source.address.plus(77), sa.source.port};
+            std::vector<netlink::Wish> wishes;
+            wishes.push_back(netlink::MoveSa{id, direction, elsewhere, sa.destination});
+            mesh.world.suffer_untold(0, std::move(wishes));
+            mesh.world.run_for(20s);
+            CHECK(mesh.world.kernel(0).sas().size() == 2);
+            CHECK_FALSE(mesh.world.kernel(0).sas().contains(id));
+        }
+    }
+    CHECK(mesh.world.unreached().empty());
+}
+
 TEST_CASE("when everything but the daemons has forgotten, a look at everything brings it back") {
     Meshed mesh(3);
     for (const std::size_t host : {0u, 1u}) {

@@ -143,6 +143,22 @@ TEST_CASE("a node that roams from network to network keeps its tunnels, and is f
     });
 }
 
+TEST_CASE("row 10: an address that went while notices overflowed is missed at once") {
+    auto hosts = plans(2);
+    hosts[0].configure = [](overlay::Config& config) { config.endpoints[0].address.reset(); };
+    World world(7, hosts);
+    world.start_all();
+    CHECK_CONVERGES(world, 10s);
+    world.run_for(30s);
+    const std::uint64_t before = world.ike_sent();
+    world.lose_notices(0);  // that is still there
+    world.run_for(100ms);
+    CHECK(world.ike_sent() == before);
+    world.lose_address_untold(0);
+    world.run_for(100ms);
+    CHECK(world.ike_sent() > before);
+}
+
 TEST_CASE("a node that was killed comes back over what it left, a node that stopped comes back clean") {
     World world(5, plans(5));
     world.start_all();

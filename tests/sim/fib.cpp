@@ -47,7 +47,8 @@ const netlink::Route* Fib::over(const std::string& link, const netlink::Address&
                 break;
             if (it->second.link == link) route = &it->second;
         }
-        table = routes_.lower_bound({key.space, key.table + 1, {}, {}, 0});
+        table =
+            routes_.lower_bound({key.space, key.table + 1, netlink::Prefix::any(base::Family::v4), {}, 0});
     }
     return route;
 }

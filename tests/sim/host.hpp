@@ -11,8 +11,9 @@ struct World::Host {
     HostPlan plan;
     base::Secret key;
     ike::PublicKey public_key;
-    base::Address address;   // its own
-    base::Endpoint outside;  // what the others see
+    base::Address address;    // its own
+    bool has_address = true;  // or its kernel does not say so
+    base::Endpoint outside;   // what the others see
     base::Prefix network, prefix;
     netlink::Space space{};  // where its routes are
     std::uint32_t table = 0;

@@ -97,8 +97,6 @@ void World::start(std::size_t number, bool has_registry) {
     facts.remembered = host.remembered;
     host.node = std::make_unique<overlay::Node>(host.config(), facts, *host.random);
     host.node->start(now_, host.actions);
-    netlink::Notice own = netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address};
-    host.node->handle(overlay::Event(own), now_, host.actions);
     host.listens = false;
     if (has_registry) host.node->handle(overlay::RegistryChanged{learn(host), 0}, now_, host.actions);
     settle(host);
@@ -249,6 +247,11 @@ void World::suffer_untold(std::size_t number, std::vector<netlink::Wish> wishes)
     lose_notices(number);
 }
 
+void World::lose_address_untold(std::size_t number) {
+    hosts_[number]->has_address = false;
+    lose_notices(number);
+}
+
 void World::in_trouble(Host& host) { host.trouble_until = now_ + 30s; }
 
 std::string World::ask(std::size_t number, const std::string& verb, const std::string& body) {
@@ -294,7 +297,12 @@ void World::perform(Host& host, overlay::Action& action) {
         if (const auto* sa = std::get_if<netlink::AddSa>(&change->wish); sa != nullptr && recorder != nullptr)
             recorder->add(sa->sa);
         const std::uint64_t failures = host.kernel.failures();
-        for (netlink::Notice& notice : host.kernel.perform(std::move(*change))) {
+        std::vector<netlink::Notice> notices;
+        if (std::holds_alternative<netlink::TakeSnapshot>(change->wish) && host.has_address)
+            notices.push_back(netlink::AddressAppeared{netlink::Space::underlay, "eth0", host.address});
+        for (netlink::Notice& notice : host.kernel.perform(std::move(*change)))
+            notices.push_back(std::move(notice));
+        for (netlink::Notice& notice : notices) {
             auto is_heard = [life = host.life, notice = std::move(notice), this](Host& told) {
                 if (told.life != life) return;
                 if (told.asleep) return told.untold.push_back(notice);

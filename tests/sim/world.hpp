@@ -80,6 +80,7 @@ public:
     void lose_notices(std::size_t host) { tell(host, netlink::Lost{}); }
     // Somebody does all that to its kernel, and none of it is told, but that something was not.
     void suffer_untold(std::size_t host, std::vector<netlink::Wish> wishes);
+    void lose_address_untold(std::size_t host);
     bool esp_arrives = true;                                            // or is lost, whoever sends it
     std::function<void(std::size_t host, const netlink::Wish&)> watch;  // sees what is asked of the kernels
 
